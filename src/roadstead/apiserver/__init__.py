@@ -1,0 +1,1 @@
+"""1. A manifest arrives: REST verbs, watch, discovery, patch and apply, tables, validation."""

@@ -1,0 +1,1 @@
+"""How people ask for it: one file per command."""

@@ -1,0 +1,1 @@
+"""3. What should exist: each controller is `plan(observed) -> actions`, carried out by one runner."""

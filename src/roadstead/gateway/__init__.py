@@ -1,0 +1,1 @@
+"""4. Routes become Envoy configuration: gather, translate, IR, xDS."""

@@ -1,0 +1,1 @@
+"""What any program needs and Kubernetes does not explain: tasks, clock, retry, certificates, logging."""

@@ -1,0 +1,1 @@
+"""5. Pods run: plan(desired, running) -> commands; then processes, namespaces, mounts, probes and logs."""
