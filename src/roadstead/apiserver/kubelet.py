@@ -43,7 +43,7 @@ class ExecSession(Protocol):
         """Tell the terminal its size in characters; without a terminal nothing happens."""
 
     async def read(self) -> tuple[int, bytes] | None:
-        """Return the next `(STDOUT | STDERR, bytes)`, or None once all output was read. With a terminal all is STDOUT."""
+        """Return the next `(STDOUT | STDERR, bytes)`, None once all output was read; a terminal has only STDOUT."""
 
     async def wait(self) -> int:
         """Return the exit code (128 + signal for a killed process) once the process has ended."""
