@@ -27,10 +27,9 @@ def command(path: Path, renew: bool, output: str) -> None:
     """
     project = project_at(path)
     if project.file is None or not project.certificates:
-        raise CommandError(
+        raise InputError(
             f"there is nothing to make: no roadstead.toml at or above {path} lists certificates; "
-            "add a table such as [certificates.web] with namespace, hosts and manifest",
-            exit_code=2,
+            "add a table such as [certificates.web] with namespace, hosts and manifest"
         )
     outcomes = make_certificates(project, renew=renew)
     authority = authority_files(project.file)[0]

@@ -53,7 +53,7 @@ def kubeconfig(cluster: str, server: str, authority_pem: bytes, client: KeyPair)
 
 
 def merged(existing: Mapping[str, Any], added: Mapping[str, Any]) -> Object:
-    """Return `existing` with the entries of `added` put in, replacing entries of the same name, and its context current."""
+    """Return `existing` with the entries of `added` put in (same name: replaced) and its context current."""
     result: Object = {"apiVersion": "v1", "kind": "Config", "preferences": {}, **existing}
     for kind in _LISTS:
         names = {entry["name"] for entry in added[kind]}
