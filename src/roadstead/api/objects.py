@@ -67,3 +67,12 @@ def owner_reference(owner: ReadOnlyObject) -> Object:
 def is_deleting(obj: ReadOnlyObject) -> bool:
     """Say whether deletion was asked for and the object only waits for finalizers or its grace period."""
     return bool(metadata_of(obj).get("deletionTimestamp"))
+
+
+def clone(value: Any) -> Any:
+    """Return a deep copy of JSON; several times faster than `copy.deepcopy`, which must expect more than JSON."""
+    if isinstance(value, dict):
+        return {key: clone(entry) if isinstance(entry, (dict, list)) else entry for key, entry in value.items()}
+    if isinstance(value, list):
+        return [clone(entry) if isinstance(entry, (dict, list)) else entry for entry in value]
+    return value
