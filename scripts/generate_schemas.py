@@ -6,9 +6,9 @@
 
 The sources are Go modules, fetched by `go mod download` (Go is needed here, never by users of the tables):
 k8s.io/kubernetes for the OpenAPI documents; k8s.io/{api,apimachinery,apiextensions-apiserver} for protobuf field
-numbers in struct tags (whether a field is a pointer decides whether a zero is said or merely absent, and no .proto file has
-that), and sigs.k8s.io/gateway-api for the CRDs of the Gateway API. Descriptions stay in a table of their own, which
-only `kubectl explain` makes the server read.
+numbers in struct tags (whether a field is a pointer decides whether a zero is said or merely absent, and no .proto
+file has that); sigs.k8s.io/gateway-api for the CRDs of the Gateway API. Descriptions stay in a table of their own,
+which only `kubectl explain` makes the server read.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def _type(raw: ReadOnlyObject) -> str:
 
 
 def compile_pattern(pattern: str | None) -> re.Pattern[str] | None:
-    r"""Compile a Go (RE2) pattern, whose `$` and `\z` mean the very end. None if there is none or Python has no such."""
+    r"""Compile a Go (RE2) pattern, whose `$` and `\z` mean the very end. None if there is none Python can use."""
     if not pattern:
         return None
     ours = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", pattern).replace(r"\z", r"\Z")
