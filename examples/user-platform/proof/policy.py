@@ -1,0 +1,63 @@
+"""NetworkPolicy: who reaches the db pod, and what it can reach. Tried from inside pods, by kubectl exec."""
+
+from report import Check, expect
+from system import System
+
+# Prints "open" when a TCP connection is made; a policy's drop is silence, so it waits only briefly.
+DIAL = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 1.5).close()
+    print("open")
+except OSError as error:
+    print("closed:", error)
+"""
+FRONTEND, DB, OTHER = "role=frontend", "role=db", "app=foo-svc"
+WAREHOUSE = "10.0.0.5"
+
+
+def dial(system: System, selector: str, address: str, port: int) -> str:
+    """Connect from one pod with these labels; return "open" or why not."""
+    return system.kube("exec", system.pod(selector), "--", "python", "-c", DIAL, address, str(port)).strip()
+
+
+def db_address(system: System) -> str:
+    return str(system.get("pod", system.pod(DB))["status"]["podIP"])
+
+
+def frontend_reaches_db(system: System) -> str:
+    seen = dial(system, FRONTEND, db_address(system), 6379)
+    return expect(seen == "open", seen)
+
+
+def others_do_not_reach_db(system: System) -> str:
+    seen = dial(system, OTHER, db_address(system), 6379)
+    return expect(seen.startswith("closed"), seen)
+
+
+def frontend_reaches_only_the_port(system: System) -> str:
+    seen = dial(system, FRONTEND, db_address(system), 6380)
+    return expect(seen.startswith("closed"), seen)
+
+
+def db_reaches_the_warehouse(system: System) -> str:
+    seen = dial(system, DB, WAREHOUSE, 5978)
+    return expect(seen == "open", seen)
+
+
+def db_reaches_nothing_else(system: System) -> str:
+    foo = str(system.get("pod", system.pod(OTHER))["status"]["podIP"])
+    targets = [(WAREHOUSE, 5979), ("10.0.1.5", 5978), (foo, 50051)]
+    seen = {f"{address}:{port}": dial(system, DB, address, port) for address, port in targets}
+    return expect(all(verdict.startswith("closed") for verdict in seen.values()), str(seen))
+
+
+CHECKS = [
+    Check("A role: frontend pod dials the db pod on 6379", "open", frontend_reaches_db),
+    Check("Another pod of the namespace dials the db pod on 6379", "closed", others_do_not_reach_db),
+    Check(
+        "A role: frontend pod dials the db pod on 6380, where it listens too", "closed", frontend_reaches_only_the_port
+    ),
+    Check(f"The db pod dials {WAREHOUSE}:5978, a machine outside the cluster", "open", db_reaches_the_warehouse),
+    Check("The db pod dials another port, another machine, another pod", "closed every time", db_reaches_nothing_else),
+]
