@@ -1,10 +1,20 @@
-"""Services become a `ServiceTable`: which virtual address and port leads to which endpoints. Pure; next: `service_rules`."""
+"""Services become a `ServiceTable`: which virtual address and port leads to which endpoints. Pure.
 
-from collections.abc import Iterable
+Endpoints come from EndpointSlices, as in kube-proxy, so whoever writes slices decides what serves. Next:
+`service_rules`, the table as packet filter changes, or `relay` where there is no packet filter.
+"""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
-from roadstead.api.objects import ReadOnlyObject
+from roadstead.api.objects import ObjectKey, ReadOnlyObject, key_of, labels_of
+
+SERVICE_NAME = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice names its Service (discovery/v1 well_known_labels.go)."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, order=True):
@@ -38,4 +48,68 @@ def services_from(services: Iterable[ReadOnlyObject], endpoint_slices: Iterable[
 
     Ready endpoints serve; if none is ready, those that still serve while they terminate do (KEP-1669).
     """
-    raise NotImplementedError
+    slices: dict[ObjectKey, list[ReadOnlyObject]] = defaultdict(list)
+    for endpoint_slice in endpoint_slices:
+        name = labels_of(endpoint_slice).get(SERVICE_NAME)
+        if name and endpoint_slice.get("addressType", "IPv4") == "IPv4":
+            slices[ObjectKey(key_of(endpoint_slice).namespace, name)].append(endpoint_slice)
+    ports = {
+        (port.address, port.protocol, port.port): port
+        for service in services
+        for port in _ports_of(service, slices[key_of(service)])
+    }
+    return ServiceTable(tuple(sorted(ports.values())))
+
+
+def cluster_address(service: ReadOnlyObject) -> str | None:
+    """Return the Service's IPv4 ClusterIP; None for headless and external ones."""
+    spec = service.get("spec") or {}
+    if spec.get("type") == "ExternalName":
+        return None
+    candidates = spec.get("clusterIPs") or [spec.get("clusterIP")]
+    return next((address for address in candidates if is_ipv4(address)), None)
+
+
+def is_ipv4(address: Any) -> bool:
+    """Say whether this is the text of an IPv4 address."""
+    try:
+        ipaddress.IPv4Address(address)
+    except (ipaddress.AddressValueError, TypeError):
+        return False
+    return isinstance(address, str)
+
+
+def _ports_of(service: ReadOnlyObject, slices: list[ReadOnlyObject]) -> Iterator[ServicePort]:
+    address = cluster_address(service)
+    if address is None:
+        return
+    for port in service["spec"].get("ports") or ():
+        name = port.get("name") or ""
+        protocol = port.get("protocol") or "TCP"
+        label = f"{key_of(service)}:{name or port['port']}"
+        yield ServicePort(address, protocol, port["port"], label, endpoints_of(slices, name, protocol))
+
+
+def endpoints_of(slices: Iterable[ReadOnlyObject], port_name: str, protocol: str) -> tuple[Endpoint, ...]:
+    """Return who answers for this port of a Service, sorted: the ready, else those that serve while terminating."""
+    ready: set[Endpoint] = set()
+    terminating: set[Endpoint] = set()
+    for endpoint_slice in slices:
+        number = _slice_port(endpoint_slice, port_name, protocol)
+        if number is None:
+            continue
+        for endpoint in endpoint_slice.get("endpoints") or ():
+            conditions = endpoint.get("conditions") or {}
+            found = {Endpoint(address, number) for address in endpoint.get("addresses") or () if is_ipv4(address)}
+            if conditions.get("ready") is not False:
+                ready |= found
+            elif conditions.get("serving") and conditions.get("terminating"):
+                terminating |= found
+    return tuple(sorted(ready or terminating))
+
+
+def _slice_port(endpoint_slice: ReadOnlyObject, name: str, protocol: str) -> int | None:
+    def fits(port: Mapping[str, Any]) -> bool:
+        return (port.get("name") or "") == name and (port.get("protocol") or "TCP") == protocol
+
+    return next((port.get("port") for port in endpoint_slice.get("ports") or () if fits(port)), None)

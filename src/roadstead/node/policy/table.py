@@ -6,7 +6,12 @@ A rule names groups, so a new pod touches elements of sets and never a rule. Eve
 msgspec, because it crosses from the supervisor to netd. Next: `rules`, the table as nf_tables changes.
 """
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import msgspec
+
+_Value = TypeVar("_Value")
 
 AddressRange = tuple[int, int]
 """First and last IPv4 address of a range, as integers."""
@@ -79,3 +84,33 @@ class PolicyChange(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return bool(self.groups or self.named_ports or self.policies or self.isolated)
+
+
+def difference(old: PolicyTable, new: PolicyTable) -> PolicyChange:
+    """Return what makes `new` of `old`; it is false when nothing changes."""
+    return PolicyChange(
+        groups=_changed(old.groups, new.groups),
+        named_ports=_changed(old.named_ports, new.named_ports),
+        policies=_changed(old.policies, new.policies),
+        isolated=_changed(old.isolated, new.isolated),
+    )
+
+
+def patched(table: PolicyTable, change: PolicyChange) -> PolicyTable:
+    """Return the table with a change made: `patched(old, difference(old, new)) == new`."""
+    return PolicyTable(
+        groups=_patched(table.groups, change.groups),
+        named_ports=_patched(table.named_ports, change.named_ports),
+        policies=_patched(table.policies, change.policies),
+        isolated=_patched(table.isolated, change.isolated),
+    )
+
+
+def _changed(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> dict[str, _Value | None]:
+    gone: dict[str, _Value | None] = {key: None for key in old if key not in new}
+    return gone | {key: value for key, value in new.items() if old.get(key) != value}
+
+
+def _patched(old: Mapping[str, _Value], changes: Mapping[str, _Value | None]) -> dict[str, _Value]:
+    merged = {**old, **changes}
+    return {key: value for key, value in merged.items() if value is not None}
