@@ -1,1 +1,26 @@
-"""6. A request lands: what service authors import. Needs grpcio and little else."""
+"""6. A request lands: what service authors import. Needs grpcio and little else.
+
+server.py        Server: everything below, wired
+lifecycle.py     how a server leaves          health.py, reflection.py, tls.py   what it offers
+interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
+credentials/     what callers present, and how it is checked
+passwords.py     the password file            policy.py   who may call which method
+identity.py      who is calling               channel.py  the client's side
+"""
+
+from roadstead.service.identity import Identity, current_identity
+from roadstead.service.lifecycle import Drain
+from roadstead.service.refusal import RpcError
+from roadstead.service.server import Connections, Server, standard_stages
+from roadstead.service.tls import Tls
+
+__all__ = [
+    "Connections",
+    "Drain",
+    "Identity",
+    "RpcError",
+    "Server",
+    "Tls",
+    "current_identity",
+    "standard_stages",
+]

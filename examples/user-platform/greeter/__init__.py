@@ -1,0 +1,1 @@
+"""A greeter as in gRPC's own tutorials: helloworld.Greeter."""

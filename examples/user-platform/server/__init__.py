@@ -1,0 +1,1 @@
+"""The platform's server: com.example.User on roadstead.service."""

@@ -1,0 +1,149 @@
+"""The client's side: a channel that presents credentials, keeps deadlines and tries again what may be tried again.
+
+    async with channel("bar-svc:50051", credentials=password("alice", "…"), idempotent=["com.example.User"]) as c:
+        user = await UserStub(c).GetUser(GetUserRequest(id="1"))
+
+Time-outs are set per call, not in the service config: grpc lets those fire early. Idempotent methods wait for a
+connection and are repeated when a server goes away under them; other methods fail at once, since nobody can know
+whether they were carried out.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+Pairs = tuple[tuple[str, str], ...]
+Credentials = Callable[[], Pairs]
+
+
+def password(name: str, secret: str) -> Credentials:
+    """Return credentials that send `username` and `password` with every RPC."""
+    pairs = (("username", name), ("password", secret))
+    return lambda: pairs
+
+
+def bearer(token: str | Callable[[], str]) -> Credentials:
+    """Return credentials that send a token; a function is asked at every RPC."""
+    ask = token if callable(token) else lambda: token
+    return lambda: (("authorization", f"Bearer {ask()}"),)
+
+
+def channel(
+    target: str,
+    *,
+    credentials: Credentials | None = None,
+    idempotent: Iterable[str] = (),
+    timeout: float | None = 10.0,
+    tls: bool = False,
+    ca_file: str | Path | None = None,
+    authority: str | None = None,
+    balance: bool = True,
+    options: Sequence[tuple[str, Any]] = (),
+) -> grpc.aio.Channel:
+    """Return a `grpc.aio.Channel` to `target` (`name:port`, `dns:///…`, `unix:…`).
+
+    `idempotent` names methods (`package.Service/Method`) or whole services (`package.Service`). `timeout` is for unary
+    RPCs that set none themselves. TLS is used if `tls` is true or `ca_file` (a PEM file of authorities to trust
+    instead of the system's) is given; `authority` is the host name that the server should answer for, if it is not
+    the target's. With `balance`, RPCs are spread over all addresses that the name has (a headless Service).
+    Raises OSError if `ca_file` cannot be read.
+    """
+    arguments = [*_arguments(idempotent, balance), *options]
+    if authority is not None:
+        arguments.append(("grpc.default_authority", authority))
+        if tls or ca_file is not None:
+            arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
+    interceptors = _interceptors(credentials or tuple, timeout)
+    if not tls and ca_file is None:
+        return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
+    roots = Path(ca_file).read_bytes() if ca_file is not None else None
+    return grpc.aio.secure_channel(
+        target, grpc.ssl_channel_credentials(roots), options=arguments, interceptors=interceptors
+    )
+
+
+def service_config(idempotent: Iterable[str], *, balance: bool) -> dict[str, Any]:
+    """Return the grpc service config that repeats idempotent methods and spreads RPCs over addresses."""
+    config: dict[str, Any] = {}
+    if balance:
+        config["loadBalancingConfig"] = [{"round_robin": {}}]
+    if names := [_method_name(method) for method in idempotent]:
+        config["methodConfig"] = [{"name": names, "waitForReady": True, "retryPolicy": _RETRY}]
+    return config
+
+
+# Five attempts are grpc's own ceiling; together they wait about two seconds, a pod's replacement time.
+_RETRY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+def _method_name(method: str) -> dict[str, str]:
+    service, _, name = method.removesuffix("/*").partition("/")
+    return {"service": service, "method": name} if name else {"service": service}
+
+
+def _arguments(idempotent: Iterable[str], balance: bool) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.service_config", json.dumps(service_config(idempotent, balance=balance))),
+        # Look again soon: a Service's address stays while the pods behind it change.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+        # Not more often than servers in general allow (5 minutes without calls); within calls ours allow 10 s.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 0),
+    ]
+
+
+class _Details:
+    """Adds what is missing to the details of one call."""
+
+    def __init__(self, credentials: Credentials, timeout: float | None) -> None:
+        self._credentials = credentials
+        self._timeout = timeout
+
+    def complete(self, details: Any, *, unary: bool) -> grpc.aio.ClientCallDetails:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()))
+        for key, value in self._credentials():
+            if metadata.get(key) is None:
+                metadata.add(key, value)
+        timeout = self._timeout if unary and details.timeout is None else details.timeout
+        return grpc.aio.ClientCallDetails(
+            details.method, timeout, metadata, details.credentials, details.wait_for_ready
+        )
+
+
+# grpc.aio takes one interceptor class per kind of RPC and silently uses only the first kind of a class that has more.
+class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor, _Details):
+    async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.complete(client_call_details, unary=True), request)
+
+
+class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor, _Details):
+    async def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
+        return await continuation(self.complete(client_call_details, unary=False), request)
+
+
+class _StreamUnary(grpc.aio.StreamUnaryClientInterceptor, _Details):
+    async def intercept_stream_unary(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self.complete(client_call_details, unary=False), request_iterator)
+
+
+class _StreamStream(grpc.aio.StreamStreamClientInterceptor, _Details):
+    async def intercept_stream_stream(self, continuation: Any, client_call_details: Any, request_iterator: Any) -> Any:
+        return await continuation(self.complete(client_call_details, unary=False), request_iterator)
+
+
+def _interceptors(credentials: Credentials, timeout: float | None) -> list[grpc.aio.ClientInterceptor]:
+    kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
+    return [kind(credentials, timeout) for kind in kinds]

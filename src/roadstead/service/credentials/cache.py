@@ -1,0 +1,47 @@
+"""Credentials that were right a moment ago: found again in a microsecond, without being kept.
+
+The key is a BLAKE2b hash under a key that this process made up, so neither the table nor the time of a look-up tells
+anything about a password. Only successes are here: a wrong guess leaves no trace and is never answered from memory.
+"""
+
+import hashlib
+import secrets
+
+from roadstead.service.identity import Identity
+
+
+class VerifiedCache:
+    """At most `capacity` verified credentials, each for `lifetime` seconds. Time is an argument."""
+
+    def __init__(self, lifetime: float = 120.0, capacity: int = 10_000) -> None:
+        self._lifetime = lifetime
+        self._capacity = capacity
+        self._secret = secrets.token_bytes(32)
+        self._entries: dict[bytes, tuple[Identity, float]] = {}
+
+    def key(self, *parts: str) -> bytes:
+        """Return the key of a credential. Each part's length is hashed too: ("ab", "c") is not ("a", "bc").
+
+        What verified the credential (the stored hash) should be a part: after a rotation nothing old is found.
+        """
+        encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+        lengths = ",".join(str(len(part)) for part in encoded).encode()
+        return hashlib.blake2b(b"\0".join((lengths, *encoded)), key=self._secret, digest_size=32).digest()
+
+    def get(self, key: bytes, now: float) -> Identity | None:
+        """Return the identity that this credential proved, if that was not too long ago."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        identity, until = entry
+        if now < until:
+            return identity
+        self._entries.pop(key, None)
+        return None
+
+    def put(self, key: bytes, identity: Identity, now: float, lifetime: float | None = None) -> None:
+        """Remember a success for `lifetime` seconds, or the usual time if that is shorter."""
+        if key not in self._entries and len(self._entries) >= self._capacity:
+            del self._entries[next(iter(self._entries))]
+        spent = self._lifetime if lifetime is None else min(lifetime, self._lifetime)
+        self._entries[key] = (identity, now + spent)

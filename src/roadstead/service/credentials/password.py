@@ -1,0 +1,118 @@
+"""Checking a password on every RPC, and paying for the slow hash once in a while.
+
+A pair that was right within the last two minutes is found in `VerifiedCache`. Otherwise one thread hashes it: equal
+requests share one calculation, the queue is bounded, failures are throttled per name, and an unknown name costs the
+same time as a known one. The result is a `concurrent.futures.Future`, which asyncio and threads can both wait for.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import grpc
+
+from roadstead.service.credentials.cache import VerifiedCache
+from roadstead.service.credentials.presented import NamePassword
+from roadstead.service.credentials.throttle import FailureThrottle
+from roadstead.service.identity import Identity
+from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_password
+from roadstead.service.refusal import Refusal, RpcError, unauthenticated
+
+Checked = Identity | Refusal
+
+
+class PasswordVerifier:
+    """Checks names and passwords against the records that `records()` returns at that moment.
+
+    `threads` hash at a time and `queue` more may wait; beyond that callers get RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(
+        self,
+        records: Callable[[], PasswordFile],
+        *,
+        cache: VerifiedCache | None = None,
+        throttle: FailureThrottle | None = None,
+        threads: int = 1,
+        queue: int = 64,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._records = records
+        self._cache = cache or VerifiedCache()
+        self._throttle = throttle or FailureThrottle()
+        self._most_pending = threads + queue
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pending: dict[bytes, Future[Checked]] = {}
+
+    def verify(self, claim: NamePassword) -> Checked | Future[Checked]:
+        """Return the identity, a refusal, or a future of one of them if the password has to be hashed."""
+        record, known = self._records().find(claim.name)
+        key = self._cache.key(claim.name, claim.password, record.hash)
+        now = self._clock()
+        if identity := self._cache.get(key, now):
+            return identity
+        with self._lock:
+            return self._pending.get(key) or self._start(key, claim, record, known, now)
+
+    async def identify(self, name: str, password: str) -> Identity:
+        """Return who it is, for a handler that takes a password in its request; raises `RpcError` if it is wrong."""
+        result = self.verify(NamePassword(name, password))
+        if isinstance(result, Future):
+            result = await asyncio.wrap_future(result)
+        if isinstance(result, Refusal):
+            raise RpcError(result.code, result.message)
+        return result
+
+    def close(self) -> None:
+        """Stop hashing; what waits is not calculated any more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(
+        self, key: bytes, claim: NamePassword, record: PasswordRecord, known: bool, now: float
+    ) -> Refusal | Future[Checked]:
+        if len(self._pending) >= self._most_pending:
+            return _busy("too many passwords are being checked", 1.0)
+        if wait := self._throttle.charge(claim.name, now):
+            return _busy(f"too many failed attempts for {claim.name!r}", wait)
+        future: Future[Checked] = Future()
+        # Marked as running: a caller that goes away must not cancel what others wait for.
+        future.set_running_or_notify_cancel()
+        self._pending[key] = future
+        self._pool.submit(self._check, future, key, claim, record, known)
+        return future
+
+    def _check(
+        self, future: Future[Checked], key: bytes, claim: NamePassword, record: PasswordRecord, known: bool
+    ) -> None:
+        try:
+            result = self._judge(key, claim, record, known)
+        except BaseException as error:
+            self._forget(key)
+            future.set_exception(error)
+            raise
+        self._forget(key)
+        future.set_result(result)
+
+    def _judge(self, key: bytes, claim: NamePassword, record: PasswordRecord, known: bool) -> Checked:
+        right = verify_password(record.hash, claim.password)
+        if not (right and known):
+            return unauthenticated("wrong password" if known else "unknown user")
+        identity = Identity(name=record.name, proof="password")
+        with self._lock:
+            now = self._clock()
+            self._throttle.refund(claim.name, now)
+            self._cache.put(key, identity, now)
+        return identity
+
+    def _forget(self, key: bytes) -> None:
+        with self._lock:
+            self._pending.pop(key, None)
+
+
+def _busy(reason: str, wait: float) -> Refusal:
+    message = "too many attempts; try again later"
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, reason, retry_after=wait)

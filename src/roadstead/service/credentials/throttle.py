@@ -1,0 +1,43 @@
+"""Guessing is slow: a bucket of attempts per name that failures empty and time refills.
+
+Pure: time is an argument. An attempt is paid for before it is checked and paid back if it was right, so that a burst
+of concurrent guesses cannot slip through.
+"""
+
+
+class FailureThrottle:
+    """Token buckets by name: `burst` failures at once, then one every `seconds_per_failure`.
+
+    It remembers `capacity` names; a new one pushes out the oldest.
+    """
+
+    def __init__(self, burst: int = 5, seconds_per_failure: float = 2.0, capacity: int = 10_000) -> None:
+        self._burst = float(burst)
+        self._rate = 1.0 / seconds_per_failure
+        self._capacity = capacity
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def charge(self, name: str, now: float) -> float:
+        """Take one attempt. Return 0.0, or the seconds until there will be one (and nothing was taken)."""
+        level = self._level(name, now)
+        if level < 1.0:
+            return (1.0 - level) / self._rate
+        self._put(name, level - 1.0, now)
+        return 0.0
+
+    def refund(self, name: str, now: float) -> None:
+        """Pay an attempt back: it was right."""
+        level = min(self._burst, self._level(name, now) + 1.0)
+        if level >= self._burst:
+            self._buckets.pop(name, None)
+        else:
+            self._put(name, level, now)
+
+    def _level(self, name: str, now: float) -> float:
+        level, then = self._buckets.get(name, (self._burst, now))
+        return min(self._burst, level + (now - then) * self._rate)
+
+    def _put(self, name: str, level: float, now: float) -> None:
+        if name not in self._buckets and len(self._buckets) >= self._capacity:
+            del self._buckets[next(iter(self._buckets))]
+        self._buckets[name] = (level, now)

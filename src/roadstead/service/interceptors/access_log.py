@@ -1,0 +1,37 @@
+"""What happened? One event per RPC: method, who, from where, how it ended, why, how long. No secrets, no messages."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import structlog
+
+from roadstead.service.interceptors.stage import Call, Outcome, Stage
+
+_log = structlog.get_logger("roadstead.access")
+_HEALTH = "grpc.health.v1.Health/"
+_SERVER_FAULTS = frozenset(
+    (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE)
+)
+
+
+class AccessLog(Stage):
+    """Logs every RPC when it has ended; health checks only at the level debug, there are so many."""
+
+    def observe(self, call: Call, outcome: Outcome) -> None:
+        """Write the event."""
+        identity = call.identity
+        self._writer(call, outcome)(
+            "rpc",
+            method=call.method,
+            code=outcome.code.name,
+            ms=round(outcome.seconds * 1000, 3),
+            identity=identity.name if identity else None,
+            peer=call.context.peer() if call.context is not None else None,
+            reason=call.reason or None,
+        )
+
+    def _writer(self, call: Call, outcome: Outcome) -> Callable[..., Any]:
+        if call.method.startswith(_HEALTH):
+            return _log.debug
+        return _log.error if outcome.code in _SERVER_FAULTS else _log.info

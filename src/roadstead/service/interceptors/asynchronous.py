@@ -1,0 +1,153 @@
+"""The chain around the handlers of a `grpc.aio` server.
+
+Refusals at header time go out before the request is read: whatever the method's kind, the answer is a handler of the
+stream-stream kind that only aborts, so a caller that never finishes its request is refused as quickly as any other.
+Accepted RPCs run in one coroutine for all four kinds. A response stream is pumped here, not yielded through: so a time
+limit covers it whole, and its generator is closed when the caller goes away (grpc.aio leaves that to the collector).
+"""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from roadstead.service.identity import set_current_identity
+from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code
+from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.refusal import Refusal
+
+_call: ContextVar[Call] = ContextVar("roadstead_call")
+_Work = Callable[[Any, Any], Awaitable[Any]]
+
+
+class AsyncChain(grpc.aio.ServerInterceptor):
+    """Runs stages around every RPC of a `grpc.aio.server`; the first stage is the outermost."""
+
+    def __init__(self, *stages: Stage) -> None:
+        self._stages = Stages(stages)
+        self._plans = Plans(self._wrap)
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
+        """Judge the headers; return the method's handler with the chain around it, or one that refuses."""
+        handler = await continuation(handler_call_details)
+        started = time.monotonic()
+        metadata = handler_call_details.invocation_metadata or ()
+        if handler is None:
+            unknown = Call(handler_call_details.method.removeprefix("/"), metadata, started)
+            self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
+            return None
+        plan = self._plans.get(handler_call_details.method, handler)
+        call = Call(plan.method, metadata, started, streams=plan.streams)
+        if refusal := await self._admit(call):
+            return self._refusing(call, refusal)
+        set_current_identity(call.identity)
+        _call.set(call)
+        return plan.wrapped
+
+    async def _admit(self, call: Call) -> Refusal | None:
+        try:
+            for admit in self._stages.admits:
+                answer: Admission | Future[Admission] = admit(call)
+                if answer is None:
+                    continue
+                if isinstance(answer, Future):
+                    answer = await asyncio.wrap_future(answer)
+                if answer is not None:
+                    return answer
+        except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
+            return self._stages.convert(call, error)
+        return None
+
+    def _refusing(self, call: Call, refusal: Refusal) -> Any:
+        async def refuse(_requests: Any, context: Any) -> None:
+            call.context = context
+            call.reason = refusal.reason or call.reason
+            try:
+                if call.reply_metadata:
+                    await context.send_initial_metadata(call.reply_metadata)
+                await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+            finally:
+                self._stages.observe(call, refusal.code)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        behaviour = behaviour_of(handler)
+        return rehandled(handler, self._around(_pumping(behaviour) if handler.response_streaming else behaviour))
+
+    def _around(self, work: _Work) -> _Work:
+        stages = self._stages
+
+        async def handle(request: Any, context: Any) -> Any:
+            call = _call.get()
+            call.context = context
+            entered: list[Stage] = []
+            code = grpc.StatusCode.OK
+            try:
+                if call.reply_metadata:
+                    await context.send_initial_metadata(call.reply_metadata)
+                if stages.hold:
+                    refusal, entered = stages.enter(call)
+                    if refusal is not None:
+                        call.reason = refusal.reason or call.reason
+                        await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+                response = await _limited(work, request, call)
+                code = status_code(context.code(), grpc.StatusCode.OK)
+            except asyncio.CancelledError:
+                code = _cancelled_code(context)
+                raise
+            except grpc.aio.AbortError:
+                code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
+                raise
+            except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
+                refusal = stages.convert(call, error)
+                code, call.reason = refusal.code, refusal.reason
+                await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+            else:
+                return response
+            finally:
+                stages.leave(call, entered)
+                stages.observe(call, code)
+
+        return handle
+
+
+async def _limited(work: _Work, request: Any, call: Call) -> Any:
+    if call.time_limit is None:
+        return await work(request, call.context)
+    try:
+        async with asyncio.timeout(call.time_limit) as limit:
+            return await work(request, call.context)
+    except TimeoutError:
+        if limit.expired():
+            await call.context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
+        raise
+
+
+def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
+    async def pump(request: Any, context: Any) -> None:
+        responses = behaviour(request, context)
+        if inspect.isawaitable(responses):
+            await responses
+            return
+        try:
+            async for response in responses:
+                await context.write(response)
+        finally:
+            close = getattr(responses, "aclose", None)
+            if close is not None:
+                await close()
+
+    return pump
+
+
+def _cancelled_code(context: Any) -> grpc.StatusCode:
+    remaining = context.time_remaining()
+    over = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED

@@ -1,0 +1,91 @@
+"""Who is calling? Turns the credentials of every RPC into `call.identity`, or refuses.
+
+Methods that are open to anybody are not looked at: a caller with an expired token must still be able to log in.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from roadstead.service.credentials.presented import Malformed, NamePassword, Token, presented
+from roadstead.service.identity import Identity
+from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.policy import Policy
+from roadstead.service.refusal import Refusal, unauthenticated
+
+Verified = Identity | Refusal
+
+
+_only_health = Policy().is_anonymous
+
+
+class PasswordCheck(Protocol):
+    """What checks names and passwords (`credentials.password.PasswordVerifier`)."""
+
+    def verify(self, claim: NamePassword) -> "Verified | Future[Verified]":
+        """Return who it is, a refusal, or a future of one of them."""
+
+
+class TokenCheck(Protocol):
+    """What checks bearer tokens (`credentials.token.TokenVerifier`)."""
+
+    def verify(self, claim: Token) -> "Verified | Future[Verified]":
+        """Return who it is, a refusal, or a future of one of them."""
+
+
+class Authentication(Stage):
+    """Requires credentials on every method except those for which `is_open(method)` is true.
+
+    A kind of credentials without a verifier is refused like wrong ones.
+    """
+
+    def __init__(
+        self,
+        passwords: PasswordCheck | None = None,
+        tokens: TokenCheck | None = None,
+        is_open: Callable[[str], bool] = _only_health,
+    ) -> None:
+        self._passwords = passwords
+        self._tokens = tokens
+        self._is_open = is_open
+
+    def admit(self, call: Call) -> "Admission | Future[Admission]":
+        """Check what the metadata presents."""
+        if self._is_open(call.method):
+            return None
+        result = self._verify(call)
+        return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
+
+    def _verify(self, call: Call) -> "Verified | Future[Verified]":
+        claim = presented(call.metadata)
+        match claim:
+            case None:
+                return unauthenticated("no credentials")
+            case Malformed(problem):
+                return unauthenticated(problem, f"unusable credentials: {problem}")
+            case NamePassword() if self._passwords is not None:
+                return self._passwords.verify(claim)
+            case Token() if self._tokens is not None:
+                return self._tokens.verify(claim)
+        return unauthenticated(f"{type(claim).__name__} is not accepted here")
+
+
+def _taken(result: Verified, call: Call) -> Admission:
+    if isinstance(result, Refusal):
+        return result
+    call.identity = result
+    return None
+
+
+def _chained(pending: "Future[Verified]", call: Call) -> "Future[Admission]":
+    answer: Future[Admission] = Future()
+    answer.set_running_or_notify_cancel()
+
+    def settle(done: "Future[Verified]") -> None:
+        if error := done.exception():
+            answer.set_exception(error)
+        else:
+            answer.set_result(_taken(done.result(), call))
+
+    pending.add_done_callback(settle)
+    return answer

@@ -1,0 +1,27 @@
+"""May the caller do this? Asks the policy in force about every RPC; what it does not allow is denied."""
+
+from collections.abc import Callable
+
+import grpc
+
+from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.policy import Policy, decide
+from roadstead.service.refusal import Refusal, unauthenticated
+
+
+class Authorization(Stage):
+    """Judges `call.identity` by the policy that `policy()` returns at that moment. Comes after `Authentication`."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self._policy = policy
+
+    def admit(self, call: Call) -> Admission:
+        """Return None if the policy allows the call."""
+        decision = decide(self._policy(), call.identity, call.method)
+        call.reason = decision.reason
+        if decision.allowed:
+            return None
+        if decision.answer == "unauthenticated":
+            return unauthenticated(decision.reason)
+        message = f"not allowed to call {call.method}"
+        return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason)

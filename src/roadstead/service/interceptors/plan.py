@@ -1,0 +1,133 @@
+"""What a chain does for one method, decided once: which stages speak at which moment.
+
+Both chains run a plan; they differ only in how they wait.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import grpc
+import structlog
+
+from roadstead.service.interceptors.stage import Admission, Call, Outcome, Stage, overriding
+from roadstead.service.refusal import Refusal
+
+_log = structlog.get_logger(__name__)
+# Methods of one server are few; only a handler that takes any name could make more, and must not fill the memory.
+_MOST_PLANS = 4096
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class Stages:
+    """The stages of a chain, sorted by moment."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.admits: tuple[Callable[[Call], Admission | Future[Admission]], ...] = overriding(stages, "admit")
+        self.observers: tuple[Callable[[Call, Outcome], None], ...] = overriding(stages, "observe")
+        self.converts: tuple[Callable[[Call, Exception], Admission], ...] = overriding(stages, "convert")
+        self._holders = tuple(stage for stage in stages if _holds(stage))
+
+    @property
+    def hold(self) -> bool:
+        """True if some stage wants to be asked just before the handler."""
+        return bool(self._holders)
+
+    def enter(self, call: Call) -> tuple[Refusal | None, list[Stage]]:
+        """Ask every stage in order. Returns the first refusal, and the stages that have to be left again."""
+        entered: list[Stage] = []
+        for stage in self._holders:
+            if refusal := stage.enter(call):
+                return refusal, entered
+            entered.append(stage)
+        return None, entered
+
+    def leave(self, call: Call, entered: list[Stage]) -> None:
+        """Leave in the opposite order; one that fails does not keep the others from it."""
+        for stage in reversed(entered):
+            try:
+                stage.leave(call)
+            except Exception:  # noqa: BLE001  any fault of one stage is logged and must not reach the others
+                _log.exception("stage failed", stage=type(stage).__name__, method=call.method)
+
+    def convert(self, call: Call, error: Exception) -> Refusal:
+        """Say what the caller is told about an exception: never its text."""
+        for convert in self.converts:
+            if refusal := convert(call, error):
+                return refusal
+        return Refusal(grpc.StatusCode.INTERNAL, "internal error", f"{type(error).__name__}: {error}")
+
+    def observe(self, call: Call, code: grpc.StatusCode) -> None:
+        """Tell every observer how the RPC ended; their failures are logged and change nothing."""
+        if not self.observers:
+            return
+        outcome = Outcome(code, time.monotonic() - call.started)
+        for observe in self.observers:
+            try:
+                observe(call, outcome)
+            except Exception:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
+                _log.exception("observer failed", method=call.method)
+
+
+def _holds(stage: Stage) -> bool:
+    return bool(overriding((stage,), "enter") or overriding((stage,), "leave"))
+
+
+class Plan:
+    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one."""
+
+    __slots__ = ("handler", "method", "streams", "wrapped")
+
+    def __init__(self, handler: Any, method: str, wrapped: Any) -> None:
+        self.handler = handler
+        self.method = method
+        self.streams = bool(handler.request_streaming or handler.response_streaming)
+        self.wrapped = wrapped
+
+
+class Plans:
+    """Plans by path, made at the first call of a method."""
+
+    def __init__(self, wrap: Callable[[Any, str], Any]) -> None:
+        self._wrap = wrap
+        self._plans: dict[str, Plan] = {}
+
+    def get(self, path: str, handler: Any) -> Plan:
+        """Return the plan of `/package.Service/Method`; another handler than last time gets a new one."""
+        plan = self._plans.get(path)
+        if plan is None or plan.handler is not handler:
+            plan = self._make(path, handler)
+        return plan
+
+    def _make(self, path: str, handler: Any) -> Plan:
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        method = path.removeprefix("/")
+        plan = self._plans[path] = Plan(handler, method, self._wrap(handler, method))
+        return plan
+
+
+def behaviour_of(handler: Any) -> Callable[..., Any]:
+    """Return the function behind a grpc method handler, whichever of the four kinds it is."""
+    found = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    return found  # type: ignore[no-any-return]  # grpc's handlers are untyped
+
+
+def rehandled(handler: Any, behaviour: Callable[..., Any]) -> Any:
+    """Return a grpc method handler of the same kind and codecs with another function behind it."""
+    kinds = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    make = kinds[handler.request_streaming, handler.response_streaming]
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+def status_code(code: Any, default: grpc.StatusCode) -> grpc.StatusCode:
+    """Return what grpc keeps as a number, an enumeration or None as a StatusCode."""
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return _CODES.get(code, default) if code else default

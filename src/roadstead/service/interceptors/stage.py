@@ -1,0 +1,91 @@
+"""One concern of every RPC: the five moments at which it may have a say.
+
+    headers arrive      admit    may refuse before a byte of the request is read; may need time (a Future)
+    before the handler  enter    may refuse; the peer and the deadline are known now
+    the handler fails   convert  may say what the caller is told
+    after the handler   leave    gives back what `enter` took
+    the RPC has ended   observe  once for every RPC, refused or handled
+
+A stage overrides what it needs; a chain looks once per method which it did, so the others cost nothing. `admit` must
+take nothing that has to be given back: a caller may go away before its handler ever runs.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import grpc
+import msgspec
+
+from roadstead.service.identity import Identity
+from roadstead.service.refusal import Refusal
+
+Metadata = Sequence[tuple[str, str | bytes]]
+Admission = Refusal | None
+
+
+class Call:
+    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` on."""
+
+    __slots__ = (
+        "context",
+        "identity",
+        "metadata",
+        "method",
+        "reason",
+        "reply_metadata",
+        "started",
+        "streams",
+        "time_limit",
+    )
+
+    def __init__(self, method: str, metadata: Metadata, started: float, *, streams: bool = False) -> None:
+        self.method = method
+        # True if the client or the server sends a stream.
+        self.streams = streams
+        self.metadata = metadata
+        self.started = started
+        self.identity: Identity | None = None
+        self.context: Any = None
+        # Seconds that the handler may take, if a stage set them shorter than the client did.
+        self.time_limit: float | None = None
+        # Sent before the reply, also before a refusal.
+        self.reply_metadata: tuple[tuple[str, str], ...] = ()
+        # Why the RPC was allowed or refused, for the log.
+        self.reason = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an RPC ended: its status and how long it took, in seconds."""
+
+    code: grpc.StatusCode
+    seconds: float
+
+
+class Stage:
+    """A concern with nothing to say yet: override the moments that matter."""
+
+    def admit(self, call: Call) -> "Admission | Future[Admission]":
+        """Judge the headers. Returns None to go on, a refusal, or a future of one of them; never blocks."""
+        return None
+
+    def enter(self, call: Call) -> Admission:
+        """Judge once more just before the handler runs, with `call.context` at hand."""
+        return None
+
+    def convert(self, call: Call, error: Exception) -> Admission:
+        """Say what the caller is told about an exception of the handler; None leaves it to the next stage."""
+        return None
+
+    def leave(self, call: Call) -> None:
+        """Give back what `enter` took; follows every `enter` that did not refuse."""
+
+    def observe(self, call: Call, outcome: Outcome) -> None:
+        """Learn how an RPC ended."""
+
+
+def overriding(stages: Iterable[Stage], moment: str) -> tuple[Callable[..., Any], ...]:
+    """Return the bound methods of the stages that have something to say at this moment."""
+    return tuple(
+        getattr(stage, moment) for stage in stages if getattr(type(stage), moment) is not getattr(Stage, moment)
+    )

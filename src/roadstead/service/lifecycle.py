@@ -1,0 +1,76 @@
+"""How a server leaves: SIGTERM → NOT_SERVING → lame duck → GOAWAY, running RPCs finish → exit 0.
+
+`stop` closes the listening socket at once, while kube-proxy and Envoy go on sending new connections until they have
+heard that the pod is leaving. So the server first says NOT_SERVING and keeps serving for `lame_duck` seconds. A second
+signal skips what is left of the waiting.
+"""
+
+import asyncio
+import signal
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from roadstead.service.health import Health
+
+_log = structlog.get_logger(__name__)
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """How long to leave: `lame_duck` seconds until others have heard of it, then `grace` for running RPCs.
+
+    Together they belong below the pod's `terminationGracePeriodSeconds` (30 by default).
+    """
+
+    lame_duck: float = 1.5
+    grace: float = 20.0
+
+
+class Stoppable(Protocol):
+    """The part of `grpc.aio.Server` that leaving needs."""
+
+    async def stop(self, grace: float | None) -> None:
+        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them."""
+
+
+class Lifecycle:
+    """Leaves once, however often and by whomever it is asked."""
+
+    def __init__(self, health: Health, drain: Drain) -> None:
+        self._health = health
+        self._drain = drain
+        self._leaving = asyncio.Event()
+        self._hurried = asyncio.Event()
+
+    @property
+    def leaving(self) -> asyncio.Event:
+        """Set as soon as the server is to leave: endless streams should end themselves now."""
+        return self._leaving
+
+    def leave(self) -> None:
+        """Begin to leave; asked again, hurry."""
+        if self._leaving.is_set():
+            self._hurried.set()
+        self._leaving.set()
+
+    async def run(self, server: Stoppable) -> None:
+        """Wait until asked to leave, then leave."""
+        await self._leaving.wait()
+        self._health.drain()
+        _log.info("draining", lame_duck=self._drain.lame_duck, grace=self._drain.grace)
+        await self._pause(self._drain.lame_duck)
+        self._health.close()
+        await server.stop(0 if self._hurried.is_set() else self._drain.grace)
+        _log.info("stopped")
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._hurried.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave on SIGTERM and SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.leave)
