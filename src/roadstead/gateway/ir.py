@@ -214,7 +214,7 @@ class RouteSource(_Part, frozen=True):
 
 
 class Route(_Part, frozen=True):
-    """One line of a virtual host's table. `name` is unique in the table and stable.
+    """One line of a virtual host's table. `name` is unique in its virtual host and stable.
 
     `source` is None for the answers that the gateway itself gives when nothing matches.
     """

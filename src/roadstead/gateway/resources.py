@@ -1,0 +1,61 @@
+"""Everything that translation may look at, at one moment. `gather` fills it, `translate` reads nothing else.
+
+Frozen by convention all the way down: objects come from informer caches, and nobody may change them.
+Next: `gather`, how informer caches become this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from roadstead.api.objects import Object, ObjectKey
+from roadstead.gateway.ir import Certificate, ProxyState
+
+CONTROLLER_NAME = "roadstead.dev/gateway-controller"
+INGRESS_CONTROLLER_NAME = "k8s.io/ingress-nginx"
+INGRESS_CLASS_NAME = "nginx"
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+
+Objects = Mapping[ObjectKey, Object]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """What has become of a proxy's Deployment and Service.
+
+    `ready`: endpoints of the Service that are ready. `addresses`: of its load balancer, as `(type, value)` with
+    type IPAddress or Hostname. `host_ports`: listener port to the port on this host, where they differ. `problem`:
+    why an address or a port cannot be had, in words for people.
+    """
+
+    ready: int = 0
+    addresses: tuple[tuple[str, str], ...] = ()
+    host_ports: Mapping[int, int] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The cluster as the gateway sees it. All mappings are keyed by namespace and name.
+
+    `endpoint_slices` is keyed by the Service's key. `proxy_states` and `workloads` are keyed by the proxy's key.
+    `controller_names`: the `spec.controllerName`s of GatewayClasses that we serve. `now` is aware.
+    """
+
+    now: datetime
+    controller_names: frozenset[str] = frozenset({CONTROLLER_NAME})
+    gateway_classes: Objects = field(default_factory=dict)
+    gateways: Objects = field(default_factory=dict)
+    grpc_routes: Objects = field(default_factory=dict)
+    http_routes: Objects = field(default_factory=dict)
+    reference_grants: Objects = field(default_factory=dict)
+    ingresses: Objects = field(default_factory=dict)
+    ingress_classes: Objects = field(default_factory=dict)
+    services: Objects = field(default_factory=dict)
+    endpoint_slices: Mapping[ObjectKey, tuple[Object, ...]] = field(default_factory=dict)
+    secrets: Objects = field(default_factory=dict)
+    config_maps: Objects = field(default_factory=dict)
+    namespaces: Objects = field(default_factory=dict)
+    proxy_states: Mapping[str, ProxyState] = field(default_factory=dict)
+    workloads: Mapping[str, WorkloadState] = field(default_factory=dict)
+    default_certificate: Certificate | None = None

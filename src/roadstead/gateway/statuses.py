@@ -1,0 +1,89 @@
+"""Statuses: what translation wants to say becomes the least patch that says it.
+
+Translation knows neither the time nor what others wrote. Here both meet: conditions keep their transition time while
+their status stays, entries of other controllers stay as they are, a translation of an older generation says nothing.
+Next: `controller`, which sends the patches.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from roadstead.api.conditions import merge_conditions
+from roadstead.api.objects import Object, ObjectKey, key_of, metadata_of
+
+Field = Mapping[str, Any]
+
+
+class StatusUpdate(NamedTuple):
+    """The wanted `status` of one object, without transition times; of `parents`, only our entries.
+
+    It holds for this `generation` and `uid` of the object. `owner_names`: the controllers whose `parents` entries are
+    ours to replace. `proxy`: hold it back while this proxy's Envoys have not answered to the newest configuration.
+    """
+
+    kind: str
+    key: ObjectKey
+    generation: int
+    uid: str
+    status: Object
+    owner_names: frozenset[str] = frozenset()
+    proxy: str = ""
+
+
+def generation_of(obj: Field) -> int:
+    """Return `metadata.generation`, 0 if there is none."""
+    generation = metadata_of(obj).get("generation")
+    return generation if isinstance(generation, int) else 0
+
+
+def update_for(
+    obj: Object, status: Object, *, owner_names: frozenset[str] = frozenset(), proxy: str = ""
+) -> StatusUpdate:
+    """Return the update that gives this object this status."""
+    uid = str(metadata_of(obj).get("uid") or "")
+    return StatusUpdate(str(obj.get("kind")), key_of(obj), generation_of(obj), uid, status, owner_names, proxy)
+
+
+def patch_for(update: StatusUpdate, current: Object, now: str) -> Object | None:
+    """Return the merge patch on the status subresource, or None if nothing is to be said.
+
+    `current` is the newest known object; the patch carries its resourceVersion, so that the server refuses it (409)
+    if the object has changed meanwhile. `now` is RFC 3339.
+    """
+    metadata = metadata_of(current)
+    if generation_of(current) != update.generation or str(metadata.get("uid") or "") != update.uid:
+        return None
+    before: Object = current.get("status") or {}
+    after = {**before, **{name: _merged(name, before, value, update, now) for name, value in update.status.items()}}
+    if after == before:
+        return None
+    changed = {name: value for name, value in after.items() if before.get(name) != value}
+    return {"metadata": {"resourceVersion": metadata.get("resourceVersion")}, "status": changed}
+
+
+def _merged(name: str, before: Object, wanted: Any, update: StatusUpdate, now: str) -> Any:
+    current = before.get(name) or []
+    if name == "conditions":
+        return merge_conditions(current, wanted, now)
+    if name == "listeners":
+        return [_with_conditions(entry, _named(current, entry["name"]), now) for entry in wanted]
+    if name == "parents":
+        others = [entry for entry in current if entry.get("controllerName") not in update.owner_names]
+        return [*others, *(_with_conditions(entry, _same_parent(current, entry), now) for entry in wanted)]
+    return wanted
+
+
+def _with_conditions(entry: Object, before: Field, now: str) -> Object:
+    """Give an entry its transition times. Conditions of types that we no longer state do not outlive the entry."""
+    stated = {condition["type"] for condition in entry["conditions"]}
+    kept = [condition for condition in before.get("conditions") or () if condition.get("type") in stated]
+    return {**entry, "conditions": merge_conditions(kept, entry["conditions"], now)}
+
+
+def _named(entries: list[Object], name: str) -> Field:
+    return next((entry for entry in entries if entry.get("name") == name), {})
+
+
+def _same_parent(entries: list[Object], wanted: Object) -> Field:
+    identity = (wanted["parentRef"], wanted["controllerName"])
+    return next((one for one in entries if (one.get("parentRef"), one.get("controllerName")) == identity), {})

@@ -1,0 +1,15 @@
+"""Translation: from everything that is written (`Resources`) to what every proxy does and what every status says.
+
+    gatewayclass ─ gateways ─ listeners ─ certificates        who listens for what
+    grpcroute, httproute ─ routes ─ filters ─ backends        what a rule does, whoever it is attached to
+    parents ─ precedence ─ proxies                            which rules meet at a listener, in which order
+    ingress                                                   Ingress and nginx's annotations, to the same IR
+
+Pure: no clock, no sockets, nothing is remembered between two calls but parsed certificates. It never raises on what a
+user wrote: a fault becomes a condition of the object that has it, and whatever is valid beside it is served.
+Next: `xds` sends the proxies, `statuses` makes patches of what is to be said.
+"""
+
+from roadstead.gateway.translate.translation import Translation, translate
+
+__all__ = ["Translation", "translate"]

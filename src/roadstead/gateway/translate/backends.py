@@ -1,0 +1,128 @@
+"""Backend references: from a route's `backendRef` to a Service port, how to speak to it, and who serves it.
+
+A Service port may be spoken to in several ways (h2 for a GRPCRoute, HTTP/1.1 for an HTTPRoute): each is a cluster of
+its own, and all share one set of endpoints.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from roadstead.api.objects import Object, ObjectKey
+from roadstead.gateway.ir import Cluster, Endpoint, EndpointSet
+from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_of, text, texts
+from roadstead.gateway.translate.problem import Problem
+from roadstead.gateway.translate.references import Referrer, Target, is_permitted, not_permitted_message
+
+Protocol = Literal["h2", "http1"]
+_H2 = ("kubernetes.io/h2c", "h2c", "grpc")
+_HTTP1 = ("http", "kubernetes.io/ws", "ws")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A `backendRef` as read from a route; `field` is its path in the manifest, `referrer` who carries it."""
+
+    field: str
+    referrer: Referrer
+    target: Target
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.target}:{self.port}"
+
+
+def read_reference(entry: Mapping[str, Any], field: str, referrer: Referrer) -> Reference:
+    """Read a backend reference."""
+    target = Target(
+        text(entry.get("group")),
+        text(entry.get("kind"), "Service"),
+        text(entry.get("namespace")) or referrer.namespace,
+        text(entry.get("name")),
+    )
+    return Reference(field, referrer, target, integer(entry.get("port")))
+
+
+def resolve(reference: Reference, resources: Resources) -> Cluster | Problem:
+    """Return the cluster that a reference means, or why it means none."""
+    target = reference.target
+    if (target.group, target.kind) != ("", "Service"):
+        kind = f"{target.kind}.{target.group}" if target.group else target.kind
+        return Problem("InvalidKind", f"{reference.field}: {kind} is not a kind of backend; use Service")
+    if not is_permitted(resources, reference.referrer, target):
+        return Problem("RefNotPermitted", not_permitted_message(reference.field, reference.referrer, target))
+    service = resources.services.get(ObjectKey(target.namespace, target.name))
+    if service is None:
+        return Problem("BackendNotFound", f"{reference.field}: {target} does not exist")
+    if spec_of(service).get("type") == "ExternalName":
+        return Problem("InvalidKind", f"{reference.field}: {target} is of type ExternalName, which has no endpoints")
+    return _port_cluster(reference, service)
+
+
+def _port_cluster(reference: Reference, service: Object) -> Cluster | Problem:
+    ports = mappings(spec_of(service).get("ports"))
+    port = next((entry for entry in ports if entry.get("port") == reference.port), None)
+    if port is None:
+        offered = ", ".join(str(entry.get("port")) for entry in ports) or "no ports"
+        asked = f"no port {reference.port}" if reference.port else "to be named with a port"
+        return Problem("BackendNotFound", f"{reference.field}: {reference.target} has {asked}; it has {offered}")
+    protocol = _protocol(reference, text(port.get("appProtocol")))
+    if isinstance(protocol, Problem):
+        return protocol
+    name = endpoints_name(reference.target.namespace, reference.target.name, reference.port)
+    return Cluster(f"{name}/{protocol}", name, protocol)
+
+
+def _protocol(reference: Reference, app_protocol: str) -> Protocol | Problem:
+    is_grpc = reference.referrer.kind == "GRPCRoute"
+    if app_protocol in _H2 or (is_grpc and not app_protocol):
+        return "h2"
+    if not is_grpc and app_protocol in ("", *_HTTP1):
+        return "http1"
+    usable = "kubernetes.io/h2c" if is_grpc else "kubernetes.io/h2c, kubernetes.io/ws or http"
+    return Problem(
+        "UnsupportedProtocol",
+        f"{reference.field}: appProtocol {app_protocol} of {reference} cannot be used by a {reference.referrer.kind}; "
+        f"use {usable}, or none",
+    )
+
+
+def endpoints_name(namespace: str, service: str, port: int) -> str:
+    """Return the name of the endpoint set of a Service port."""
+    return f"{namespace}/{service}/{port}"
+
+
+def endpoint_set(name: str, resources: Resources) -> EndpointSet:
+    """Return who serves a Service port now: the ready ones; failing these, those that end but still serve."""
+    namespace, service_name, number = name.split("/")
+    key = ObjectKey(namespace, service_name)
+    port_name = _port_name(resources.services.get(key), int(number))
+    slices = resources.endpoint_slices.get(key, ())
+    ready = set(_endpoints(slices, port_name, ("ready",)))
+    chosen = ready or set(_endpoints(slices, port_name, ("serving", "terminating")))
+    return EndpointSet(name, tuple(sorted(chosen, key=lambda one: (one.address, one.port))))
+
+
+def _port_name(service: Object | None, number: int) -> str:
+    ports = mappings(spec_of(service or {}).get("ports"))
+    return next((text(entry.get("name")) for entry in ports if entry.get("port") == number), "")
+
+
+def _endpoints(slices: Iterable[Object], port_name: str, wanted: tuple[str, ...]) -> Iterable[Endpoint]:
+    for found in slices:
+        ports = mappings(found.get("ports"))
+        number = next((integer(one.get("port")) for one in ports if text(one.get("name")) == port_name), 0)
+        if not number or found.get("addressType") not in ("IPv4", "IPv6"):
+            continue
+        for entry in mappings(found.get("endpoints")):
+            if _is(entry, wanted):
+                pod = text(mapping(entry.get("targetRef")).get("name"))
+                yield from (Endpoint(address, number, pod) for address in texts(entry.get("addresses"))[:1])
+
+
+def _is(endpoint: Mapping[str, Any], wanted: tuple[str, ...]) -> bool:
+    """Say whether all these conditions hold; an unstated one means ready (discovery/v1, EndpointConditions)."""
+    conditions = mapping(endpoint.get("conditions"))
+    stated = {"ready": True, "serving": conditions.get("ready", True), "terminating": False}
+    return all({**stated, **{k: v for k, v in conditions.items() if v is not None}}[name] is True for name in wanted)

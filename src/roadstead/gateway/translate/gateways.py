@@ -1,0 +1,195 @@
+"""What a Gateway's status says: of itself, of its addresses and of each listener.
+
+Source: gateway-api, apis/v1/gateway_types.go (GatewayConditionType, ListenerConditionType). Beside those a listener
+carries a condition of our own where it ends TLS, `roadstead.dev/CertificateUsable`: whether clients will take the
+certificate, as far as that can be known here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from roadstead.api.conditions import condition
+from roadstead.api.objects import Object, key_of
+from roadstead.gateway.ir import Proxies, Proxy, ProxyState, gateway_proxy_key
+from roadstead.gateway.resources import GATEWAY_GROUP, Resources, WorkloadState
+from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
+from roadstead.gateway.translate.certificates import uncovered_problem
+from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
+from roadstead.gateway.translate.hostnames import ANY
+from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_listeners
+from roadstead.gateway.translate.parents import GatewayPlan
+from roadstead.gateway.translate.precedence import AttachedRoute
+from roadstead.gateway.translate.problem import Problem, joined
+
+CERTIFICATE_USABLE = "roadstead.dev/CertificateUsable"
+_ADDRESS_TYPES = ("IPAddress", "Hostname")
+
+
+class ListenerLoad(NamedTuple):
+    """What is attached to one listener: routes in effect, and how many routes count (Accepted)."""
+
+    routes: Sequence[AttachedRoute]
+    accepted: int
+
+
+def plan_gateway(gateway: Object, controller_name: str, resources: Resources) -> GatewayPlan:
+    """Return a Gateway of ours with its listeners judged."""
+    listeners = plan_listeners(gateway, resources)
+    return GatewayPlan(gateway, key_of(gateway), controller_name, listeners, _invalid(gateway))
+
+
+def _invalid(gateway: Object) -> Problem | None:
+    spec = spec_of(gateway)
+    reference = mapping(mapping(spec.get("infrastructure")).get("parametersRef"))
+    if reference:
+        message = (
+            f"spec.infrastructure.parametersRef: {reference.get('kind')} {reference.get('name')} is not a kind that "
+            "Roadstead reads; remove parametersRef"
+        )
+        return Problem("InvalidParameters", message)
+    for index, address in enumerate(mappings(spec.get("addresses"))):
+        kind = text(address.get("type"), "IPAddress")
+        if kind not in _ADDRESS_TYPES:
+            message = f"spec.addresses[{index}].type: {kind} is not one of {', '.join(_ADDRESS_TYPES)}"
+            return Problem("UnsupportedAddress", message)
+    return None
+
+
+def gateway_status(
+    plan: GatewayPlan, loads: Mapping[int, ListenerLoad], proxies: Proxies, resources: Resources
+) -> StatusUpdate:
+    """Return what a Gateway's status says. `loads` is keyed by the listener's index."""
+    key = gateway_proxy_key(*plan.key)
+    proxy = proxies.get(key)
+    state = resources.proxy_states.get(key, ProxyState())
+    running = resources.workloads.get(key, WorkloadState())
+    generation = generation_of(plan.obj)
+    obstacle = _obstacle(plan, proxy, state, running)
+    accepted = _accepted(plan)
+    programmed = _programmed(obstacle, running)
+    none = ListenerLoad((), 0)
+    listeners = [
+        _listener_status(one, loads.get(index, none), plan.invalid or obstacle, generation)
+        for index, one in enumerate(plan.listeners)
+    ]
+    wanted: Object = {
+        "addresses": [{"type": kind, "value": value} for kind, value in running.addresses],
+        "conditions": [
+            condition("Accepted", *accepted, generation=generation),
+            condition("Programmed", *programmed, generation=generation),
+        ],
+        "listeners": listeners,
+    }
+    return update_for(plan.obj, wanted, proxy=key)
+
+
+_Verdict = tuple[bool, str, str]
+"""Status, reason and message of a condition."""
+
+
+def _accepted(plan: GatewayPlan) -> _Verdict:
+    if plan.invalid:
+        return (False, *plan.invalid)
+    wrong = [f"{one.name}: {problem.message}" for one in plan.listeners if (problem := _first_problem(one))]
+    if not wrong:
+        return (True, "Accepted", "")
+    message = f"listeners with faults: {'; '.join(wrong)}"
+    if not any(one.is_accepted for one in plan.listeners):
+        return (False, "ListenersNotValid", message)
+    return (True, "ListenersNotValid" if not all(one.is_accepted for one in plan.listeners) else "Accepted", message)
+
+
+def _first_problem(plan: ListenerPlan) -> Problem | None:
+    return plan.unaccepted or plan.conflict or plan.unresolved
+
+
+def _programmed(obstacle: Problem | None, running: WorkloadState) -> _Verdict:
+    if obstacle:
+        return (False, *obstacle)
+    moved = [f"port {port} is {host} on this host" for port, host in sorted(running.host_ports.items()) if port != host]
+    return (True, "Programmed", "; ".join(moved))
+
+
+def _obstacle(plan: GatewayPlan, proxy: Proxy | None, state: ProxyState, running: WorkloadState) -> Problem | None:
+    """Return why traffic cannot flow yet, or not as the newest manifest says."""
+    if plan.invalid:
+        return Problem("Invalid", plan.invalid.message)
+    if proxy is None or not proxy.listeners:
+        wrong = [f"{one.name}: {problem.message}" for one in plan.listeners if (problem := _first_problem(one))]
+        return Problem("Invalid", f"no listener can be served: {'; '.join(wrong) or 'there is none'}")
+    if state.rejections:
+        refused = "; ".join(f"{one.resource}: {one.message}" for one in state.rejections)
+        return Problem("Invalid", f"Envoy refused the configuration and keeps the one before: {refused}")
+    return _address_obstacle(proxy, running) or _readiness_obstacle(state, running)
+
+
+def _address_obstacle(proxy: Proxy, running: WorkloadState) -> Problem | None:
+    named = f"Service {proxy.workload.namespace}/{proxy.workload.name}"
+    if running.problem:
+        return Problem("AddressNotUsable", f"{named}: {running.problem}")
+    given = [value for _, value in running.addresses]
+    if not given:
+        return Problem("AddressNotAssigned", f"{named} has no load balancer address yet")
+    unusable = [wanted for wanted in proxy.workload.addresses if wanted not in given]
+    if unusable:
+        return Problem(
+            "AddressNotUsable", f"spec.addresses: {', '.join(unusable)} cannot be had; {named} has {given[0]}"
+        )
+    return None
+
+
+def _readiness_obstacle(state: ProxyState, running: WorkloadState) -> Problem | None:
+    if not state.connected:
+        return Problem("Pending", "no Envoy of this Gateway is connected to the control plane yet")
+    if not running.ready:
+        return Problem("Pending", "no Envoy of this Gateway is ready yet")
+    return None
+
+
+def _listener_status(plan: ListenerPlan, load: ListenerLoad, obstacle: Problem | None, generation: int) -> Object:
+    verdicts = {
+        "Accepted": _listener_accepted(plan),
+        "Conflicted": (True, *plan.conflict) if plan.conflict else (False, "NoConflicts", ""),
+        "ResolvedRefs": (False, *plan.unresolved) if plan.unresolved else (True, "ResolvedRefs", ""),
+        "Programmed": _listener_programmed(plan, obstacle),
+    }
+    if plan.certificates:
+        verdicts[CERTIFICATE_USABLE] = _certificate_usable(plan, load.routes)
+    return {
+        "name": plan.name,
+        "supportedKinds": [{"group": GATEWAY_GROUP, "kind": kind} for kind in plan.kinds],
+        "attachedRoutes": load.accepted,
+        "conditions": [condition(kind, *verdict, generation=generation) for kind, verdict in verdicts.items()],
+    }
+
+
+def _listener_accepted(plan: ListenerPlan) -> _Verdict:
+    problem = plan.unaccepted or plan.conflict
+    return (False, *problem) if problem else (True, "Accepted", "")
+
+
+def _listener_programmed(plan: ListenerPlan, obstacle: Problem | None) -> _Verdict:
+    if plan.conflict:
+        return (False, *plan.conflict)
+    if not plan.is_served:
+        problem = plan.unaccepted or plan.unresolved
+        return (False, "Invalid", problem.message if problem else "")
+    if obstacle:
+        return (False, "Invalid" if obstacle.reason == "Invalid" else "Pending", obstacle.message)
+    return (True, "Programmed", "")
+
+
+def _certificate_usable(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> _Verdict:
+    uncovered = uncovered_problem(plan.certificates, _asked_for(plan, routes))
+    problem = joined([*plan.warnings, *([uncovered] if uncovered else [])])
+    if problem:
+        return (False, *problem)
+    return (True, "Usable", "; ".join(one.described() for one in plan.certificates))
+
+
+def _asked_for(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> list[str]:
+    """Return the hosts that clients ask for: those of the routes; without routes, the listener's."""
+    if plan.protocol != HTTPS:
+        return []
+    effective = {claim.effective for route in routes for claim in route.claims}
+    return sorted((effective or {plan.hostname}) - {ANY})

@@ -1,0 +1,228 @@
+"""Listeners of a Gateway: which can be served, which contradict each other, who may attach to them.
+
+Source of the rules: gateway-api, apis/v1/gateway_types.go (Listener, ListenerConditionReason).
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from roadstead.api.objects import Object, ObjectKey, key_of, labels_of
+from roadstead.api.selectors import label_selector_from
+from roadstead.gateway.ir import container_port
+from roadstead.gateway.resources import GATEWAY_GROUP, Resources
+from roadstead.gateway.translate.certificates import (
+    ServerCertificate,
+    UnusableSecret,
+    server_certificate,
+    validity_problem,
+)
+from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_of, text
+from roadstead.gateway.translate.hostnames import is_hostname, normal
+from roadstead.gateway.translate.problem import Problem, joined
+from roadstead.gateway.translate.references import Referrer, Target, is_permitted, not_permitted_message
+
+HTTP, HTTPS = "HTTP", "HTTPS"
+ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
+_LARGEST_PORT = 65535
+_UNSERVED = {
+    "TLS": "TLS listeners (passthrough) are not served yet; use HTTPS with mode Terminate",
+    "TCP": "TCP listeners are not served",
+    "UDP": "UDP listeners are not served",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceRule:
+    """From which namespaces routes may attach: `allowedRoutes.namespaces`."""
+
+    source: str
+    own: str
+    selector: Mapping[str, Any]
+
+    def allows(self, namespace: str, resources: Resources) -> bool:
+        """Say whether a route of this namespace may attach."""
+        if self.source == "All":
+            return True
+        if self.source == "Same":
+            return namespace == self.own
+        found = resources.namespaces.get(ObjectKey("", namespace))
+        return self.source == "Selector" and found is not None and _selects(self.selector, found)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerPlan:
+    """One listener, decided: what it serves and what is wrong with it.
+
+    `unaccepted`: it cannot be served as written. `conflict`: another one claims the same. `unresolved`: a certificate
+    or a route kind in it cannot be had. `warnings`: served, though clients will not like it.
+    """
+
+    name: str
+    port: int
+    protocol: str
+    hostname: str
+    kinds: tuple[str, ...]
+    namespaces: NamespaceRule
+    unaccepted: Problem | None = None
+    conflict: Problem | None = None
+    unresolved: Problem | None = None
+    certificates: tuple[ServerCertificate, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def is_accepted(self) -> bool:
+        """Say whether the listener itself is in order; certificates apart."""
+        return self.unaccepted is None and self.conflict is None
+
+    @property
+    def is_served(self) -> bool:
+        """Say whether the proxy listens for it."""
+        return self.is_accepted and (self.protocol == HTTP or bool(self.certificates))
+
+
+def plan_listeners(gateway: Object, resources: Resources) -> tuple[ListenerPlan, ...]:
+    """Return the Gateway's listeners in the order of the manifest."""
+    plans = [_plan(gateway, entry, resources) for entry in mappings(spec_of(gateway).get("listeners"))]
+    return _without_conflicts(plans)
+
+
+def _plan(gateway: Object, entry: Mapping[str, Any], resources: Resources) -> ListenerPlan:
+    protocol = text(entry.get("protocol"))
+    allowed = mapping(entry.get("allowedRoutes"))
+    plan = ListenerPlan(
+        name=text(entry.get("name")),
+        port=integer(entry.get("port")),
+        protocol=protocol,
+        hostname=normal(text(entry.get("hostname"))),
+        kinds=ROUTE_KINDS,
+        namespaces=_namespace_rule(allowed, key_of(gateway).namespace),
+    )
+    unaccepted = _protocol_problem(protocol) or _port_problem(plan.port) or _hostname_problem(plan.hostname)
+    if unaccepted:
+        return replace(plan, unaccepted=unaccepted, kinds=())
+    kinds, unknown = _kinds(allowed)
+    plan = replace(plan, kinds=kinds, unresolved=unknown)
+    return _with_certificates(plan, gateway, entry, resources) if protocol == HTTPS else plan
+
+
+def _protocol_problem(protocol: str) -> Problem | None:
+    if protocol in (HTTP, HTTPS):
+        return None
+    return Problem("UnsupportedProtocol", _UNSERVED.get(protocol, f"protocol {protocol!r} is not one of HTTP, HTTPS"))
+
+
+def _port_problem(port: int) -> Problem | None:
+    if 0 < port <= _LARGEST_PORT:
+        return None
+    return Problem("PortUnavailable", f"port {port} is not between 1 and {_LARGEST_PORT}")
+
+
+def _hostname_problem(hostname: str) -> Problem | None:
+    if is_hostname(hostname):
+        return None
+    return Problem("UnsupportedValue", f"hostname: {hostname!r} is not a host name")
+
+
+def _namespace_rule(allowed: Mapping[str, Any], own: str) -> NamespaceRule:
+    rule = mapping(allowed.get("namespaces"))
+    return NamespaceRule(text(rule.get("from"), "Same"), own, mapping(rule.get("selector")))
+
+
+def _selects(selector: Mapping[str, Any], namespace: Object) -> bool:
+    terms = [
+        {"key": text(term.get("key")), "operator": text(term.get("operator")), "values": term.get("values") or ()}
+        for term in mappings(selector.get("matchExpressions"))
+    ]
+    wanted = {"matchLabels": mapping(selector.get("matchLabels")), "matchExpressions": terms}
+    return label_selector_from(wanted).matches(labels_of(namespace))
+
+
+def _kinds(allowed: Mapping[str, Any]) -> tuple[tuple[str, ...], Problem | None]:
+    wanted = mappings(allowed.get("kinds"))
+    if not wanted:
+        return ROUTE_KINDS, None
+    named = [(text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"))) for entry in wanted]
+    known = tuple(kind for group, kind in named if group == GATEWAY_GROUP and kind in ROUTE_KINDS)
+    unknown = [kind for group, kind in named if group != GATEWAY_GROUP or kind not in ROUTE_KINDS]
+    if not unknown:
+        return known, None
+    message = (
+        f"allowedRoutes.kinds: {', '.join(unknown)} cannot attach to this listener; {' and '.join(ROUTE_KINDS)} can"
+    )
+    return known, Problem("InvalidRouteKinds", message)
+
+
+def _with_certificates(
+    plan: ListenerPlan, gateway: Object, entry: Mapping[str, Any], resources: Resources
+) -> ListenerPlan:
+    tls = mapping(entry.get("tls"))
+    if text(tls.get("mode"), "Terminate") != "Terminate":
+        return replace(plan, unaccepted=Problem("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate"))
+    found: list[ServerCertificate] = []
+    problems = [plan.unresolved] if plan.unresolved else []
+    references = mappings(tls.get("certificateRefs"))
+    if not references:
+        problems.append(Problem("InvalidCertificateRef", "tls.certificateRefs is empty; name a Secret"))
+    for index, reference in enumerate(references):
+        certificate = _certificate(gateway, f"tls.certificateRefs[{index}]", reference, resources)
+        if isinstance(certificate, Problem):
+            problems.append(certificate)
+        else:
+            found.append(certificate)
+    warnings = [problem for one in found if (problem := validity_problem(one, resources.now))]
+    return replace(plan, certificates=tuple(found), unresolved=joined(problems), warnings=tuple(warnings))
+
+
+def _certificate(
+    gateway: Object, field: str, reference: Mapping[str, Any], resources: Resources
+) -> ServerCertificate | Problem:
+    own = key_of(gateway).namespace
+    target = Target(
+        text(reference.get("group")),
+        text(reference.get("kind"), "Secret"),
+        text(reference.get("namespace")) or own,
+        text(reference.get("name")),
+    )
+    if (target.group, target.kind) != ("", "Secret"):
+        kind = f"{target.kind}.{target.group}" if target.group else target.kind
+        return Problem("InvalidCertificateRef", f"{field}: {kind} is not a kind of certificate; use Secret")
+    referrer = Referrer("Gateway", own)
+    if not is_permitted(resources, referrer, target):
+        return Problem("RefNotPermitted", not_permitted_message(field, referrer, target))
+    secret = resources.secrets.get(ObjectKey(target.namespace, target.name))
+    if secret is None:
+        return Problem("InvalidCertificateRef", f"{field}: {target} does not exist")
+    try:
+        return server_certificate(secret)
+    except UnusableSecret as unusable:
+        return Problem("InvalidCertificateRef", f"{field}: {unusable}")
+
+
+def _without_conflicts(plans: Sequence[ListenerPlan]) -> tuple[ListenerPlan, ...]:
+    """Mark every listener that is not distinct: none of them wins (gateway_types.go, Listeners)."""
+    by_port: dict[int, list[ListenerPlan]] = defaultdict(list)
+    by_bind: dict[int, set[int]] = defaultdict(set)
+    for plan in plans:
+        if plan.unaccepted is None:
+            by_port[plan.port].append(plan)
+            by_bind[container_port(plan.port)].add(plan.port)
+    return tuple(_judged(plan, by_port[plan.port], by_bind) if plan.unaccepted is None else plan for plan in plans)
+
+
+def _judged(plan: ListenerPlan, neighbours: list[ListenerPlan], by_bind: dict[int, set[int]]) -> ListenerPlan:
+    others = [other for other in neighbours if other is not plan]
+    protocols = sorted({other.protocol for other in others} - {plan.protocol})
+    same = [other.name for other in others if other.hostname == plan.hostname]
+    clash = by_bind[container_port(plan.port)] - {plan.port}
+    if protocols:
+        message = f"port {plan.port} is claimed for {plan.protocol} and for {', '.join(protocols)}; use different ports"
+        return replace(plan, conflict=Problem("ProtocolConflict", message))
+    if same:
+        message = f"listener {', '.join(same)} has the same port {plan.port} and host name {plan.hostname}"
+        return replace(plan, conflict=Problem("HostnameConflict", message))
+    if clash:
+        message = f"ports {plan.port} and {min(clash)} are the same port {container_port(plan.port)} inside the proxy"
+        return replace(plan, unaccepted=Problem("PortUnavailable", message), kinds=())
+    return plan

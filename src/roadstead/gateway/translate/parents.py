@@ -1,0 +1,132 @@
+"""Which listeners a route attaches to, parent by parent: section, port, kind, namespace, host names.
+
+Source: gateway-api, apis/v1/shared_types.go (ParentReference, RouteConditionReason).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from roadstead.api.objects import Object, ObjectKey
+from roadstead.gateway.resources import GATEWAY_GROUP, Resources
+from roadstead.gateway.translate.fields import integer, mappings, spec_of, text
+from roadstead.gateway.translate.hostnames import ANY, intersection
+from roadstead.gateway.translate.listeners import ListenerPlan
+from roadstead.gateway.translate.problem import Problem
+from roadstead.gateway.translate.routes import RoutePlan
+
+_REFERENCE_FIELDS = ("group", "kind", "namespace", "name", "sectionName", "port")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """A Gateway of ours and its listeners. `invalid`: why it is not served at all."""
+
+    obj: Object
+    key: ObjectKey
+    controller_name: str
+    listeners: tuple[ListenerPlan, ...]
+    invalid: Problem | None = None
+
+
+class Claim(NamedTuple):
+    """A host name under which a route is served at a listener: as the route writes it, and what is left of it there."""
+
+    written: str
+    effective: str
+
+
+class Attachment(NamedTuple):
+    """A route at one listener; `listener` is an index into the Gateway's listeners."""
+
+    listener: int
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What has become of one of a route's parentRefs. Without a problem there is at least one attachment."""
+
+    reference: Mapping[str, Any]
+    gateway: GatewayPlan
+    problem: Problem | None
+    attachments: tuple[Attachment, ...] = ()
+
+
+def attach(plan: RoutePlan, gateways: Mapping[ObjectKey, GatewayPlan], resources: Resources) -> tuple[Parent, ...]:
+    """Return the parents of a route that are ours, in the order of the manifest."""
+    parents = []
+    for entry in mappings(spec_of(plan.obj).get("parentRefs")):
+        gateway = _gateway(entry, plan.key.namespace, gateways)
+        if gateway is not None:
+            parents.append(_parent(plan, entry, gateway, resources))
+    return tuple(parents)
+
+
+def _gateway(entry: Mapping[str, Any], namespace: str, gateways: Mapping[ObjectKey, GatewayPlan]) -> GatewayPlan | None:
+    if (text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"), "Gateway")) != (GATEWAY_GROUP, "Gateway"):
+        return None
+    return gateways.get(ObjectKey(text(entry.get("namespace")) or namespace, text(entry.get("name"))))
+
+
+def _parent(plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayPlan, resources: Resources) -> Parent:
+    stated = {"group": GATEWAY_GROUP, "kind": "Gateway", **entry}
+    reference = {name: stated[name] for name in _REFERENCE_FIELDS if name in stated}
+    found = _attachments(plan, entry, gateway, resources)
+    if isinstance(found, Problem):
+        return Parent(reference, gateway, found)
+    return Parent(reference, gateway, None, found)
+
+
+def _attachments(
+    plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayPlan, resources: Resources
+) -> tuple[Attachment, ...] | Problem:
+    named = f"Gateway {gateway.key}"
+    section, port = text(entry.get("sectionName")), integer(entry.get("port"))
+    meant = [
+        (index, listener)
+        for index, listener in enumerate(gateway.listeners)
+        if section in ("", listener.name) and port in (0, listener.port)
+    ]
+    if not meant:
+        return Problem(
+            "NoMatchingParent", f"{named} has no listener{_described(section, port)}; it has {_all(gateway)}"
+        )
+    open_ones = [pair for pair in meant if _allows(pair[1], plan, resources)]
+    if not open_ones:
+        return Problem("NotAllowedByListeners", _refusal(plan, named, [listener for _, listener in meant]))
+    served = [
+        Attachment(index, claims) for index, one in open_ones if (claims := _claims(one.hostname, plan.hostnames))
+    ]
+    if not served:
+        listening = ", ".join(dict.fromkeys(listener.hostname for _, listener in open_ones))
+        message = f"no host name of {', '.join(plan.hostnames)} is one of {named}, which listens for {listening}"
+        return Problem("NoMatchingListenerHostname", message)
+    return tuple(served)
+
+
+def _described(section: str, port: int) -> str:
+    return (f" named {section}" if section else "") + (f" on port {port}" if port else "")
+
+
+def _all(gateway: GatewayPlan) -> str:
+    return ", ".join(f"{listener.name} ({listener.port})" for listener in gateway.listeners) or "none"
+
+
+def _allows(listener: ListenerPlan, plan: RoutePlan, resources: Resources) -> bool:
+    return plan.kind in listener.kinds and listener.namespaces.allows(plan.key.namespace, resources)
+
+
+def _refusal(plan: RoutePlan, named: str, listeners: list[ListenerPlan]) -> str:
+    names = ", ".join(listener.name for listener in listeners)
+    if not any(plan.kind in listener.kinds for listener in listeners):
+        return f"{named}: listener {names} takes no {plan.kind}; see allowedRoutes.kinds"
+    return (
+        f"{named}: listener {names} takes no routes of namespace {plan.key.namespace}; "
+        "see allowedRoutes.namespaces (by default only the Gateway's own)"
+    )
+
+
+def _claims(listener: str, hostnames: tuple[str, ...]) -> tuple[Claim, ...]:
+    pairs = [(written, intersection(listener, written)) for written in hostnames or (ANY,)]
+    return tuple(Claim(written, effective) for written, effective in pairs if effective is not None)

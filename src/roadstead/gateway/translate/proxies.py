@@ -1,0 +1,177 @@
+"""The proxy of a Gateway: listeners become ports and filter chains, attached routes become route tables.
+
+Listeners that share a port share Envoy's listener. Plain HTTP has one route table per port. HTTPS has one filter chain
+and one table per listener, told apart by SNI; a request whose host belongs to another listener is misdirected (421).
+"""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from roadstead.api.objects import Object, metadata_of
+from roadstead.gateway.ir import (
+    Cluster,
+    EndpointSet,
+    FilterChain,
+    Listener,
+    Owner,
+    Proxy,
+    RouteTable,
+    ServerTls,
+    VirtualHost,
+    Workload,
+    container_port,
+    gateway_proxy_key,
+)
+from roadstead.gateway.resources import GATEWAY_GROUP, Resources
+from roadstead.gateway.translate.backends import endpoint_set
+from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
+from roadstead.gateway.translate.hostnames import ANY
+from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan
+from roadstead.gateway.translate.parents import GatewayPlan
+from roadstead.gateway.translate.precedence import (
+    AttachedRoute,
+    ListenerRoutes,
+    misdirected,
+    unknown_host,
+    virtual_hosts,
+)
+
+GATEWAY_NAME_LABEL = f"{GATEWAY_GROUP}/gateway-name"
+GATEWAY_CLASS_LABEL = f"{GATEWAY_GROUP}/gateway-class-name"
+_LONGEST_LABEL = 63
+_LONGEST_WORKLOAD_NAME = 52  # leaves room for what Deployments append to the names of their pods
+_DIGEST_LENGTH = 8
+
+AttachedRoutes = Mapping[int, Sequence[AttachedRoute]]
+"""By the listener's index in its Gateway."""
+
+
+class _Port(NamedTuple):
+    """A port and the listeners served on it, with their routes."""
+
+    number: int
+    protocol: str
+    listeners: tuple[tuple[ListenerPlan, ListenerRoutes], ...]
+
+
+def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Resources) -> Proxy:
+    """Return what the Envoys of a Gateway shall do."""
+    ports = _ports(gateway, attached)
+    key = gateway_proxy_key(*gateway.key)
+    certificates = {one.certificate.name: one.certificate for plan in gateway.listeners for one in plan.certificates}
+    clusters = used_clusters(route for routes in attached.values() for route in routes)
+    return Proxy(
+        key=key,
+        workload=workload(gateway.obj),
+        listeners=tuple(_listener(key, port) for port in ports),
+        route_tables=tuple(table for port in ports for table in _tables(key, port)),
+        clusters=clusters,
+        endpoints=used_endpoints(clusters, resources),
+        certificates=tuple(certificates[name] for name in sorted(certificates)),
+    )
+
+
+def used_clusters(routes: Iterable[AttachedRoute]) -> tuple[Cluster, ...]:
+    """Return the clusters that these routes speak of, each once, sorted."""
+    found = {cluster.name: cluster for route in routes for entry in route.plan.entries for cluster in entry.clusters}
+    return tuple(found[name] for name in sorted(found))
+
+
+def used_endpoints(clusters: Iterable[Cluster], resources: Resources) -> tuple[EndpointSet, ...]:
+    """Return the endpoints of these clusters, each set once, sorted."""
+    return tuple(endpoint_set(name, resources) for name in sorted({cluster.endpoints for cluster in clusters}))
+
+
+def _ports(gateway: GatewayPlan, attached: AttachedRoutes) -> list[_Port]:
+    by_port: dict[int, list[tuple[ListenerPlan, ListenerRoutes]]] = defaultdict(list)
+    for index, plan in enumerate(gateway.listeners):
+        if plan.is_served:
+            name = f"listener {plan.name} of Gateway {gateway.key}"
+            by_port[plan.port].append((plan, ListenerRoutes(name, plan.hostname, attached.get(index, ()))))
+    return [_Port(number, pairs[0][0].protocol, tuple(pairs)) for number, pairs in sorted(by_port.items())]
+
+
+def _listener(key: str, port: _Port) -> Listener:
+    if port.protocol == HTTPS:
+        chains = tuple(_tls_chain(key, port, plan) for plan, _ in port.listeners)
+        return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTPS", chains)
+    names = tuple(plan.name for plan, _ in port.listeners)
+    chain = FilterChain("http", route_table=_table_name(key, port, ""), listeners=names)
+    return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTP", (chain,))
+
+
+def _tls_chain(key: str, port: _Port, plan: ListenerPlan) -> FilterChain:
+    return FilterChain(
+        name=plan.name,
+        server_names=() if plan.hostname == ANY else (plan.hostname,),
+        tls=ServerTls(tuple(dict.fromkeys(one.certificate.name for one in plan.certificates))),
+        route_table=_table_name(key, port, plan.name),
+        listeners=(plan.name,),
+    )
+
+
+def _table_name(key: str, port: _Port, listener: str) -> str:
+    return f"{key}/{port.number}/{listener}" if listener else f"{key}/{port.number}"
+
+
+def _tables(key: str, port: _Port) -> list[RouteTable]:
+    if port.protocol == HTTPS:
+        return [_tls_table(key, port, plan, routes) for plan, routes in port.listeners]
+    hostnames = [plan.hostname for plan, _ in port.listeners]
+    hosts = [host for _, routes in port.listeners for host in virtual_hosts(routes, hostnames)]
+    return [RouteTable(_table_name(key, port, ""), _completed(hosts, port))]
+
+
+def _tls_table(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes) -> RouteTable:
+    others = [(other, named.name) for other, named in port.listeners if other is not plan]
+    hosts = virtual_hosts(routes, [other.hostname for other, _ in others])
+    known = {host.name for host in hosts}
+    hosts += [misdirected(other.hostname, name, routes.name) for other, name in others if other.hostname not in known]
+    return RouteTable(_table_name(key, port, plan.name), _completed(hosts, port))
+
+
+def _completed(hosts: list[VirtualHost], port: _Port) -> tuple[VirtualHost, ...]:
+    """Sort the virtual hosts and add the one for any other host, if it is not there."""
+    if not any(host.name == ANY for host in hosts):
+        hosts = [*hosts, unknown_host(f"{plan.name} ({plan.hostname})" for plan, _ in port.listeners)]
+    return tuple(sorted(hosts, key=lambda host: host.name))
+
+
+def workload(gateway: Object) -> Workload:
+    """Return under which name a Gateway's proxy runs and what its objects carry (GEP-1762)."""
+    metadata, spec = metadata_of(gateway), spec_of(gateway)
+    namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
+    class_name = text(spec.get("gatewayClassName"))
+    infrastructure = mapping(spec.get("infrastructure"))
+    labels = text_map(infrastructure.get("labels")) | {
+        GATEWAY_NAME_LABEL: shortened(name, _LONGEST_LABEL),
+        GATEWAY_CLASS_LABEL: shortened(class_name, _LONGEST_LABEL),
+    }
+    return Workload(
+        namespace=namespace,
+        name=workload_name(name, class_name),
+        labels=tuple(sorted(labels.items())),
+        annotations=tuple(sorted(text_map(infrastructure.get("annotations")).items())),
+        addresses=tuple(address for one in mappings(spec.get("addresses")) if (address := text(one.get("value")))),
+        owner=Owner("gateway.networking.k8s.io/v1", "Gateway", namespace, name, text(metadata.get("uid"))),
+    )
+
+
+def workload_name(gateway: str, class_name: str) -> str:
+    """Return the name of a Gateway's Deployment and Service: `GATEWAY-CLASS`, made fit for a Service's name."""
+    wanted = f"{gateway}-{class_name}" if class_name else gateway
+    fit = re.sub(r"[^a-z0-9-]", "-", wanted.lower())
+    if not fit[:1].isalpha():
+        fit = f"gateway-{fit}"
+    return shortened(fit, _LONGEST_WORKLOAD_NAME, unchanged=fit == wanted)
+
+
+def shortened(name: str, limit: int, *, unchanged: bool = True) -> str:
+    """Return a name as it is if it fits, or else its beginning and a digest of the whole."""
+    if unchanged and len(name) <= limit:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{name[: limit - _DIGEST_LENGTH - 1].rstrip('-.')}-{digest}"

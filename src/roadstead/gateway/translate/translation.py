@@ -1,0 +1,90 @@
+"""The one entry: judge Gateways, then routes, let them meet, and say what comes of it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from roadstead.api.objects import ObjectKey, is_deleting
+from roadstead.gateway.ir import Proxies, Proxy
+from roadstead.gateway.resources import Resources
+from roadstead.gateway.statuses import StatusUpdate
+from roadstead.gateway.translate.fields import spec_of, text
+from roadstead.gateway.translate.gatewayclass import gateway_class_status, our_classes
+from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, plan_gateway
+from roadstead.gateway.translate.grpcroute import plan_grpc_route
+from roadstead.gateway.translate.httproute import plan_http_route
+from roadstead.gateway.translate.parents import GatewayPlan, Parent, attach
+from roadstead.gateway.translate.precedence import AttachedRoute
+from roadstead.gateway.translate.proxies import gateway_proxy
+from roadstead.gateway.translate.routes import RoutePlan
+from roadstead.gateway.translate.routestatus import route_status
+
+GatewayPlans = Mapping[ObjectKey, GatewayPlan]
+Loads = Mapping[ObjectKey, Mapping[int, ListenerLoad]]
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What every proxy does, by its key, and what every status says."""
+
+    proxies: Proxies = field(default_factory=dict)
+    statuses: tuple[StatusUpdate, ...] = ()
+
+
+def translate(resources: Resources) -> Translation:
+    """Translate all Gateways, routes and Ingresses. Never raises on what a user wrote."""
+    classes = our_classes(resources)
+    gateways = _gateways(classes, resources)
+    routes = [(plan, attach(plan, gateways, resources)) for plan in _routes(resources)]
+    loads = _loads(routes)
+    proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources)}
+    statuses = (
+        *(gateway_class_status(found) for key, found in resources.gateway_classes.items() if key.name in classes),
+        *_gateway_statuses(gateways, loads, proxies, resources),
+        *(update for plan, parents in routes if (update := route_status(plan, parents, resources))),
+    )
+    return Translation(proxies, statuses)
+
+
+def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
+    return {
+        key: plan_gateway(gateway, classes[class_name], resources)
+        for key, gateway in resources.gateways.items()
+        if (class_name := text(spec_of(gateway).get("gatewayClassName"))) in classes and not is_deleting(gateway)
+    }
+
+
+def _routes(resources: Resources) -> Iterator[RoutePlan]:
+    for route in resources.grpc_routes.values():
+        yield plan_grpc_route(route, resources)
+    for route in resources.http_routes.values():
+        yield plan_http_route(route, resources)
+
+
+def _loads(routes: Iterable[tuple[RoutePlan, Iterable[Parent]]]) -> Loads:
+    """Gather what is attached where; a route that names a listener twice counts once."""
+    found: dict[ObjectKey, dict[int, dict[int, AttachedRoute]]] = defaultdict(lambda: defaultdict(dict))
+    for plan, parents in routes:
+        if plan.unaccepted:
+            continue
+        for parent in parents:
+            for attachment in parent.attachments:
+                found[parent.gateway.key][attachment.listener][id(plan)] = AttachedRoute(plan, attachment.claims)
+    return {
+        key: {index: ListenerLoad(tuple(routes.values()), len(routes)) for index, routes in listeners.items()}
+        for key, listeners in found.items()
+    }
+
+
+def _proxies(gateways: GatewayPlans, loads: Loads, resources: Resources) -> Iterator[Proxy]:
+    for key, gateway in gateways.items():
+        if gateway.invalid is None:
+            attached = {index: load.routes for index, load in loads.get(key, {}).items()}
+            yield gateway_proxy(gateway, attached, resources)
+
+
+def _gateway_statuses(
+    gateways: GatewayPlans, loads: Loads, proxies: Proxies, resources: Resources
+) -> Iterator[StatusUpdate]:
+    for key, gateway in gateways.items():
+        yield gateway_status(gateway, loads.get(key, {}), proxies, resources)
