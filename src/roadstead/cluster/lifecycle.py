@@ -5,6 +5,7 @@ The supervisor is a process of its own. It reports its progress as JSON lines on
 the command ends, however it ends, the supervisor sees end of file and stops the cluster.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -34,6 +35,12 @@ class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     ready: bool = False
     error: str = ""
     warning: str = ""
+
+
+def write_report(descriptor: int, report: Report) -> None:
+    """Write one report, from the supervisor; nobody may be listening any more, and that is no error."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(descriptor, msgspec.json.encode(report) + b"\n")
 
 
 @dataclass(slots=True)
