@@ -1,0 +1,297 @@
+"""The objects that run a proxy: an Envoy Deployment, its bootstrap, and the Service through which clients reach it.
+
+They are ordinary objects, applied through the API, so that a Gateway is served in the same way on one machine and in
+a cluster. All routes and certificates come over xDS; the bootstrap says no more than where that is.
+"""
+
+import hashlib
+import posixpath
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+from roadstead.api.objects import Object
+from roadstead.gateway import ir
+
+GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
+PROXY_LABEL = "roadstead.dev/proxy"
+BOOTSTRAP_ANNOTATION = "roadstead.dev/bootstrap"
+READY_PORT = 19003
+READY_PATH = "/ready"
+ADMIN_PORT = 19000
+ADMIN_CLUSTER = "roadstead-admin"
+XDS_CLUSTER = "roadstead-xds"
+CONFIG_PATH = "/etc/roadstead/envoy"
+CONFIG_FILE = "envoy.yaml"
+LONGEST_NAME = 63
+MOST_CONNECTIONS = 50_000
+
+
+class InfraSettings(msgspec.Struct, frozen=True):
+    """What is the same for every proxy of a cluster.
+
+    `xds`: the absolute path of the xDS server's Unix socket, or `host:port`. `bind_pod_address`: pods share one
+    network, so Envoy must bind the pod's address only, and has no admin interface. `concurrency`: worker threads, 0:
+    one for each processor. `drain_seconds`: how long connections live whose listener has changed or gone.
+    """
+
+    xds: str
+    image: str = "roadstead.dev/envoy:1.40"
+    replicas: int = 1
+    concurrency: int = 0
+    bind_pod_address: bool = False
+    drain_seconds: int = 60
+    lame_duck_seconds: int = 3
+    grace_seconds: int = 30
+
+
+def objects_for(proxy: ir.Proxy, settings: InfraSettings) -> list[Object]:
+    """Return the ServiceAccount, ConfigMap, Deployment and Service that a proxy needs; none without listeners."""
+    if not proxy.listeners:
+        return []
+    bootstrap = yaml.safe_dump(bootstrap_of(proxy, settings), sort_keys=False)
+    return [
+        _object(proxy, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
+        _object(proxy, "v1", "ConfigMap", {"data": {CONFIG_FILE: bootstrap}}),
+        _object(proxy, "apps/v1", "Deployment", {"spec": _deployment(proxy, settings, bootstrap)}),
+        _object(proxy, "v1", "Service", {"spec": _service(proxy)}),
+    ]
+
+
+def short_name(name: str) -> str:
+    """Return a name that fits a label value and a Service: a long one is cut and told apart by a hash."""
+    if len(name) <= LONGEST_NAME and "." not in name:
+        return name
+    plain = re.sub(r"[^a-z0-9-]+", "-", name.lower())
+    if len(plain) <= LONGEST_NAME - 9 and plain == name.lower():
+        return plain
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{plain[: LONGEST_NAME - 9].rstrip('-')}-{digest}"
+
+
+def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+    """Return Envoy's bootstrap: who it is, where xDS is, and limits; everything else arrives by xDS."""
+    admin = not settings.bind_pod_address
+    bootstrap: Object = {
+        "node": {"cluster": proxy.key, "metadata": {"ready_port": READY_PORT, "statistics": admin}},
+        "dynamic_resources": _dynamic_resources(),
+        "static_resources": {"clusters": [_xds_cluster(settings.xds), *([_admin_cluster()] if admin else [])]},
+        "overload_manager": _overload_manager(),
+    }
+    if admin:
+        bootstrap["admin"] = {"address": _socket_address("127.0.0.1", ADMIN_PORT)}
+    return bootstrap
+
+
+# Bootstrap
+
+
+def _dynamic_resources() -> Object:
+    """Wait for the control plane as long as it takes: an Envoy without configuration serves nobody."""
+    from_ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    return {
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
+        },
+        "cds_config": from_ads,
+        "lds_config": dict(from_ads),
+    }
+
+
+def _xds_cluster(xds: str) -> Object:
+    """Speak HTTP/2 to the xDS server; pings notice a control plane on another machine that has vanished."""
+    http2: Object = {} if xds.startswith("/") else {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    options = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": http2},
+    }
+    return {
+        "name": XDS_CLUSTER,
+        "type": "STATIC" if xds.startswith("/") else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "load_assignment": _load_assignment(XDS_CLUSTER, _xds_address(xds)),
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+    }
+
+
+def _admin_cluster() -> Object:
+    return {
+        "name": ADMIN_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": _load_assignment(ADMIN_CLUSTER, _socket_address("127.0.0.1", ADMIN_PORT)),
+    }
+
+
+def _load_assignment(cluster: str, address: Object) -> Object:
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}
+
+
+def _xds_address(xds: str) -> Object:
+    if xds.startswith("/"):
+        return {"pipe": {"path": xds}}
+    host, _, port = xds.rpartition(":")
+    return _socket_address(host.strip("[]"), int(port))
+
+
+def _socket_address(address: str, port: int) -> Object:
+    return {"socket_address": {"address": address, "port_value": port}}
+
+
+def _overload_manager() -> Object:
+    """Bound the connections, so that a flood of them does not take the memory of those that are served."""
+    monitor = "envoy.resource_monitors.global_downstream_max_connections"
+    type_url = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    config = {
+        "@type": f"type.googleapis.com/{type_url}",
+        "max_active_downstream_connections": MOST_CONNECTIONS,
+    }
+    return {"resource_monitors": [{"name": monitor, "typed_config": config}]}
+
+
+# Objects
+
+
+def _object(proxy: ir.Proxy, api_version: str, kind: str, content: Object) -> Object:
+    workload = proxy.workload
+    metadata: Object = {
+        "name": short_name(workload.name),
+        "namespace": workload.namespace,
+        "labels": _labels(proxy),
+    }
+    if workload.annotations:
+        metadata["annotations"] = dict(workload.annotations)
+    if workload.owner is not None:
+        metadata["ownerReferences"] = [_owner_reference(workload.owner)]
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **content}
+
+
+def _owner_reference(owner: ir.Owner) -> Object:
+    return {
+        "apiVersion": owner.api_version,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _labels(proxy: ir.Proxy) -> dict[str, str]:
+    """Return the user's labels and, over them, those by which we and others find the proxy."""
+    labels = dict(proxy.workload.labels)
+    labels |= {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/managed-by": "roadstead", **_selector(proxy)}
+    owner = proxy.workload.owner
+    if owner is not None and owner.kind == "Gateway":
+        labels[GATEWAY_NAME_LABEL] = _label_value(owner.name)
+    return labels
+
+
+def _label_value(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else short_name(name)
+
+
+def _selector(proxy: ir.Proxy) -> dict[str, str]:
+    """Return what tells this proxy's pods from all others and never changes: selectors are immutable."""
+    return {PROXY_LABEL: short_name(proxy.workload.name)}
+
+
+def _deployment(proxy: ir.Proxy, settings: InfraSettings, bootstrap: str) -> Object:
+    return {
+        "replicas": settings.replicas,
+        "selector": {"matchLabels": _selector(proxy)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": _template_metadata(proxy, bootstrap), "spec": _pod(proxy, settings)},
+    }
+
+
+def _template_metadata(proxy: ir.Proxy, bootstrap: str) -> Object:
+    """Name the bootstrap's content, so that a changed one rolls out."""
+    content = hashlib.blake2b(bootstrap.encode(), digest_size=8).hexdigest()
+    return {
+        "labels": _labels(proxy),
+        "annotations": {**dict(proxy.workload.annotations), BOOTSTRAP_ANNOTATION: content},
+    }
+
+
+def _pod(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+    name = short_name(proxy.workload.name)
+    volumes: list[Object] = [{"name": "bootstrap", "configMap": {"name": name}}]
+    if settings.xds.startswith("/"):
+        directory = posixpath.dirname(settings.xds)
+        volumes.append({"name": "xds", "hostPath": {"path": directory, "type": "Directory"}})
+    return {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "containers": [_container(proxy, settings)],
+        "volumes": volumes,
+    }
+
+
+def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+    mounts: list[Object] = [{"name": "bootstrap", "mountPath": CONFIG_PATH, "readOnly": True}]
+    if settings.xds.startswith("/"):
+        mounts.append({"name": "xds", "mountPath": posixpath.dirname(settings.xds)})
+    return {
+        "name": "envoy",
+        "image": settings.image,
+        "args": _arguments(settings),
+        "env": [_from_field("POD_NAME", "metadata.name"), _from_field("POD_IP", "status.podIP")],
+        "ports": [*_container_ports(proxy), {"name": "ready", "containerPort": READY_PORT, "protocol": "TCP"}],
+        "readinessProbe": {
+            "httpGet": {"path": READY_PATH, "port": READY_PORT},
+            "periodSeconds": 1,
+            "failureThreshold": 3,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": settings.lame_duck_seconds}}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": mounts,
+    }
+
+
+def _from_field(name: str, path: str) -> Object:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+def _arguments(settings: InfraSettings) -> list[str]:
+    """Return Envoy's arguments; Kubernetes puts the pod's name and address in before they are used."""
+    arguments = ["--config-path", f"{CONFIG_PATH}/{CONFIG_FILE}", "--service-node", "$(POD_NAME)"]
+    if settings.bind_pod_address:
+        arguments += ["--config-yaml", '{"node": {"metadata": {"bind": "$(POD_IP)"}}}']
+    if settings.concurrency:
+        arguments += ["--concurrency", str(settings.concurrency)]
+    drain = ["--drain-time-s", str(settings.drain_seconds), "--drain-strategy", "immediate"]
+    return [*arguments, *drain, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "500"]
+
+
+def _container_ports(proxy: ir.Proxy) -> list[Object]:
+    return [
+        {"name": f"port-{each.port}", "containerPort": each.bind_port, "protocol": "TCP"} for each in proxy.listeners
+    ]
+
+
+def _service(proxy: ir.Proxy) -> Object:
+    spec: dict[str, Any] = {
+        "type": "LoadBalancer",
+        "selector": _selector(proxy),
+        "ports": [_service_port(each) for each in proxy.listeners],
+    }
+    if proxy.workload.addresses:
+        spec["loadBalancerIP"] = proxy.workload.addresses[0]
+    return spec
+
+
+def _service_port(listener: ir.Listener) -> Object:
+    return {
+        "name": f"port-{listener.port}",
+        "port": listener.port,
+        "targetPort": listener.bind_port,
+        "protocol": "TCP",
+    }

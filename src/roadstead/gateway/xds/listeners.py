@@ -1,0 +1,187 @@
+"""LDS: the ports of a proxy, TLS chosen by the name that the client asked for, and how HTTP is read behind it.
+
+h2 and http/1.1 are always offered by ALPN, and plaintext ports take HTTP/2 with prior knowledge. Streams have no time
+limit here: a stream may live for days. Next: `routes`, what happens to a request.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import base_pb2, protocol_pb2, substitution_format_string_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as manager
+from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
+
+from roadstead.gateway import ir
+from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds, socket_address, uint32
+from roadstead.gateway.xds.resources import Ref, ResourceType
+from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
+
+STREAMS_PER_CONNECTION = 16_384
+STREAM_WINDOW = 1 << 20
+CONNECTION_WINDOW = 4 << 20
+BUFFER_LIMIT = 1 << 20
+HEADERS_TIMEOUT = 30.0
+NOTHING_MATCHES = "no route of this gateway matches the request"
+NO_CLUSTER = "the backend of this route is not known to the proxy yet"
+
+_LOG_FIELDS = {
+    "time": "%START_TIME%",
+    "method": "%REQ(:METHOD)%",
+    "host": "%REQ(:AUTHORITY)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "status": "%RESPONSE_CODE%",
+    "grpc_status": "%GRPC_STATUS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "route": "%ROUTE_NAME%",
+    "cluster": "%UPSTREAM_CLUSTER%",
+    "upstream": "%UPSTREAM_HOST%",
+    "duration_ms": "%DURATION%",
+    "received": "%BYTES_RECEIVED%",
+    "sent": "%BYTES_SENT%",
+    "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "sni": "%REQUESTED_SERVER_NAME%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+}
+
+
+def listener(source: ir.Listener, bind: str, secrets: Collection[str]) -> Any:
+    """Return the Listener message on the address `bind`; `secrets` are the names of secrets that there are."""
+    made = listener_pb2.Listener(
+        name=source.name,
+        address=socket_address(bind, source.bind_port),
+        per_connection_buffer_limit_bytes=uint32(BUFFER_LIMIT),
+        filter_chains=[_chain(source, chain, secrets) for chain in source.chains],
+    )
+    if source.protocol != "HTTP":
+        made.listener_filters.append(_TLS_INSPECTOR)
+    return made
+
+
+def listener_needs(source: ir.Listener) -> frozenset[Ref]:
+    """Return what Envoy waits for before the listener, or a changed version of it, takes connections."""
+    needs: set[Ref] = set()
+    for chain in source.chains:
+        if chain.route_table:
+            needs.add(Ref(ResourceType.ROUTES, chain.route_table))
+        if chain.tls is not None:
+            needs |= {certificate_ref(name) for name in chain.tls.certificates}
+            needs |= {trust_ref(chain.tls.client_validation.trust)} if chain.tls.client_validation else set()
+    return frozenset(needs)
+
+
+def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str]) -> Any:
+    made = listener_components_pb2.FilterChain(name=chain.name)
+    made.filter_chain_match.server_names.extend(chain.server_names)
+    if chain.tls is not None:
+        made.transport_socket.CopyFrom(_transport_socket(chain.tls, secrets))
+    made.filters.append(_passthrough(chain) if chain.passthrough else _http(source.name, chain.route_table))
+    return made
+
+
+def _passthrough(chain: ir.FilterChain) -> Any:
+    """Forward the bytes of a TLS connection undecrypted."""
+    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=chain.name)
+    for each in chain.passthrough:
+        proxy.weighted_clusters.clusters.add(name=each.cluster, weight=each.weight)
+    return extension(listener_components_pb2.Filter, "envoy.filters.network.tcp_proxy", proxy)
+
+
+# TLS
+
+
+def _transport_socket(tls: ir.ServerTls, secrets: Collection[str]) -> Any:
+    """End TLS with these certificates; Envoy chooses the one that suits the client (ECDSA or RSA)."""
+    named = (certificate_ref(name) for name in tls.certificates)
+    context = tls_pb2.CommonTlsContext(
+        alpn_protocols=["h2", "http/1.1"],
+        tls_params=common_pb2.TlsParameters(tls_minimum_protocol_version=_version(tls.minimum_version)),
+        tls_certificate_sds_secret_configs=[by_sds(ref) for ref in named if ref.name in secrets],
+    )
+    downstream = tls_pb2.DownstreamTlsContext(common_tls_context=context)
+    if tls.client_validation is not None:
+        _validate_clients(downstream, tls.client_validation)
+    return extension(base_pb2.TransportSocket, "envoy.transport_sockets.tls", downstream)
+
+
+def _version(name: str) -> Any:
+    return common_pb2.TlsParameters.TLSv1_3 if name == "1.3" else common_pb2.TlsParameters.TLSv1_2
+
+
+def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
+    """Ask for a client certificate and check it, or with `optional` merely note whether it is good."""
+    downstream.require_client_certificate.CopyFrom(flag(not validation.optional))
+    combined = downstream.common_tls_context.combined_validation_context
+    combined.default_validation_context.SetInParent()
+    combined.validation_context_sds_secret_config.CopyFrom(by_sds(trust_ref(validation.trust)))
+    if validation.optional:
+        context = common_pb2.CertificateValidationContext
+        combined.default_validation_context.trust_chain_verification = context.ACCEPT_UNTRUSTED
+
+
+# HTTP
+
+
+def _http(name: str, route_table: str) -> Any:
+    settings = _http_settings(name)
+    settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
+    settings.access_log.append(_ACCESS_LOG)
+    settings.local_reply_config.CopyFrom(_local_replies())
+    return extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
+
+
+def _http_settings(name: str) -> Any:
+    """Read HTTP/1.1 and HTTP/2; take the client's address from the connection, since nothing trusted stands before."""
+    return manager.HttpConnectionManager(
+        stat_prefix=name,
+        codec_type=manager.HttpConnectionManager.AUTO,
+        http_filters=[_ROUTER],
+        use_remote_address=flag(True),
+        normalize_path=flag(True),
+        strip_trailing_host_dot=True,
+        stream_idle_timeout=seconds(0),
+        request_timeout=seconds(0),
+        request_headers_timeout=seconds(HEADERS_TIMEOUT),
+        http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
+            max_concurrent_streams=uint32(STREAMS_PER_CONNECTION),
+            initial_stream_window_size=uint32(STREAM_WINDOW),
+            initial_connection_window_size=uint32(CONNECTION_WINDOW),
+        ),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(max_headers_count=uint32(200)),
+        upgrade_configs=[manager.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
+    )
+
+
+def _local_replies() -> Any:
+    """Give a message to the answers that Envoy itself would leave without one."""
+    return manager.LocalReplyConfig(mappers=[_explain("NR", NOTHING_MATCHES), _explain("NC", NO_CLUSTER)])
+
+
+def _explain(response_flag: str, message: str) -> Any:
+    by_flag = accesslog_pb2.AccessLogFilter(
+        response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=[response_flag])
+    )
+    return manager.ResponseMapper(filter=by_flag, body=base_pb2.DataSource(inline_string=message))
+
+
+def _access_log() -> Any:
+    """Write one line of JSON for each request to standard output, where `kubectl logs` finds it."""
+    shape = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=True)
+    shape.json_format.update(_LOG_FIELDS)
+    return extension(
+        accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stream_pb2.StdoutAccessLog(log_format=shape)
+    )
+
+
+_ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router())
+_TLS_INSPECTOR = listener_components_pb2.ListenerFilter(
+    name="envoy.filters.listener.tls_inspector", typed_config=packed(tls_inspector_pb2.TlsInspector())
+)
+_ACCESS_LOG = _access_log()

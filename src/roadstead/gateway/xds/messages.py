@@ -1,0 +1,63 @@
+"""Small pieces of protobuf that every encoder needs: packed extensions, durations, where ADS is.
+
+Next: `listeners`, `routes`, `clusters`, `endpoints`, `secrets`, one encoder for each kind of resource.
+"""
+
+from typing import Any
+
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
+from google.protobuf import any_pb2, duration_pb2, wrappers_pb2
+
+PARTS = 1_000_000
+_LARGEST_DURATION = 315_576_000_000.0
+_LARGEST_PORT = 65535
+
+
+def packed(message: Any) -> any_pb2.Any:
+    """Return a message as `google.protobuf.Any`, equal for equal messages."""
+    wrapped = any_pb2.Any()
+    wrapped.Pack(message, deterministic=True)
+    return wrapped
+
+
+def extension(message_type: Any, name: str, message: Any) -> Any:
+    """Return an extension point's entry (`HttpFilter`, `TransportSocket`, ...): a name and a packed configuration."""
+    return message_type(name=name, typed_config=packed(message))
+
+
+def ads() -> Any:
+    """Say that a resource comes over the same stream."""
+    return config_source_pb2.ConfigSource(
+        ads=config_source_pb2.AggregatedConfigSource(), resource_api_version=config_source_pb2.V3
+    )
+
+
+def seconds(amount: float) -> duration_pb2.Duration:
+    """Return a duration, exact to the microsecond; what protobuf cannot hold becomes the nearest that it can."""
+    bounded = min(max(amount, 0.0), _LARGEST_DURATION) if amount == amount else 0.0
+    whole = int(bounded)
+    return duration_pb2.Duration(seconds=whole, nanos=round((bounded - whole) * 1e6) % PARTS * 1000)
+
+
+def uint32(amount: int) -> wrappers_pb2.UInt32Value:
+    """Return an optional unsigned number, bounded to 32 bits."""
+    return wrappers_pb2.UInt32Value(value=min(max(amount, 0), 0xFFFFFFFF))
+
+
+def flag(value: bool) -> wrappers_pb2.BoolValue:
+    """Return an optional truth value."""
+    return wrappers_pb2.BoolValue(value=value)
+
+
+def socket_address(address: str, port: int) -> Any:
+    """Return an IP address and port; a port outside 16 bits becomes 65535, which Envoy can at least refuse by name."""
+    bounded = min(max(port, 0), _LARGEST_PORT)
+    return address_pb2.Address(socket_address=address_pb2.SocketAddress(address=address, port_value=bounded))
+
+
+def header_option(name: str, value: str, *, append: bool) -> Any:
+    """Return a header edit; `%` begins a command in Envoy, so it is doubled."""
+    actions = base_pb2.HeaderValueOption
+    action = actions.APPEND_IF_EXISTS_OR_ADD if append else actions.OVERWRITE_IF_EXISTS_OR_ADD
+    header = base_pb2.HeaderValue(key=name, value=value.replace("%", "%%"))
+    return base_pb2.HeaderValueOption(header=header, append_action=action, keep_empty_value=True)

@@ -1,0 +1,310 @@
+"""The conversation with one Envoy over delta ADS, as a state machine without I/O.
+
+`receive` takes what Envoy sent, `update` takes what Envoy shall have; both return what to send. A change travels in
+an order that loses no request ("make before break"): clusters and their endpoints first; listeners and routes once
+Envoy has acknowledged those; clusters that nothing uses any more last. Endpoints and secrets never wait.
+Rules: Envoy's xds_protocol.rst, "Incremental xDS" and "Eventual consistency considerations". Next: `server`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
+
+WILDCARD = "*"
+_ABSENT = ""
+"""Stands for a version where Envoy was told that there is no such resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One DeltaDiscoveryRequest; `error` is set where Envoy rejects the response with this `nonce`."""
+
+    type: ResourceType
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_versions: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One DeltaDiscoveryResponse."""
+
+    type: ResourceType
+    nonce: str
+    resources: tuple[Resource, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What Envoy said of a resource that it did not take; it keeps the version that it had."""
+
+    ref: Ref
+    version: str
+    message: str
+
+
+@dataclass(slots=True)
+class _Subscription:
+    """What Envoy asked for within one type, and the versions that it has or is about to have."""
+
+    wildcard: bool
+    names: set[str]
+    sent: dict[str, str]
+    alone: set[str] = field(default_factory=set)
+    owes_answer: bool = False
+
+    def wants(self, name: str) -> bool:
+        return self.wildcard or name in self.names
+
+
+class DeltaSession:
+    """One ADS stream of one Envoy, from its first request until the stream ends."""
+
+    def __init__(self) -> None:
+        self._target: Snapshot | None = None
+        self._next: Snapshot | None = None
+        self._subscriptions: dict[ResourceType, _Subscription] = {}
+        self._outstanding: dict[str, Response] = {}
+        self._known: dict[ResourceType, set[str]] = {type_: set() for type_ in ResourceType}
+        self._warming: set[Ref] = set()
+        self._rejected: dict[Ref, Rejection] = {}
+        self._nonces = 0
+        self._patience_ended = False
+
+    @property
+    def settled(self) -> bool:
+        """Say whether Envoy has acknowledged or refused everything that it shall have, and asks for no more."""
+        if self._target is None or self._next is not None or self._outstanding or self.waiting:
+            return False
+        if not self._subscriptions.keys() >= _OPENING:
+            return False
+        needs = (need for each in self._target.resources[ResourceType.LISTENER].values() for need in each.needs)
+        return all(self._is_answered(need) for need in needs if self._target.get(need) is not None)
+
+    @property
+    def rejections(self) -> list[Rejection]:
+        """What Envoy refuses at present, in the order in which it said so."""
+        return list(self._rejected.values())
+
+    @property
+    def waiting(self) -> bool:
+        """Say whether routes are held back until Envoy has the clusters that they name."""
+        return self._target is not None and not self._clusters_ready()
+
+    def update(self, snapshot: Snapshot) -> list[Response]:
+        """Make this what Envoy shall have; return what to send now."""
+        if self._target is None:
+            self._target = snapshot
+        else:
+            self._next = None if snapshot.version == self._target.version else snapshot
+        self._forget_rejections(snapshot)
+        return self._advance()
+
+    def receive(self, request: Request) -> list[Response]:
+        """Take one request of Envoy: a subscription, an acknowledgement, a rejection, or several of these."""
+        if request.nonce:
+            self._settle(request)
+        if request.type not in self._subscriptions:
+            self._subscriptions[request.type] = _first_subscription(request)
+            self._known[request.type] = set(request.initial_versions)
+        else:
+            self._resubscribe(request)
+        return self._advance()
+
+    def proceed(self) -> list[Response]:
+        """Wait no longer for clusters: Envoy has not taken them in time, and other routes must not suffer."""
+        self._patience_ended = True
+        self._warming.clear()
+        responses = self._advance()
+        self._patience_ended = False
+        return responses
+
+    # What Envoy said
+
+    def _settle(self, request: Request) -> None:
+        """Note what Envoy says of one of our responses; a nonce that we do not know is an old stream's."""
+        response = self._outstanding.pop(request.nonce, None)
+        if response is None:
+            return
+        refs = {Ref(response.type, each.name): each for each in response.resources}
+        self._warming -= refs.keys()
+        if request.error is None:
+            self._known[response.type] |= {each.name for each in response.resources}
+            self._known[response.type] -= set(response.removed)
+            for ref in refs:
+                self._rejected.pop(ref, None)
+        else:
+            self._reject(response, request.error)
+
+    def _reject(self, response: Response, message: str) -> None:
+        """Blame the one resource of a rejected response; of several, offer each alone to find the bad one."""
+        if response.type is ResourceType.CLUSTER:
+            self._warming -= {need for each in response.resources for need in each.needs}
+        if len(response.resources) == 1:
+            ref = Ref(response.type, response.resources[0].name)
+            self._rejected[ref] = Rejection(ref, response.resources[0].version, message)
+            return
+        subscription = self._subscriptions[response.type]
+        for each in response.resources:
+            subscription.alone.add(each.name)
+            subscription.sent.pop(each.name, None)
+
+    def _resubscribe(self, request: Request) -> None:
+        """Change a subscription; a name that is asked for again is sent again."""
+        subscription = self._subscriptions[request.type]
+        for name in request.unsubscribe:
+            self._unsubscribe(request.type, subscription, name)
+        for name in request.subscribe:
+            if name == WILDCARD:
+                subscription.wildcard = True
+                subscription.owes_answer = True
+            else:
+                subscription.names.add(name)
+                subscription.sent.pop(name, None)
+
+    def _unsubscribe(self, type_: ResourceType, subscription: _Subscription, name: str) -> None:
+        if name == WILDCARD:
+            subscription.wildcard = False
+            return
+        subscription.names.discard(name)
+        if not subscription.wildcard:
+            subscription.sent.pop(name, None)
+            self._known[type_].discard(name)
+            self._warming.discard(Ref(type_, name))
+
+    def _forget_rejections(self, snapshot: Snapshot) -> None:
+        for ref in [ref for ref in self._rejected if snapshot.get(ref) is None]:
+            del self._rejected[ref]
+
+    # What to send
+
+    def _advance(self) -> list[Response]:
+        """Go as far as make-before-break allows, over as many snapshots as there are."""
+        responses: list[Response] = []
+        while self._target is not None:
+            responses += self._send_clusters()
+            responses += self._send_named(ResourceType.SECRET)
+            responses += self._send_named(ResourceType.ENDPOINTS)
+            if not self._clusters_ready():
+                break
+            responses += self._send_listeners()
+            responses += self._send_named(ResourceType.ROUTES)
+            if self._next is None:
+                responses += self._remove_clusters()
+                break
+            self._target, self._next = self._next, None
+        return responses
+
+    def _clusters_ready(self) -> bool:
+        if self._patience_ended:
+            return True
+        return not self._warming and not self._awaits(ResourceType.CLUSTER)
+
+    def _awaits(self, *types: ResourceType) -> bool:
+        return any(response.type in types for response in self._outstanding.values())
+
+    def _send_clusters(self) -> Iterator[Response]:
+        """Offer new and changed clusters; a changed one starts anew in Envoy and needs its endpoints once more."""
+        for response in self._send(ResourceType.CLUSTER, self._changed(ResourceType.CLUSTER)):
+            for need in (need for each in response.resources for need in each.needs):
+                self._await_delivery(need)
+            yield response
+
+    def _await_delivery(self, need: Ref) -> None:
+        if self._wanted(need) is None:
+            return
+        self._warming.add(need)
+        if need.type in self._subscriptions:
+            self._subscriptions[need.type].sent.pop(need.name, None)
+
+    def _send_named(self, type_: ResourceType) -> Iterator[Response]:
+        """Offer what Envoy asked for by name and, where there is no such thing, say so once."""
+        subscription = self._subscriptions.get(type_)
+        if subscription is None:
+            return
+        missing = [
+            name
+            for name in sorted(subscription.names)
+            if name not in subscription.sent and self._wanted(Ref(type_, name)) is None
+        ]
+        yield from self._send(type_, self._changed(type_), missing)
+
+    def _send_listeners(self) -> Iterator[Response]:
+        yield from self._send(
+            ResourceType.LISTENER, self._changed(ResourceType.LISTENER), self._gone(ResourceType.LISTENER)
+        )
+
+    def _remove_clusters(self) -> Iterator[Response]:
+        """Take away what nothing uses, once Envoy has acknowledged the routes that no longer name it."""
+        if not self._awaits(ResourceType.LISTENER, ResourceType.ROUTES):
+            yield from self._send(ResourceType.CLUSTER, [], self._gone(ResourceType.CLUSTER))
+
+    def _wanted(self, ref: Ref) -> Resource | None:
+        """Return the newest content for a name; endpoints and secrets need not wait for their snapshot's turn."""
+        newest = self._next.get(ref) if self._next is not None and ref.type in _NEVER_WAIT else None
+        return newest or (self._target.get(ref) if self._target is not None else None)
+
+    def _changed(self, type_: ResourceType) -> list[Resource]:
+        subscription = self._subscriptions.get(type_)
+        if subscription is None or self._target is None:
+            return []
+        names: Iterable[str] = self._target.resources[type_] if subscription.wildcard else sorted(subscription.names)
+        found = (self._wanted(Ref(type_, name)) for name in names)
+        return [each for each in found if each is not None and subscription.sent.get(each.name) != each.version]
+
+    def _gone(self, type_: ResourceType) -> list[str]:
+        """Return the names that Envoy has by wildcard and that no snapshot holds."""
+        subscription = self._subscriptions.get(type_)
+        if subscription is None or self._target is None or not subscription.wildcard:
+            return []
+        wanted = self._target.resources[type_]
+        return [name for name, version in subscription.sent.items() if name not in wanted and version != _ABSENT]
+
+    def _send(self, type_: ResourceType, changed: list[Resource], removed: Iterable[str] = ()) -> Iterator[Response]:
+        """Make the responses that carry these changes and remember what Envoy will have."""
+        subscription = self._subscriptions.get(type_)
+        gone = tuple(removed)
+        if subscription is None or not (changed or gone or subscription.owes_answer):
+            return
+        subscription.owes_answer = False
+        suspects = [each for each in changed if each.name in subscription.alone]
+        others = tuple(each for each in changed if each.name not in subscription.alone)
+        subscription.alone.difference_update(each.name for each in suspects)
+        subscription.sent.update({each.name: each.version for each in changed})
+        self._mark_gone(subscription, gone)
+        if others or gone or not suspects:
+            yield self._response(type_, others, gone)
+        for suspect in suspects:
+            yield self._response(type_, (suspect,), ())
+
+    def _mark_gone(self, subscription: _Subscription, gone: tuple[str, ...]) -> None:
+        for name in gone:
+            if name in subscription.names:
+                subscription.sent[name] = _ABSENT
+            else:
+                subscription.sent.pop(name, None)
+
+    def _response(self, type_: ResourceType, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> Response:
+        self._nonces += 1
+        response = Response(type_, str(self._nonces), resources, removed)
+        self._outstanding[response.nonce] = response
+        return response
+
+    def _is_answered(self, need: Ref) -> bool:
+        return need.name in self._known[need.type] or need in self._rejected
+
+
+_OPENING = frozenset({ResourceType.CLUSTER, ResourceType.LISTENER})
+_NEVER_WAIT = frozenset({ResourceType.ENDPOINTS, ResourceType.SECRET})
+
+
+def _first_subscription(request: Request) -> _Subscription:
+    """Read the first request of a type: without names it asks for everything (the protocol's legacy wildcard)."""
+    names = set(request.subscribe)
+    wildcard = not names or WILDCARD in names
+    versions = dict(request.initial_versions)
+    return _Subscription(wildcard, names - {WILDCARD}, versions, owes_answer=wildcard and not versions)
