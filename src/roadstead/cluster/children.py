@@ -15,7 +15,7 @@ from roadstead.node.network.links import NetworkSettings
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """The control sockets; `unenforced` says why there are no namespaces (empty: there are), `limitations` what lacks."""
+    """The control sockets; `unenforced` says why there are no namespaces, `limitations` what else this machine lacks."""
 
     netd: socket.socket
     settings: NetworkSettings
