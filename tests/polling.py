@@ -4,7 +4,7 @@ import asyncio
 
 
 async def until(condition, *, timeout: float = 10.0, every: float = 0.005) -> None:
-    """Return when `condition()` is true; it may be a coroutine function. Raises TimeoutError after `timeout` seconds."""
+    """Return when `condition()` (or its coroutine) is true. Raises TimeoutError after `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while True:
             holds = condition()
