@@ -15,7 +15,7 @@ from roadstead.node.network.links import NetworkSettings
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """The control sockets; `unenforced` says why there are no namespaces, `limitations` what else this machine lacks."""
+    """The control sockets; `unenforced` says why there are no namespaces, `limitations` what else is lacking."""
 
     netd: socket.socket
     settings: NetworkSettings
