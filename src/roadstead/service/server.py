@@ -72,9 +72,9 @@ class Connections(msgspec.Struct, frozen=True):
 class Server:
     """A `grpc.aio` server with health, reflection, interceptors and a graceful end.
 
-    `address` defaults to all addresses, or `$POD_IP` where pods share one network; `environment` to `$ROADSTEAD_ENVIRONMENT`, or "production".
-    `reflection` is on outside production unless it is said here. Make it inside or outside of a running loop; it is
-    bound and started by `start` or `run`.
+    `address` defaults to all addresses, or `$POD_IP` where pods share one network; `environment` to
+    `$ROADSTEAD_ENVIRONMENT`, or "production". `reflection` is on outside production unless it is said here. Make it
+    inside or outside of a running loop; it is bound and started by `start` or `run`.
     """
 
     def __init__(

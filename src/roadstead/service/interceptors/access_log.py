@@ -33,5 +33,8 @@ class AccessLog(Stage):
 
     def _writer(self, call: Call, outcome: Outcome) -> Callable[..., Any]:
         if call.method.startswith(_HEALTH):
-            return _log.debug
-        return _log.error if outcome.code in _SERVER_FAULTS else _log.info
+            level = "debug"
+        else:
+            level = "error" if outcome.code in _SERVER_FAULTS else "info"
+        write: Callable[..., Any] = getattr(_log, level)
+        return write
