@@ -7,17 +7,20 @@ from pathlib import Path
 
 import click
 
+from roadstead.api.objects import key_of
 from roadstead.cli.cert import make_certificates, project_at
 from roadstead.cli.clusters import configuration_from, start_showing_progress
 from roadstead.cli.screen import Screen, entry_rows, standing_line
 from roadstead.cli.terminal import InputError, err, name_option, output_option, print_json, warn
 from roadstead.client import ApiClient
-from roadstead.client.manifests import Applied, Manifest, apply_manifests, read_manifests
+from roadstead.client.applying import Applied, apply_manifests
+from roadstead.client.manifests import Document, read_manifests
 from roadstead.cluster.configuration import Isolation
 from roadstead.cluster.inventory import Inventory
 from roadstead.cluster.layout import Layout
 from roadstead.cluster.reach import entries
 from roadstead.cluster.readiness import Standing
+from roadstead.node.project import Project
 
 FIELD_MANAGER = "roadstead-up"
 
@@ -61,11 +64,11 @@ def command(
     for outcome in make_certificates(project):
         if outcome.reason:
             err.print(f"Made certificate {outcome.certificate.name} ({outcome.reason}).")
-    manifests = _read(paths)
+    documents = _read(_manifest_paths(paths, project))
     configuration = configuration_from(config, name, isolation, project.file)
     running = start_showing_progress(configuration, attached=not detach)
     try:
-        standings = asyncio.run(_bring_up(running.layout, manifests, timeout, output, begun))
+        standings = asyncio.run(_bring_up(running.layout, documents, timeout, output, begun))
         if not detach:
             asyncio.run(_follow(running.layout))
     except KeyboardInterrupt:
@@ -78,21 +81,30 @@ def command(
         raise SystemExit(1)
 
 
-def _read(paths: Sequence[Path]) -> list[Manifest]:
-    """Read all manifests; a file that cannot be read is reported, the others count."""
-    manifests, problems = read_manifests(paths)
-    for problem in problems:
+def _manifest_paths(paths: Sequence[Path], project: Project) -> list[Path]:
+    """Return what to read: a project's own folder stands for the manifests that its roadstead.toml lists."""
+    folder = project.file.parent if project.file is not None else None
+    return [
+        below for path in paths for below in (project.manifests if path.resolve() == folder else ()) or (path,)
+    ]  # fmt: skip
+
+
+def _read(paths: Sequence[Path]) -> list[Document]:
+    """Read all manifests; what cannot be read is reported, the rest counts. kind's own files are not manifests."""
+    manifests = read_manifests(paths)
+    for problem in manifests.problems:
         warn(str(problem))
-    if not manifests:
+    documents = [entry for entry in manifests.documents if "kind.x-k8s.io/" not in entry.object["apiVersion"]]
+    if not documents:
         raise InputError(f"there is no Kubernetes manifest in {', '.join(map(str, paths))}")
-    return manifests
+    return documents
 
 
 async def _bring_up(
-    layout: Layout, manifests: Sequence[Manifest], timeout: float, output: str, begun: float
+    layout: Layout, documents: Sequence[Document], timeout: float, output: str, begun: float
 ) -> list[Standing]:
     async with ApiClient.from_kubeconfig(layout.kubeconfig, user_agent=FIELD_MANAGER) as client:
-        failed = await _apply(client, manifests)
+        failed = await _apply(client, documents)
         async with Inventory(client) as inventory:
             with Screen(err) as screen:
                 standings = await inventory.settle(screen.show, timeout)
@@ -101,9 +113,9 @@ async def _bring_up(
             return standings
 
 
-async def _apply(client: ApiClient, manifests: Sequence[Manifest]) -> list[Standing]:
+async def _apply(client: ApiClient, documents: Sequence[Document]) -> list[Standing]:
     failed, count = [], 0
-    async for applied in apply_manifests(client, manifests, field_manager=FIELD_MANAGER):
+    async for applied in apply_manifests(client, documents, field_manager=FIELD_MANAGER):
         count += 1
         if applied.error is not None:
             failed.append(_refused(applied))
@@ -113,8 +125,8 @@ async def _apply(client: ApiClient, manifests: Sequence[Manifest]) -> list[Stand
 
 
 def _refused(applied: Applied) -> Standing:
-    manifest = applied.manifest
-    return Standing(manifest.kind, manifest.key, "failed", f"{manifest.source}: {applied.error}")
+    obj = applied.document.object
+    return Standing(obj["kind"], key_of(obj), "failed", "; ".join(applied.messages()))
 
 
 def _conclude(layout: Layout, inventory: Inventory, standings: Sequence[Standing], output: str, seconds: float) -> None:

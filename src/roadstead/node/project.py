@@ -51,12 +51,16 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A whole project file; `file` is None where there is none, and then everything is empty."""
+    """A whole project file; `file` is None where there is none, and then everything is empty.
+
+    `manifests`: the files and folders that make the system, for `roadstead up FOLDER`; empty means all in the folder.
+    """
 
     file: Path | None = None
     images: Mapping[str, Image] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    manifests: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,9 @@ def parse_project(text: str, file: Path) -> Project:
         reader.section(document, "images", _IMAGE, _image),
         reader.section(document, "hosts", _HOST, _host),
         reader.section(document, "certificates", _CERTIFICATE, _certificate),
+        reader.paths(document, "manifests", _MANIFESTS),
     )
-    reader.refuse_unknown("", document, ("images", "hosts", "certificates"))
+    reader.refuse_unknown("", document, ("manifests", "images", "hosts", "certificates"))
     if reader.problems:
         raise ProjectError(file, tuple(reader.problems))
     return project
@@ -159,6 +164,8 @@ _HOSTS = _Kind(_is_words, "a list of host names that is not empty", '["foo.examp
 _MANIFEST = _Kind(_is_text, "the path of the manifest to write", '"kubernetes/example.secret.yaml"')
 _PYTHON = _Kind(_is_text, "the path of a requirements file", '"requirements.txt"')
 
+_MANIFESTS = _Kind(_is_words, "a list of paths that is not empty", '["kubernetes"]')
+
 _IMAGE: _Fields = {
     "command": (_COMMAND, True),
     "directory": (_DIRECTORY, False),
@@ -195,6 +202,13 @@ class _Reader:
             return {}
         checked = {name: self._fields(f"{key}.{_quoted(name)}", table, fields) for name, table in tables.items()}
         return {name: build(name, table, self.folder) for name, table in checked.items() if table is not None}
+
+    def paths(self, document: Mapping[str, Any], key: str, kind: _Kind) -> tuple[Path, ...]:
+        """Return the paths listed under a key at the top; none if it is absent or wrong."""
+        before = len(self.problems)
+        self._field(key, document.get(key), kind, missing=False)
+        listed = document.get(key, []) if len(self.problems) == before else []
+        return tuple(_below(self.folder, path) for path in listed)
 
     def refuse_unknown(self, prefix: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
         """Add a problem for every key that means nothing here, with the nearest one that does."""

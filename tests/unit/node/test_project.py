@@ -81,3 +81,13 @@ def test_the_nearest_file_above_a_manifest_is_found(tmp_path: Path):
 def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path):
     with pytest.raises(ProjectError, match="cannot be read"):
         read_project(tmp_path / "roadstead.toml")
+
+
+def test_the_manifests_of_the_system_are_paths_beside_the_file():
+    assert parse_project('manifests = ["kubernetes", "more/db.yaml"]', FILE).manifests == (
+        Path("/shop/kubernetes"),
+        Path("/shop/more/db.yaml"),
+    )
+    assert problems("manifests = []") == [
+        'manifests: must be a list of paths that is not empty, not []. For instance: manifests = ["kubernetes"]'
+    ]
