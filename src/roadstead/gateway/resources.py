@@ -20,25 +20,10 @@ Objects = Mapping[ObjectKey, Object]
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadState:
-    """What has become of a proxy's Deployment and Service.
-
-    `ready`: endpoints of the Service that are ready. `addresses`: of its load balancer, as `(type, value)` with
-    type IPAddress or Hostname. `host_ports`: listener port to the port on this host, where they differ. `problem`:
-    why an address or a port cannot be had, in words for people.
-    """
-
-    ready: int = 0
-    addresses: tuple[tuple[str, str], ...] = ()
-    host_ports: Mapping[int, int] = field(default_factory=dict)
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Resources:
     """The cluster as the gateway sees it. All mappings are keyed by namespace and name.
 
-    `endpoint_slices` is keyed by the Service's key. `proxy_states` and `workloads` are keyed by the proxy's key.
+    `endpoint_slices` is keyed by the Service's key, `proxy_states` by the proxy's.
     `controller_names`: the `spec.controllerName`s of GatewayClasses that we serve. `now` is aware.
     """
 
@@ -57,5 +42,4 @@ class Resources:
     config_maps: Objects = field(default_factory=dict)
     namespaces: Objects = field(default_factory=dict)
     proxy_states: Mapping[str, ProxyState] = field(default_factory=dict)
-    workloads: Mapping[str, WorkloadState] = field(default_factory=dict)
     default_certificate: Certificate | None = None

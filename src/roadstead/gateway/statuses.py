@@ -18,7 +18,8 @@ class StatusUpdate(NamedTuple):
     """The wanted `status` of one object, without transition times; of `parents`, only our entries.
 
     It holds for this `generation` and `uid` of the object. `owner_names`: the controllers whose `parents` entries are
-    ours to replace. `proxy`: hold it back while this proxy's Envoys have not answered to the newest configuration.
+    ours to replace. `proxy`: it tells of this proxy and waits until its Envoys have answered to the newest
+    configuration; `held`: they had not when this was made.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class StatusUpdate(NamedTuple):
     status: Object
     owner_names: frozenset[str] = frozenset()
     proxy: str = ""
+    held: bool = False
 
 
 def generation_of(obj: Field) -> int:
@@ -37,11 +39,11 @@ def generation_of(obj: Field) -> int:
 
 
 def update_for(
-    obj: Object, status: Object, *, owner_names: frozenset[str] = frozenset(), proxy: str = ""
+    obj: Object, status: Object, *, owner_names: frozenset[str] = frozenset(), proxy: str = "", held: bool = False
 ) -> StatusUpdate:
     """Return the update that gives this object this status."""
     uid = str(metadata_of(obj).get("uid") or "")
-    return StatusUpdate(str(obj.get("kind")), key_of(obj), generation_of(obj), uid, status, owner_names, proxy)
+    return StatusUpdate(str(obj.get("kind")), key_of(obj), generation_of(obj), uid, status, owner_names, proxy, held)
 
 
 def patch_for(update: StatusUpdate, current: Object, now: str) -> Object | None:

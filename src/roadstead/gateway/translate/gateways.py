@@ -11,7 +11,7 @@ from typing import NamedTuple
 from roadstead.api.conditions import condition
 from roadstead.api.objects import Object, key_of
 from roadstead.gateway.ir import Proxies, Proxy, ProxyState, gateway_proxy_key
-from roadstead.gateway.resources import GATEWAY_GROUP, Resources, WorkloadState
+from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
@@ -20,6 +20,8 @@ from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_list
 from roadstead.gateway.translate.parents import GatewayPlan
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
+from roadstead.gateway.translate.proxies import workload
+from roadstead.gateway.translate.workloads import WorkloadState, workload_state
 
 CERTIFICATE_USABLE = "roadstead.dev/CertificateUsable"
 _ADDRESS_TYPES = ("IPAddress", "Hostname")
@@ -62,7 +64,7 @@ def gateway_status(
     key = gateway_proxy_key(*plan.key)
     proxy = proxies.get(key)
     state = resources.proxy_states.get(key, ProxyState())
-    running = resources.workloads.get(key, WorkloadState())
+    running = workload_state(workload(plan.obj), resources)
     generation = generation_of(plan.obj)
     obstacle = _obstacle(plan, proxy, state, running)
     accepted = _accepted(plan)
@@ -80,7 +82,9 @@ def gateway_status(
         ],
         "listeners": listeners,
     }
-    return update_for(plan.obj, wanted, proxy=key)
+    # Ready Envoys that are not connected serve what they have: after a restart of ours they are back in a moment.
+    held = not state.settled or (not state.connected and running.ready > 0)
+    return update_for(plan.obj, wanted, proxy=key, held=held)
 
 
 _Verdict = tuple[bool, str, str]

@@ -58,9 +58,11 @@ class _Port(NamedTuple):
 
 
 def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Resources) -> Proxy:
-    """Return what the Envoys of a Gateway shall do."""
-    ports = _ports(gateway, attached)
+    """Return what the Envoys of a Gateway shall do; those of an invalid one, nothing."""
     key = gateway_proxy_key(*gateway.key)
+    if gateway.invalid:
+        return Proxy(key, workload(gateway.obj))
+    ports = _ports(gateway, attached)
     certificates = {one.certificate.name: one.certificate for plan in gateway.listeners for one in plan.certificates}
     clusters = used_clusters(route for routes in attached.values() for route in routes)
     return Proxy(

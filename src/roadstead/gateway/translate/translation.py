@@ -78,9 +78,8 @@ def _loads(routes: Iterable[tuple[RoutePlan, Iterable[Parent]]]) -> Loads:
 
 def _proxies(gateways: GatewayPlans, loads: Loads, resources: Resources) -> Iterator[Proxy]:
     for key, gateway in gateways.items():
-        if gateway.invalid is None:
-            attached = {index: load.routes for index, load in loads.get(key, {}).items()}
-            yield gateway_proxy(gateway, attached, resources)
+        attached = {index: load.routes for index, load in loads.get(key, {}).items()}
+        yield gateway_proxy(gateway, attached, resources)
 
 
 def _gateway_statuses(

@@ -1,0 +1,135 @@
+"""The gateway's loop: informers wake it, it translates, hands the result on, and writes what is to be said.
+
+    informers ──▶ gather ─▶ translate ─┬─▶ ProxyServer.update     at once
+                                       ├─▶ infra: apply            in the background, what changed
+                                       └─▶ statuses: patch         in the background, what changed
+
+Changes that arrive in one turn of the event loop are translated together; there is no fixed delay. Everything is
+level-triggered: whatever was missed or refused is made up for by the next pass.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from roadstead.api.objects import Object, ObjectKey
+from roadstead.client import ApiClient, Informer
+from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather
+from roadstead.gateway.infra import InfraSettings
+from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
+from roadstead.gateway.resources import CONTROLLER_NAME
+from roadstead.gateway.translate import Translation, translate
+from roadstead.gateway.workloads import Workloads
+from roadstead.gateway.writer import StatusWriter
+from roadstead.gateway.xds import XdsServer
+from roadstead.lib.pki import CertificateAuthority
+from roadstead.lib.tasks import cancel_all, spawn
+
+_log = structlog.get_logger(__name__)
+_USER_WRITTEN_STATUS = ("gateway_classes", "gateways", "grpc_routes", "http_routes", "ingresses")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """How the gateway runs: where its xDS socket is, how proxies are run, and whose GatewayClasses it serves."""
+
+    xds_socket: Path
+    infra: InfraSettings
+    controller_names: frozenset[str] = frozenset({CONTROLLER_NAME})
+
+
+async def run_gateway(client: ApiClient, config: GatewayConfig) -> None:
+    """Serve every Gateway and Ingress of a cluster until cancelled.
+
+    Raises OSError if the xDS socket cannot be made.
+    """
+    server = XdsServer()
+    await server.start(config.xds_socket)
+    try:
+        await GatewayController(client, server, config).run()
+    finally:
+        await server.stop()
+
+
+class GatewayController:
+    """Keeps proxies, their workloads and all statuses as the cluster's objects want them."""
+
+    def __init__(self, client: ApiClient, server: ProxyServer, config: GatewayConfig) -> None:
+        self._server = server
+        self._config = config
+        self._informers = {name: Informer(client, kind) for name, kind in READ_KINDS.items()}
+        self._statuses = StatusWriter(client, self._current)
+        self._workloads = Workloads(client, config.infra)
+        self._wake = asyncio.Event()
+        self._default_certificate = fallback_certificate(datetime.now(UTC))
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self._listen()
+        tasks = [spawn(one.run(), name=f"gateway {name}") for name, one in self._informers.items()]
+        tasks += [spawn(self._statuses.run(), name="gateway statuses")]
+        tasks += [spawn(self._workloads.run(), name="gateway workloads")]
+        try:
+            await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+            while True:
+                self._wake.clear()
+                self._pass()
+                await self._wake.wait()
+        finally:
+            await cancel_all(tasks)
+
+    def _listen(self) -> None:
+        for name, informer in self._informers.items():
+            informer.on_change(self._changed)
+            if name in _USER_WRITTEN_STATUS:
+                informer.on_change(lambda *_: self._statuses.wake())
+        self._server.on_change(lambda _key: self._wake.set())
+
+    def _changed(self, _key: ObjectKey, old: Object | None, new: Object | None) -> None:
+        if concerns_translation(old, new):
+            self._wake.set()
+
+    def _pass(self) -> None:
+        """Translate what there is and hand it on. A fault of ours must not end the loop: the last good result stays."""
+        try:
+            translation = self._translation()
+        except Exception:  # noqa: BLE001  whatever it is, it must not stop what is served
+            _log.exception("translation failed; what was served before is still served")
+            return
+        before = {key: self._server.state(key) for key in translation.proxies}
+        self._server.update(translation.proxies)
+        if any(self._server.state(key) != state for key, state in before.items()):
+            self._wake.set()
+        self._workloads.wanted(translation.proxies.values())
+        self._statuses.wanted([one for one in translation.statuses if not self._is_held(one.proxy, held=one.held)])
+
+    def _translation(self) -> Translation:
+        caches: Mapping[str, Mapping[ObjectKey, Object]] = {
+            name: informer.objects for name, informer in self._informers.items()
+        }
+        resources = gather(
+            caches,
+            self._server,
+            datetime.now(UTC),
+            controller_names=self._config.controller_names,
+            default_certificate=self._default_certificate,
+        )
+        return translate(resources)
+
+    def _is_held(self, proxy: str, *, held: bool) -> bool:
+        return bool(proxy) and (held or not self._server.state(proxy).settled)
+
+    def _current(self, kind: str, key: ObjectKey) -> Object | None:
+        name = next((name for name, found in READ_KINDS.items() if found.kind == kind), "")
+        return self._informers[name].objects.get(key) if name else None
+
+
+def fallback_certificate(now: datetime) -> Certificate:
+    """Return the certificate that an Ingress host without one gets, as ingress-nginx's: clients refuse it by name."""
+    authority = CertificateAuthority.create("Roadstead Ingress Controller Fake Certificate", now)
+    pair = authority.issue("Roadstead Ingress Controller Fake Certificate", now, hosts=["ingress.local"])
+    return Certificate("default-certificate", pair.certificate, PrivateKey(pair.key))
