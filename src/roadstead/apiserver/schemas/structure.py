@@ -29,13 +29,14 @@ class Schema:
     `type` is `object`, `array`, `string`, `integer`, `number`, `boolean`, `int-or-string`, `quantity` or `any`.
     `properties` are the fields of an object, `values` is the schema of a map's values, `items` that of a list's
     entries. `list_type` is `atomic`, `set` or `map` (with `map_keys`); `atomic` is an object applied as a whole.
+    An `open` object keeps unknown fields; a `strict` one, as in CRDs, has none but those it lists, even if none.
     `patch_merge`, `patch_replace` and `retain_keys` are the strategic merge strategies, with `merge_key`.
     """
 
     __slots__ = (
         "all_of", "any_of", "atomic", "default", "embedded", "enum", "format", "items", "limits", "list_type",
         "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern",
-        "properties", "required", "retain_keys", "rules", "type", "values",
+        "properties", "required", "retain_keys", "rules", "strict", "type", "values",
     )  # fmt: skip
 
     def __init__(self, raw: ReadOnlyObject, name: str = "") -> None:
@@ -52,6 +53,7 @@ class Schema:
         self.pattern: re.Pattern[str] | None = compile_pattern(raw.get("pattern"))
         self.limits: dict[str, Any] = {key: raw[key] for key in _LIMITS if key in raw}
         self.rules: tuple[ReadOnlyObject, ...] = tuple(raw.get("x-kubernetes-validations", ()))
+        self.strict = False
         self.all_of: tuple[Schema, ...] = ()
         self.any_of: tuple[Schema, ...] = ()
         self.one_of: tuple[Schema, ...] = ()
@@ -100,10 +102,14 @@ Definitions = Mapping[str, ReadOnlyObject]
 
 
 class Compiler:
-    """Compiles schemas that may refer to definitions; every definition becomes one node, circles included."""
+    """Compiles schemas that may refer to definitions; every definition becomes one node, circles included.
 
-    def __init__(self, definitions: Definitions) -> None:
+    `strict` is for CRDs: an object that lists no fields has none, where a built-in one may have any.
+    """
+
+    def __init__(self, definitions: Definitions, *, strict: bool = False) -> None:
         self._definitions = definitions
+        self._strict = strict
         self._compiled: dict[str, Schema] = {}
 
     def definition(self, name: str) -> Schema:
@@ -123,6 +129,7 @@ class Compiler:
             node.annotate(raw)
             return node
         node = Schema(raw)
+        node.strict = self._strict
         self._fill(node, raw)
         return node
 

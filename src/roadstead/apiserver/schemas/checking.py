@@ -1,0 +1,261 @@
+"""Values against schemas: types, and whatever else a schema demands, with the field's path and all causes at once.
+
+Wording follows kube-openapi's pkg/validation and apiextensions' pkg/apiserver/validation, which check CRDs in
+Kubernetes. CEL rules (`x-kubernetes-validations`) are not evaluated here; `validation` has those of the Gateway API.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from roadstead.apiserver import causes
+from roadstead.apiserver.causes import Causes
+from roadstead.apiserver.schemas.structure import Schema
+
+_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "int-or-string": (int, str),
+    "quantity": (int, float, str),
+}
+_MAX_DEPTH = 150
+
+
+def type_name(value: Any) -> str:
+    """Return the JSON name of a value's type."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    names = {str: "string", int: "integer", float: "number", list: "array", dict: "object"}
+    return names.get(type(value), "object")
+
+
+def type_causes(value: Any, schema: Schema, path: str = "") -> Causes:
+    """Return a cause for every value of the wrong type, as its reader would need to mend it."""
+    found: Causes = []
+    _check_types(value, schema, path, found, 0)
+    return found
+
+
+def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: int) -> None:
+    wanted = _PYTHON_TYPES.get(schema.type)
+    if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted == (bool,))):
+        if not _is_whole(value, schema):
+            found.append(causes.type_invalid(path, value, _type_detail(value, schema)))
+        return
+    if depth > _MAX_DEPTH:
+        found.append(causes.invalid(path, "", "nested too deeply"))
+    elif isinstance(value, dict):
+        for name, entry in value.items():
+            child = schema.properties.get(name) or schema.values
+            if child is not None:
+                _check_types(entry, child, f"{path}.{name}" if path else name, found, depth + 1)
+    elif isinstance(value, list) and schema.items is not None:
+        for position, entry in enumerate(value):
+            _check_types(entry, schema.items, f"{path}[{position}]", found, depth + 1)
+
+
+def _is_whole(value: Any, schema: Schema) -> bool:
+    """Say whether a number like 3.0 stands where an integer is wanted; JSON does not tell them apart."""
+    return schema.type == "integer" and isinstance(value, float) and value.is_integer()
+
+
+def _type_detail(value: Any, schema: Schema) -> str:
+    hint = ""
+    if schema.type == "string" and isinstance(value, int | float):
+        hint = "; put it in quotes"
+    kinds = {"int-or-string": "integer or string", "quantity": "string or number"}
+    return f"must be of type {kinds.get(schema.type, schema.type)}, not {type_name(value)}{hint}"
+
+
+def schema_causes(value: Any, schema: Schema, path: str = "") -> Causes:
+    """Return everything about a value that its schema does not allow."""
+    found: Causes = []
+    _check(value, schema, path, found, 0)
+    return found
+
+
+def _check(value: Any, schema: Schema, path: str, found: Causes, depth: int) -> None:
+    if value is None and (schema.nullable or schema.type == "any"):
+        return
+    wanted = _PYTHON_TYPES.get(schema.type)
+    if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted == (bool,))):
+        if not _is_whole(value, schema):
+            found.append(_wrong_type(value, schema, path))
+        return
+    if depth > _MAX_DEPTH:
+        found.append(causes.invalid(path, "", "nested too deeply"))
+        return
+    if schema.enum and value not in schema.enum:
+        found.append(causes.not_supported(path, value, schema.enum))
+    for check in _CHECKS.get(type(value), ()):
+        check(value, schema, path, found)
+    _check_children(value, schema, path, found, depth)
+    if schema.all_of or schema.any_of or schema.one_of or schema.not_:
+        _check_combinations(value, schema, path, found)
+
+
+def _wrong_type(value: Any, schema: Schema, path: str) -> causes.Cause:
+    shown = "null" if value is None else type_name(value)
+    kind = "integer,string" if schema.type == "int-or-string" else schema.type
+    where = path or "<nil>"
+    return causes.type_invalid(path, shown, f'{where} in body must be of type {kind}: "{shown}"')
+
+
+def _check_children(value: Any, schema: Schema, path: str, found: Causes, depth: int) -> None:
+    if isinstance(value, dict):
+        for name in schema.required:
+            if name not in value:
+                found.append(causes.required(f"{path}.{name}" if path else name))
+        for name, entry in value.items():
+            child = schema.properties.get(name) or schema.values
+            if child is not None:
+                _check(entry, child, f"{path}.{name}" if path else name, found, depth + 1)
+    elif isinstance(value, list) and schema.items is not None:
+        for position, entry in enumerate(value):
+            _check(entry, schema.items, f"{path}[{position}]", found, depth + 1)
+
+
+def _check_text(value: str, schema: Schema, path: str, found: Causes) -> None:
+    limits = schema.limits
+    if (limit := limits.get("maxLength")) is not None and len(value) > limit:
+        found.append(causes.too_long(path, limit))
+    if (limit := limits.get("minLength")) is not None and len(value) < limit:
+        found.append(causes.invalid(path, value, f"{path} in body should be at least {limit} chars long"))
+    if schema.pattern is not None and not schema.pattern.search(value):
+        found.append(causes.invalid(path, value, f"{path} in body should match '{_go_pattern(schema.pattern)}'"))
+    if schema.format and not matches_format(value, schema.format):
+        detail = f"{path} in body must be of type {schema.format}: {json.dumps(value)}"
+        found.append(causes.type_invalid(path, value, detail))
+
+
+def _go_pattern(pattern: re.Pattern[str]) -> str:
+    return pattern.pattern.replace(r"\Z", "$")
+
+
+def _check_number(value: float, schema: Schema, path: str, found: Causes) -> None:
+    limits = schema.limits
+    if not limits:
+        return
+    if (limit := limits.get("maximum")) is not None:
+        strict = limits.get("exclusiveMaximum")
+        if value > limit or (strict and value == limit):
+            words = "less than" if strict else "less than or equal to"
+            found.append(causes.invalid(path, value, f"{path} in body should be {words} {limit:g}"))
+    if (limit := limits.get("minimum")) is not None:
+        strict = limits.get("exclusiveMinimum")
+        if value < limit or (strict and value == limit):
+            words = "greater than" if strict else "greater than or equal to"
+            found.append(causes.invalid(path, value, f"{path} in body should be {words} {limit:g}"))
+    if (factor := limits.get("multipleOf")) and value % factor:
+        found.append(causes.invalid(path, value, f"{path} in body should be a multiple of {factor:g}"))
+
+
+def _check_list(value: list[Any], schema: Schema, path: str, found: Causes) -> None:
+    limits = schema.limits
+    if (limit := limits.get("maxItems")) is not None and len(value) > limit:
+        found.append(causes.too_many(path, len(value), limit))
+    if (limit := limits.get("minItems")) is not None and len(value) < limit:
+        found.append(causes.invalid(path, len(value), f"{path} in body should have at least {limit} items"))
+    if schema.list_type in ("map", "set"):
+        _check_duplicates(value, schema, path, found)
+
+
+def _check_duplicates(value: list[Any], schema: Schema, path: str, found: Causes) -> None:
+    seen: set[str] = set()
+    for position, entry in enumerate(value):
+        identity = entry
+        if schema.list_type == "map" and isinstance(entry, dict):
+            identity = {key: entry[key] for key in schema.map_keys if key in entry}
+        text = json.dumps(identity, sort_keys=True)
+        if text in seen:
+            found.append(causes.duplicate(f"{path}[{position}]", identity))
+        seen.add(text)
+
+
+def _check_size(value: dict[str, Any], schema: Schema, path: str, found: Causes) -> None:
+    limits = schema.limits
+    if (limit := limits.get("maxProperties")) is not None and len(value) > limit:
+        found.append(causes.too_many(path, len(value), limit))
+    if (limit := limits.get("minProperties")) is not None and len(value) < limit:
+        found.append(causes.invalid(path, value, f"{path} in body should have at least {limit} properties"))
+
+
+_CHECKS: dict[type, tuple[Callable[[Any, Schema, str, Causes], None], ...]] = {
+    str: (_check_text,),
+    int: (_check_number,),
+    float: (_check_number,),
+    list: (_check_list,),
+    dict: (_check_size,),
+}
+
+
+def _check_combinations(value: Any, schema: Schema, path: str, found: Causes) -> None:
+    for part in schema.all_of:
+        _check(value, part, path, found, 0)
+    fitting = sum(not schema_causes(value, part, path) for part in schema.any_of)
+    if schema.any_of and not fitting:
+        found.append(causes.invalid(path, "", f'"{path}" must validate at least one schema (anyOf)'))
+    fitting = sum(not schema_causes(value, part, path) for part in schema.one_of)
+    if schema.one_of and fitting != 1:
+        outcome = "Found none valid" if not fitting else f"Found {fitting} valid alternatives"
+        found.append(causes.invalid(path, "", f'"{path}" must validate one and only one schema (oneOf). {outcome}'))
+    if schema.not_ is not None and not schema_causes(value, schema.not_, path):
+        found.append(causes.invalid(path, "", f'"{path}" must not validate the schema (not)'))
+
+
+# Formats that apiextensions enforces; any other is documentation.
+
+
+def _is_date_time(value: str) -> bool:
+    try:
+        return "T" in value.upper() and datetime.fromisoformat(value.upper().replace("Z", "+00:00")).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_date(value: str) -> bool:
+    try:
+        return len(value) == len("2026-01-31") and bool(date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
+def _is_address(value: str, version: int) -> bool:
+    try:
+        return ip_address(value).version == version
+    except ValueError:
+        return False
+
+
+def _is_network(value: str) -> bool:
+    try:
+        return "/" in value and bool(ip_network(value, strict=False))
+    except ValueError:
+        return False
+
+
+_DURATION = r"[-+]?((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))+|[-+]?0"
+_UUID = r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"
+_FORMATS: dict[str, Callable[[str], bool]] = {
+    "date-time": _is_date_time,
+    "date": _is_date,
+    "duration": lambda value: re.fullmatch(_DURATION, value) is not None,
+    "ipv4": lambda value: _is_address(value, 4),
+    "ipv6": lambda value: _is_address(value, 6),
+    "cidr": _is_network,
+    "uuid": lambda value: re.fullmatch(_UUID, value) is not None,
+    "byte": lambda value: re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}\s*", value) is not None,
+}
+
+
+def matches_format(value: str, format_: str) -> bool:
+    """Say whether a text has the format that a schema names; formats that nobody enforces always match."""
+    check = _FORMATS.get(format_)
+    return check is None or check(value)
