@@ -42,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     up = json.loads(options.entries.read_text())
     kubectl = options.kubectl if options.kubectl.exists() else Path(shutil.which("kubectl") or "kubectl")
-    system = System(Path(up["kubeconfig"]), kubectl, up["entries"], options.authority.read_bytes())
+    system = System(Path(up["kubeconfig"]), kubectl, up["entries"], options.authority)
     results = []
     for subject, checks in SUBJECTS.items():
         print(f"\n\x1b[1m{subject}\x1b[0m", flush=True)

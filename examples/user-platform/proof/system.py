@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import grpc
 from report import Unexpected
 
+ROOT = Path(__file__).resolve().parent.parent
 NAMESPACE = "user-platform"
 FOO, BAR, GREETER = "foo.example.com", "bar.example.com", "grpctest.dev.mydomain.com"
 Seen = TypeVar("Seen")
@@ -19,13 +20,18 @@ Seen = TypeVar("Seen")
 
 @dataclass
 class System:
-    """`entries` are the ways in as `roadstead up -o json` names them; `authority` is the CA that clients trust."""
+    """`entries` are the ways in as `roadstead up -o json` names them; `authority_file` is the CA that clients trust."""
 
     kubeconfig: Path
     kubectl: Path
     entries: Sequence[Mapping[str, Any]]
-    authority: bytes
-    _channels: dict[tuple[str, bytes], grpc.Channel] = field(default_factory=dict)
+    authority_file: Path
+    _channels: dict[str, grpc.Channel] = field(default_factory=dict)
+
+    @property
+    def authority(self) -> bytes:
+        """The authority's certificate, PEM."""
+        return self.authority_file.read_bytes()
 
     def entry(self, host: str, *, tls: bool = True) -> tuple[str, int]:
         """Return the address and port at which a host is served."""
@@ -48,10 +54,9 @@ class System:
 
     def channel(self, host: str) -> grpc.Channel:
         """Return the one channel to a host that most checks share."""
-        key = (host, self.authority)
-        if key not in self._channels:
-            self._channels[key] = self.new_channel(host)
-        return self._channels[key]
+        if host not in self._channels:
+            self._channels[host] = self.new_channel(host)
+        return self._channels[host]
 
     def kube(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
         """Run kubectl in the system's namespace and return what it printed."""
