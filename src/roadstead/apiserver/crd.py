@@ -1,23 +1,28 @@
 """CustomResourceDefinitions: a kind that a user brings becomes a resource like the built-in ones.
 
-    for resource in resources_of(crd):              # one CustomResource per served version, its schema compiled once
-        scheme = scheme.with_resources([resource])
+    scheme = scheme.with_resources(resources(crd))  # one CustomResource per served version, its schema compiled once
 
 A `CustomResource` is a `Resource` that carries its schema, so `validation`, `defaults`, `apply`, `tables` and `openapi`
-take it without knowing that it is custom. `prune_unknown(resource, obj)` is what a write does first, then
-`defaults.apply_defaults`, then `validation.validate`. `accepted_status(crd, now)` is what the server writes back.
+take it without knowing that it is custom. A write to one starts with `prune(resource, obj)`, then comes
+`defaults.apply_defaults`, then `validation.validate`. `accept(crd, now)` writes the status of the definition itself.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from roadstead.api.conditions import condition, merge_conditions
 from roadstead.api.objects import Object
-from roadstead.api.resources import Resource
-from roadstead.apiserver.schemas.pruning import prune
+from roadstead.api.resources import Resource, resource
+from roadstead.apiserver.schemas.checking import type_causes
+from roadstead.apiserver.schemas.pruning import prune as prune_value
 from roadstead.apiserver.schemas.structure import Compiler, Schema
-from roadstead.apiserver.schemas.tables import ANYTHING, OBJECT_META, CustomResource, compile_definition
+from roadstead.apiserver.schemas.tables import (
+    ANYTHING,
+    OBJECT_META,
+    CustomResource,
+    compile_definition,
+    schema_of,
+)
 
 _DEFAULT_COLUMNS = ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
 
@@ -27,7 +32,7 @@ _NO_RULES = (
 )
 
 
-def resources_of(crd: Object) -> list[CustomResource]:
+def resources(crd: Object) -> list[CustomResource]:
     """Return the resources that a (validated) CRD serves, one per version."""
     return [_resource(crd["spec"], version) for version in crd["spec"]["versions"] if version.get("served")]
 
@@ -76,34 +81,53 @@ def _embedded(schema: Schema, seen: set[int]) -> Iterator[Schema]:
             yield from _embedded(child, seen)
 
 
-def prune_unknown(resource: Resource, obj: Object) -> None:
+def prune(resource: Resource, obj: Object) -> None:
     """Remove from an object of a custom resource what its schema does not know, in place; others are left alone."""
     if isinstance(resource, CustomResource):
-        prune(obj, resource.schema)
+        prune_value(obj, resource.schema)
 
 
-def accepted_status(crd: Object, now: str) -> Object:
-    """Return the `status` of a CRD that is served from now on: its names are accepted and it is established.
+def storage_version(crd: Object) -> str:
+    """Return the version in which objects of a (validated) CRD are stored."""
+    return next(str(version["name"]) for version in crd["spec"]["versions"] if version.get("storage"))
 
-    CEL rules are not evaluated; a CRD that has some says so in the condition `ValidationRulesEvaluated`.
+
+def accept(crd: Object, now: str) -> None:
+    """Fill in a definition's names and write its status in place: names accepted, established.
+
+    A definition that is malformed is left alone: validation says what is wrong. CEL rules are not evaluated; a
+    definition that has some says so in the condition `ValidationRulesEvaluated`.
     """
-    spec = crd["spec"]
-    status = crd.get("status") or {}
+    if type_causes(crd, schema_of(resource("CustomResourceDefinition"))) or not _fill_in_names(crd):
+        return
+    spec, status = crd["spec"], crd.get("status") or {}
     wanted = [
         condition("NamesAccepted", True, "NoConflicts", "no conflicts found"),
         condition("Established", True, "InitialNamesAccepted", "the initial names have been accepted"),
     ]
-    if has_rules(crd):
+    if has_rules(spec["versions"]):
         wanted.append(condition("ValidationRulesEvaluated", False, "NotSupported", _NO_RULES))
-    names = {"listKind": f"{spec['names']['kind']}List", "singular": spec["names"]["kind"].lower(), **spec["names"]}
     stored = [version["name"] for version in spec["versions"] if version.get("storage")]
     before = status.get("storedVersions") or []
-    return {
+    crd["status"] = {
         **status,
-        "acceptedNames": names,
+        "acceptedNames": dict(spec["names"]),
         "conditions": merge_conditions(status.get("conditions") or [], wanted, now),
         "storedVersions": [*before, *(name for name in stored if name not in before)],
     }
+
+
+def _fill_in_names(crd: Object) -> bool:
+    """Fill in what a definition may leave out; say whether it has at least a kind and versions."""
+    spec = crd.get("spec") or {}
+    names = spec.get("names") or {}
+    kind = names.get("kind")
+    if not kind or not all("name" in version for version in spec.get("versions") or [{}]):
+        return False
+    names.setdefault("listKind", f"{kind}List")
+    names.setdefault("singular", kind.lower())
+    spec.setdefault("conversion", {"strategy": "None"})
+    return True
 
 
 def has_rules(raw: Any) -> bool:
@@ -111,15 +135,3 @@ def has_rules(raw: Any) -> bool:
     if isinstance(raw, dict):
         return "x-kubernetes-validations" in raw or any(has_rules(entry) for entry in raw.values())
     return isinstance(raw, list) and any(has_rules(entry) for entry in raw)
-
-
-def fill_in_names(crd: Object) -> None:
-    """Fill in the names that a CRD may leave out (`listKind`, `singular`) and its conversion, in place."""
-    spec = crd.get("spec")
-    if not isinstance(spec, dict) or not isinstance(names := spec.get("names"), dict):
-        return
-    kind = names.get("kind")
-    if isinstance(kind, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", kind):
-        names.setdefault("listKind", f"{kind}List")
-        names.setdefault("singular", kind.lower())
-    spec.setdefault("conversion", {"strategy": "None"})

@@ -14,7 +14,7 @@ import msgspec
 
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource, Scheme
-from roadstead.apiserver.crd import resources_of
+from roadstead.apiserver import crd as custom
 from roadstead.apiserver.schemas import CustomResource
 from roadstead.apiserver.schemas.tables import KINDS, OBJECT_META, definition_names, definitions, descriptions
 
@@ -72,7 +72,7 @@ def _built_in_digest(served: tuple[Resource, ...]) -> str:
 
 
 def _resources(scheme: Scheme, crds: Iterable[Object]) -> tuple[Resource, ...]:
-    return scheme.with_resources(found for crd in crds for found in resources_of(crd)).resources
+    return scheme.with_resources(found for crd in crds for found in custom.resources(crd)).resources
 
 
 def _document(served: Iterable[Resource]) -> Object:
@@ -94,8 +94,8 @@ def _document(served: Iterable[Resource]) -> Object:
 def definition_name(resource: Resource) -> str:
     """Return the name of a resource's schema; that of a custom one is its reversed group, version and kind."""
     kind = (resource.group, resource.version, resource.kind)
-    custom = ".".join((*reversed(resource.group.split(".")), resource.version, resource.kind))
-    return custom if isinstance(resource, CustomResource) else definition_names().get(kind, custom)
+    reversed_ = ".".join((*reversed(resource.group.split(".")), resource.version, resource.kind))
+    return reversed_ if isinstance(resource, CustomResource) else definition_names().get(kind, reversed_)
 
 
 def _schema(resource: Resource, name: str) -> Object:
@@ -216,8 +216,11 @@ def _scale_operations(resource: Resource, name: str) -> Object:
 
 
 def _patch(resource: Resource, name: str) -> Object:
-    custom = isinstance(resource, CustomResource)
-    types = _PATCH_TYPES if custom else (*_PATCH_TYPES, "application/strategic-merge-patch+json")
+    types = (
+        _PATCH_TYPES
+        if isinstance(resource, CustomResource)
+        else (*_PATCH_TYPES, "application/strategic-merge-patch+json")
+    )
     return _operation(resource, name, "patch", (*_WRITE_PARAMETERS, "force"), body=types)
 
 
