@@ -40,6 +40,16 @@ def in_node(user: str, test: Callable[[NodeNetwork], Any]) -> Any:
 
 def in_namespaces(user: str, test: Callable[[], Any]) -> Any:
     """Run `test` in a forked child in new user (for an ordinary user), network and mount namespaces."""
+
+    def run() -> Any:
+        become_namespace_root(NEW_NETWORK | NEW_MOUNT)
+        return test()
+
+    return in_child(user, run)
+
+
+def in_child(user: str, test: Callable[[], Any]) -> Any:
+    """Run `test` in a forked child as this user; return its result, re-raise its failure."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
@@ -60,7 +70,6 @@ def _report(writer: int, user: str, test: Callable[[], Any]) -> None:
     try:
         if user != "root" and os.geteuid() == 0:
             become_ordinary()
-        become_namespace_root(NEW_NETWORK | NEW_MOUNT)
         answer = (test(), None)
     except BaseException:  # noqa: BLE001 - whatever ended the test is its answer to the parent
         answer = (None, traceback.format_exc())
