@@ -11,6 +11,7 @@ from roadstead.cluster.layout import Layout
 from roadstead.node.netd import fork_netd
 from roadstead.node.netd_client import NetdUnavailable, wait_ready
 from roadstead.node.network.links import NetworkSettings
+from roadstead.node.network.relay import fork_relay
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Children:
     """The control sockets; `unenforced` says why there are no namespaces, `limitations` what else is lacking."""
 
     netd: socket.socket
+    relay: socket.socket
+    loan: socket.socket | None
     settings: NetworkSettings
     unenforced: str
     limitations: tuple[str, ...]
@@ -29,22 +32,28 @@ class Children:
 
 
 def fork_children(configuration: ClusterConfiguration, layout: Layout) -> Children:
-    """Fork netd, with namespaces if they are wanted and to be had. Call it before any thread exists.
+    """Fork netd, with namespaces if they are wanted and to be had, and the relay. Call it before any thread exists.
 
     Raises NetdUnavailable when namespaces are demanded and this machine does not give them.
     """
     settings = NetworkSettings(pod_range=configuration.pod_cidr, service_range=configuration.service_cidr)
-    why = "isolation `none` was asked for"
+    control, unenforced, limitations = _fork_netd(configuration, settings, layout)
+    relay, loan = fork_relay(lent_sockets=not unenforced)
+    return Children(control, relay, loan, settings, unenforced, tuple(limitations))
+
+
+def _fork_netd(
+    configuration: ClusterConfiguration, settings: NetworkSettings, layout: Layout
+) -> tuple[socket.socket, str, list[str]]:
+    unenforced = "isolation `none` was asked for"
     if configuration.isolation != "none":
         control = fork_netd(settings, layout.root)
         try:
-            limitations = wait_ready(control)
+            return control, "", wait_ready(control)
         except NetdUnavailable as error:
             control.close()
             if configuration.isolation == "namespaces":
                 raise
-            why = str(error)
-        else:
-            return Children(control, settings, "", tuple(limitations))
+            unenforced = str(error)
     control = fork_netd(settings, layout.root, isolated=False)
-    return Children(control, settings, why, tuple(wait_ready(control)))
+    return control, unenforced, wait_ready(control)

@@ -4,9 +4,13 @@ The root is `$ROADSTEAD_HOME`, else `$XDG_STATE_HOME/roadstead`, else `~/.local/
 """
 
 import fcntl
+import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+
+_LONGEST_SOCKET_FOLDER = 90
 
 
 def state_root() -> Path:
@@ -65,8 +69,15 @@ class Layout:
 
     @property
     def xds(self) -> Path:
-        """The folder with the socket at which Envoy fetches its configuration."""
-        return self.root / "xds"
+        """The folder with the socket at which Envoy fetches its configuration.
+
+        A socket's path has a limit of 107 bytes, which a long state folder would pass: then it is in /tmp.
+        """
+        inside = self.root / "xds"
+        if len(str(inside)) <= _LONGEST_SOCKET_FOLDER:
+            return inside
+        digest = hashlib.blake2b(str(self.root).encode(), digest_size=8).hexdigest()
+        return Path("/tmp") / f"roadstead-{os.getuid()}-{digest}"  # noqa: S108 (made with mode 0700 or refused)
 
     @property
     def log(self) -> Path:
@@ -83,6 +94,13 @@ class Layout:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.pki, self.pods, self.xds):
             folder.mkdir(exist_ok=True, mode=0o700)
+            if folder.stat().st_uid != os.getuid():
+                raise PermissionError(f"{folder} belongs to another user; remove it")
+
+    def remove(self) -> None:
+        """Remove all files of the cluster."""
+        shutil.rmtree(self.root)
+        shutil.rmtree(self.xds, ignore_errors=True)
 
 
 def running_supervisor(layout: Layout) -> int | None:

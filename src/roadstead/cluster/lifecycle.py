@@ -7,7 +7,6 @@ the command ends, however it ends, the supervisor sees end of file and stops the
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -156,5 +155,5 @@ def delete(layout: Layout) -> bool:
     if not layout.root.exists():
         return False
     stop(layout)
-    shutil.rmtree(layout.root)
+    layout.remove()
     return True
