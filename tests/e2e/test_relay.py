@@ -45,11 +45,11 @@ def _with_relay(user: str, scenario):
         with tempfile.TemporaryDirectory(prefix="roadstead-relay-") as folder:
             control = fork_netd(NetworkSettings(), Path(folder))
             wait_ready(control)
-            process = fork_relay()
+            relay_control, loan = fork_relay()
 
             async def main():
                 netd = NetdClient(control)
-                relay = RelayClient(process, lambda: netd.open_socket("edge"))
+                relay = RelayClient(relay_control, loan, lambda: netd.open_socket("edge"))
                 try:
                     return await scenario(netd, relay)
                 finally:
@@ -229,7 +229,7 @@ def test_the_relay_leaks_no_descriptor_and_ends_with_its_supervisor():
     async def scenario(netd, relay):
         async with _serving(netd, _echo):
             port = await relay.open(HOST, 18086, [(VIRTUAL, 80)])
-            process = relay._pid
+            process = _relay_process(port)
             await _exchange(port, b"warm up")
             await until(lambda: _descriptors(process) > 40)
             before = _descriptors(process)
@@ -237,9 +237,26 @@ def test_the_relay_leaks_no_descriptor_and_ends_with_its_supervisor():
                 await asyncio.gather(*(_exchange(port, b"x" * 1000) for _ in range(50)))
             await until(lambda: _descriptors(process) <= before + 16)
             await relay.aclose()
-            return not Path(f"/proc/{process}").exists()
+            await until(lambda: not Path(f"/proc/{process}").exists())
+            return True
 
     assert _with_relay("ordinary", scenario)
+
+
+def _relay_process(port: int) -> int:
+    listening = {
+        f"socket:[{fields[9]}]"
+        for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+        if (fields := line.split())[1].endswith(f":{port:04X}") and fields[3] == "0A"
+    }
+    return next(int(process.name) for process in Path("/proc").glob("[0-9]*") if _holds(process, listening))
+
+
+def _holds(process: Path, wanted: set[str]) -> bool:
+    try:
+        return any(str(link.readlink()) in wanted for link in (process / "fd").iterdir())
+    except OSError:
+        return False
 
 
 def _descriptors(process: int) -> int:

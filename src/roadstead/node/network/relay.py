@@ -17,7 +17,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 import msgspec
 
@@ -260,32 +260,27 @@ def _reset(client: socket.socket) -> None:
     client.close()
 
 
-class RelayProcess(NamedTuple):
-    """What the supervisor holds of the relay process; `loan` is None where it makes its own sockets."""
+def fork_relay(*, lent_sockets: bool = True) -> tuple[socket.socket, socket.socket | None]:
+    """Fork the relay process; call it before any thread exists. Return its control socket and the one for loans.
 
-    pid: int
-    control: socket.socket
-    loan: socket.socket | None
-
-
-def fork_relay(*, lent_sockets: bool = True) -> RelayProcess:
-    """Fork the relay process; call it before any thread exists. `RelayClient` takes the result.
-
-    The process ends when its control socket does, so it never outlives the supervisor.
+    `RelayClient` takes both. The process ends when its control socket does, so it never outlives the supervisor.
     """
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     lender, borrower = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        _become_relay(there, borrower if lent_sockets else None)
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            _become_relay(there, borrower if lent_sockets else None)
+        os._exit(0)
+    os.waitpid(child, 0)  # the relay is nobody's child: nobody has to wait for it
     there.close()
     borrower.close()
     if lent_sockets:
-        return RelayProcess(pid, here, lender)
+        return here, lender
     lender.close()
-    return RelayProcess(pid, here, None)
+    return here, None
 
 
 def _become_relay(control: socket.socket, loan: socket.socket | None) -> NoReturn:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -11,7 +10,7 @@ import msgspec
 import structlog
 
 from roadstead.lib.tasks import spawn
-from roadstead.node.network.relay import Answer, Close, Closed, Open, Opened, Refused, RelayProcess
+from roadstead.node.network.relay import Answer, Close, Closed, Open, Opened, Refused
 
 OpenSocket = Callable[[], Awaitable[socket.socket]]
 """Returns a TCP socket of the edge namespace that is not connected, as `NetdClient.open_socket("edge")` does."""
@@ -32,8 +31,7 @@ class RelayGone(Exception):
 class RelayClient:
     """Commands the relay. Create it in the event loop with what `fork_relay` returned."""
 
-    def __init__(self, process: RelayProcess, open_socket: OpenSocket | None) -> None:
-        self._pid, control, loan = process
+    def __init__(self, control: socket.socket, loan: socket.socket | None, open_socket: OpenSocket | None) -> None:
         control.setblocking(False)
         self._control, self._loan = control, loan
         self._loop = asyncio.get_running_loop()
@@ -69,11 +67,6 @@ class RelayClient:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._lending
         self._end()
-        await asyncio.to_thread(self._reap)  # it ends at once: its control socket is closed
-
-    def _reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
 
     async def _ask(self, command: Open | Close) -> Answer:
         if self._control.fileno() < 0:
