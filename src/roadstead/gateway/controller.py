@@ -9,20 +9,21 @@ level-triggered: whatever was missed or refused is made up for by the next pass.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from roadstead.api.objects import Object, ObjectKey
-from roadstead.client import ApiClient, Informer
+from roadstead.api.objects import Object, ObjectKey, key_of
+from roadstead.client import ApiClient, EventRecorder, Informer
 from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
 from roadstead.gateway.resources import CONTROLLER_NAME
 from roadstead.gateway.translate import Translation, translate
+from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.workloads import Workloads
 from roadstead.gateway.writer import StatusWriter
 from roadstead.gateway.xds import XdsServer
@@ -64,6 +65,8 @@ class GatewayController:
         self._informers = {name: Informer(client, kind) for name, kind in READ_KINDS.items()}
         self._statuses = StatusWriter(client, self._current)
         self._workloads = Workloads(client, config.infra)
+        self._events = EventRecorder(client, component="roadstead-gateway")
+        self._told: frozenset[tuple[ObjectKey, str, str]] = frozenset()
         self._wake = asyncio.Event()
         self._default_certificate = fallback_certificate(datetime.now(UTC))
 
@@ -105,6 +108,7 @@ class GatewayController:
         if any(self._server.state(key) != state for key, state in before.items()):
             self._wake.set()
         self._workloads.wanted(translation.proxies.values())
+        self._tell(translation.notices)
         self._statuses.wanted([one for one in translation.statuses if not self._is_held(one.proxy, held=one.held)])
 
     def _translation(self) -> Translation:
@@ -119,6 +123,14 @@ class GatewayController:
             default_certificate=self._default_certificate,
         )
         return translate(resources)
+
+    def _tell(self, notices: Iterable[Notice]) -> None:
+        """Record what has not been said yet; what is still so is not repeated at every pass."""
+        found = {(key_of(one.regarding), one.reason, one.message): one for one in notices}
+        for identity, notice in found.items():
+            if identity not in self._told:
+                self._events.record(notice.regarding, "Warning", notice.reason, notice.message)
+        self._told = frozenset(found)
 
     def _is_held(self, proxy: str, *, held: bool) -> bool:
         return bool(proxy) and (held or not self._server.state(proxy).settled)

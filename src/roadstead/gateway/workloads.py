@@ -60,6 +60,7 @@ class Workloads:
                 informer.on_change(partial(self._changed, kind))
                 tasks.create_task(informer.run(), name=f"gateway proxy {kind}")
             await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+            self._wake.set()
             while True:
                 await self._wake.wait()
                 self._wake.clear()

@@ -13,6 +13,8 @@ from roadstead.gateway.translate.gatewayclass import gateway_class_status, our_c
 from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, plan_gateway
 from roadstead.gateway.translate.grpcroute import plan_grpc_route
 from roadstead.gateway.translate.httproute import plan_http_route
+from roadstead.gateway.translate.ingress import translate_ingresses
+from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.translate.parents import GatewayPlan, Parent, attach
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.proxies import gateway_proxy
@@ -25,10 +27,11 @@ Loads = Mapping[ObjectKey, Mapping[int, ListenerLoad]]
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """What every proxy does, by its key, and what every status says."""
+    """What every proxy does, by its key, what every status says, and what is to be told besides."""
 
     proxies: Proxies = field(default_factory=dict)
     statuses: tuple[StatusUpdate, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def translate(resources: Resources) -> Translation:
@@ -38,12 +41,16 @@ def translate(resources: Resources) -> Translation:
     routes = [(plan, attach(plan, gateways, resources)) for plan in _routes(resources)]
     loads = _loads(routes)
     proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources)}
+    ingresses = translate_ingresses(resources)
+    if ingresses.proxy:
+        proxies[ingresses.proxy.key] = ingresses.proxy
     statuses = (
         *(gateway_class_status(found) for key, found in resources.gateway_classes.items() if key.name in classes),
         *_gateway_statuses(gateways, loads, proxies, resources),
         *(update for plan, parents in routes if (update := route_status(plan, parents, resources))),
+        *ingresses.statuses,
     )
-    return Translation(proxies, statuses)
+    return Translation(proxies, statuses, ingresses.notices)
 
 
 def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
