@@ -46,7 +46,8 @@ def type_causes(value: Any, schema: Schema, path: str = "") -> Causes:
 def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: int) -> None:
     wanted = _PYTHON_TYPES.get(schema.type)
     if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted == (bool,))):
-        if not _is_whole(value, schema):
+        # Null is "not set", except as an entry of a list.
+        if value is not None and not _is_whole(value, schema):
             found.append(causes.type_invalid(path, value, _type_detail(value, schema)))
         return
     if depth > _MAX_DEPTH:
@@ -58,6 +59,8 @@ def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: in
                 _check_types(entry, child, f"{path}.{name}" if path else name, found, depth + 1)
     elif isinstance(value, list) and schema.items is not None:
         for position, entry in enumerate(value):
+            if entry is None and schema.items.type != "any":
+                found.append(causes.type_invalid(f"{path}[{position}]", None, _type_detail(None, schema.items)))
             _check_types(entry, schema.items, f"{path}[{position}]", found, depth + 1)
 
 

@@ -1,4 +1,4 @@
-"""Defaults that a schema states, and nulls: what CRDs and the Gateway API's kinds get filled in.
+"""Defaults that a schema states: what objects of CRDs and the Gateway API's kinds get filled in.
 
 apiextensions' pkg/apiserver/schema/defaulting: a default applies where a field is absent, or null without being allowed
 to be; a default may itself be an object whose fields have defaults.
@@ -27,20 +27,3 @@ def _fill_in_object(value: Object, schema: Schema) -> None:
     for name, entry in value.items():
         if isinstance(entry, dict | list) and (child := schema.child(name)) is not None:
             fill_in(entry, child)
-
-
-def drop_nulls(value: Any, schema: Schema) -> None:
-    """Remove nulls that mean "not set" from a value of a known schema, in place; what the schema leaves open stays."""
-    if isinstance(value, list):
-        for entry in value:
-            if isinstance(entry, dict | list) and schema.items is not None:
-                drop_nulls(entry, schema.items)
-        return
-    nulls = [name for name, entry in value.items() if entry is None]
-    for name in nulls:
-        child = schema.child(name)
-        if child is not None and not child.nullable and child.type != "any":
-            del value[name]
-    for name, entry in value.items():
-        if isinstance(entry, dict | list) and (child := schema.child(name)) is not None:
-            drop_nulls(entry, child)
