@@ -48,6 +48,9 @@ async def until(condition: Callable[[], Any], what: str, deadline: float = DEADL
 # --- backends -----------------------------------------------------------------------------------------------------
 
 
+_started: list["Backend"] = []
+
+
 class Backend(grpc.GenericRpcHandler):
     """A gRPC server that answers every method with its name; `Stream` ticks until it is told to end, `Sleep` waits."""
 
@@ -93,6 +96,7 @@ class Backend(grpc.GenericRpcHandler):
         else:
             self.port = self._server.add_secure_port(f"{HERE}:0", credentials)
         await self._server.start()
+        _started.append(self)
         return self
 
     async def stop(self, grace: float | None = None) -> None:
@@ -225,18 +229,24 @@ class Envoy:
         return status == 200
 
 
-async def http_get(port: int, path: str, host_name: str = "localhost", body: bool = False) -> tuple[int, str]:
-    """Return status and whole answer of a plain HTTP/1.1 request; status 0 where nobody listens."""
+async def http_get(port: int, path: str, host_name: str = "localhost") -> tuple[int, str]:
+    """Return status and whole answer of a plain HTTP/1.1 request; status 0 where nobody listens or answers."""
     try:
-        reader, writer = await asyncio.open_connection(HERE, port)
-    except OSError:
+        answer = await asyncio.wait_for(_exchange(port, path, host_name), 2)
+    except (OSError, TimeoutError):
         return 0, ""
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host_name}\r\nConnection: close\r\n\r\n".encode())
-    answer = (await reader.read()).decode()
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
     return int(answer.split(" ", 2)[1]) if answer else 0, answer
+
+
+async def _exchange(port: int, path: str, host_name: str) -> str:
+    reader, writer = await asyncio.open_connection(HERE, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host_name}\r\nConnection: close\r\n\r\n".encode())
+        return (await reader.read()).decode()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
 
 class Bed:
@@ -277,8 +287,16 @@ async def running(directory: Path, first: ir.Proxy) -> AsyncIterator[Bed]:
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Run a test in a loop of its own."""
-    asyncio.run(asyncio.wait_for(test(), 100))
+    """Run a test in a loop of its own, and stop the backends that it started."""
+    asyncio.run(_run(test))
+
+
+async def _run(test: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await asyncio.wait_for(test(), 60)
+    finally:
+        while _started:
+            await _started.pop().stop()
 
 
 # --- clients ------------------------------------------------------------------------------------------------------

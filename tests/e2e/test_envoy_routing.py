@@ -44,7 +44,6 @@ def test_only_the_named_method_reaches_the_backend_and_others_are_unimplemented_
             unknown = await failure(call(elsewhere, "Login"))
             assert unknown.code() is grpc.StatusCode.UNIMPLEMENTED
             assert unknown.details() == "no route of this gateway matches the request"
-        await foo.stop()
 
     run(test)
 
@@ -58,8 +57,6 @@ def test_login_is_answered_by_all_replicas_in_turn_over_one_connection(tmp_path)
             answers = [await call(over) for _ in range(9)]
             assert set(Counter(answers).values()) == {3}
             assert answers[:3] == answers[3:6] == answers[6:]
-        for replica in replicas:
-            await replica.stop()
 
     run(test)
 
@@ -78,8 +75,6 @@ def test_a_header_match_sends_to_the_canary_and_anything_else_to_the_stable_serv
             assert await call(over, metadata=(("env", "Canary"),)) == "stable"
             assert await call(over, metadata=(("env", "canary2"),)) == "stable"
             assert await call(over) == "stable"
-        await stable.stop()
-        await canary.stop()
 
     run(test)
 
@@ -93,8 +88,6 @@ def test_weights_divide_the_requests(tmp_path):
             answers = Counter(await asyncio.gather(*(call(over) for _ in range(1000))))
             assert answers["old"] + answers["new"] == 1000
             assert 630 <= answers["old"] <= 770  # Five standard deviations and more from 700 on either side.
-        await old.stop()
-        await new.stop()
 
     run(test)
 
@@ -115,7 +108,6 @@ def test_headers_are_set_added_removed_and_a_percent_sign_stays_one(tmp_path):
             assert foo.metadata["x-set"] == "50% %REQ(x)%"
             assert "x-gone" not in foo.metadata
             assert foo.metadata["x-add"] == "new"  # The last of two; `dict` keeps no more.
-        await foo.stop()
 
     run(test)
 
@@ -152,7 +144,6 @@ def test_the_clients_deadline_is_honoured_and_nothing_else_limits_a_call(tmp_pat
             error = await failure(call(over, "Sleep", b"5", timeout=4, metadata=(("cap", "yes"),)))
             assert (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "downstream duration timeout")
             assert await call(over, "Sleep", b"1.0", timeout=None) == "slow"
-        await slow.stop()
 
     run(test)
 
@@ -183,8 +174,6 @@ def test_a_mirror_receives_a_copy_and_its_answer_is_ignored(tmp_path):
             async with channel(port) as over:
                 assert [await call(over) for _ in range(5)] == ["foo"] * 5
             assert copy.calls == 5
-        await foo.stop()
-        await copy.stop()
 
     run(test)
 
@@ -205,6 +194,5 @@ def test_the_access_log_names_route_upstream_and_grpc_status(tmp_path):
             assert entry["grpc_status"] == "OK"
             assert entry["upstream"] == f"127.0.0.1:{foo.port}"
             assert entry["path"] == "/com.example.User/Login"
-        await foo.stop()
 
     run(test)

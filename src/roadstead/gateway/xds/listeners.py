@@ -37,7 +37,7 @@ _LOG_FIELDS = {
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
-    "grpc_status": "%GRPC_STATUS%",
+    "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "route": "%ROUTE_NAME%",

@@ -13,7 +13,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from envoy.type.matcher.v3 import string_pb2
 
 from roadstead.gateway.infra import ADMIN_CLUSTER, READY_PATH, READY_PORT
-from roadstead.gateway.xds.messages import extension, flag, socket_address
+from roadstead.gateway.xds.messages import extension, flag, seconds, socket_address
 
 STATS_PATH = "/stats/prometheus"
 LISTENER_NAME = "roadstead-ready"
@@ -31,6 +31,7 @@ def readiness_listener(bind: str, *, port: int = READY_PORT, statistics: bool = 
             extension(manager.HttpFilter, "envoy.filters.http.health_check", health),
             extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router()),
         ],
+        delayed_close_timeout=seconds(0),  # Probes that read until the connection ends need not wait a second for it.
     )
     http = extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
     return listener_pb2.Listener(
