@@ -1,0 +1,97 @@
+"""What particular kinds get from the server when they are created or changed, beyond defaults.
+
+The counterpart of the kinds' strategies (kubernetes pkg/registry/*/strategy.go) and of the admission plugins that
+every cluster has. Pure: objects in, objects changed in place.
+"""
+
+import base64
+from collections.abc import Callable
+
+from roadstead.api.objects import Object, ReadOnlyObject
+from roadstead.api.resources import Resource
+from roadstead.apiserver import crd
+
+_LIMITS = ("cpu", "memory")
+
+
+def admit_new(resource: Resource, obj: Object, now: str) -> None:
+    """Complete a new object, whose metadata is prepared."""
+    complete = _NEW.get((resource.group, resource.kind))
+    if complete is not None:
+        complete(obj, now)
+
+
+def admit_change(resource: Resource, live: ReadOnlyObject, new: Object, now: str) -> None:
+    """Complete a changed object, before it is validated."""
+    complete = _CHANGED.get((resource.group, resource.kind))
+    if complete is not None:
+        complete(live, new, now)
+
+
+def _new_namespace(obj: Object, _: str) -> None:
+    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+    spec = obj.setdefault("spec", {})
+    if "kubernetes" not in (spec.get("finalizers") or ()):
+        spec["finalizers"] = [*(spec.get("finalizers") or ()), "kubernetes"]
+    obj["status"] = {"phase": "Active"}
+
+
+def _new_pod(obj: Object, _: str) -> None:
+    spec = obj.get("spec") or {}
+    spec.setdefault("serviceAccountName", "default")
+    spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+
+
+def qos_class(spec: ReadOnlyObject) -> str:
+    """Return the quality of service that a pod's requests and limits amount to (pkg/apis/core/v1/helper/qos)."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    resources = [container.get("resources") or {} for container in containers]
+    limits = [entry.get("limits") or {} for entry in resources]
+    requests = [entry.get("requests") or {} for entry in resources]
+    if not any(entry.get(name) for entry in [*limits, *requests] for name in _LIMITS):
+        return "BestEffort"
+    for limit, request in zip(limits, requests, strict=True):
+        if any(name not in limit or request.get(name, limit[name]) != limit[name] for name in _LIMITS):
+            return "Burstable"
+    return "Guaranteed"
+
+
+def _new_volume(obj: Object, _: str) -> None:
+    obj["status"] = {"phase": "Pending"}
+
+
+def _merge_string_data(obj: Object, _: str) -> None:
+    plain = obj.pop("stringData", None)
+    if isinstance(plain, dict) and plain:
+        data = dict(obj.get("data") or {})
+        data.update({key: _base64(value) for key, value in plain.items()})
+        obj["data"] = data
+
+
+def _base64(text: object) -> str:
+    return base64.b64encode(str(text).encode()).decode()
+
+
+_NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
+    ("", "Namespace"): _new_namespace,
+    ("", "Pod"): _new_pod,
+    ("", "Secret"): _merge_string_data,
+    ("", "PersistentVolumeClaim"): _new_volume,
+    ("", "PersistentVolume"): _new_volume,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): crd.accept,
+}
+
+
+def _changed_namespace(live: ReadOnlyObject, new: Object, _: str) -> None:
+    spec = new.setdefault("spec", {})
+    spec["finalizers"] = list((live.get("spec") or {}).get("finalizers") or ())
+    if not spec["finalizers"]:
+        del spec["finalizers"]
+
+
+_CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] = {
+    ("", "Namespace"): _changed_namespace,
+    ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): lambda _, new, now: crd.accept(new, now),
+}

@@ -1,0 +1,89 @@
+"""The parts of the server put together around a store. `server` gives them sockets; tests call the application.
+
+Who needs whom: `app` -> `endpoints` -> `rest`, `subresources`, `watch` -> `writer` -> the store; `registry`,
+`allocation`, `auth_rbac` and `watch` listen to the store's events.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from roadstead.api.objects import Object, key_of
+from roadstead.apiserver.allocation import ServiceAllocator
+from roadstead.apiserver.app import ApiApp, Parts
+from roadstead.apiserver.auth import Authenticator
+from roadstead.apiserver.auth_rbac import MASTERS, Authorizer
+from roadstead.apiserver.auth_reviews import Reviews
+from roadstead.apiserver.auth_tokens import ServiceAccountTokens
+from roadstead.apiserver.calls import Call, User
+from roadstead.apiserver.endpoints import ResourceEndpoints, Services
+from roadstead.apiserver.kubelet import Kubelet
+from roadstead.apiserver.parameters import WriteOptions
+from roadstead.apiserver.pod_logs import PodLogs
+from roadstead.apiserver.pod_streams import PodStreams
+from roadstead.apiserver.port_forward import PortForwards
+from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.rest import Rest
+from roadstead.apiserver.store import Store
+from roadstead.apiserver.subresources import Subresources
+from roadstead.apiserver.watch import WatchHub
+from roadstead.apiserver.writer import Writer
+
+SYSTEM = User("system:apiserver", (MASTERS,))
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A server without sockets."""
+
+    app: ApiApp
+    hub: WatchHub
+    registry: Registry
+    writer: Writer
+    store: Store
+
+    async def ensure(self, obj: Object) -> None:
+        """Create an object of a built-in kind, as the server itself, unless it is there."""
+        resource = self.registry.scheme.by_kind(obj["apiVersion"], obj["kind"])
+        assert resource is not None
+        call = Call("create", resource, *key_of(obj), "", {}, SYSTEM)
+        if self.store.get(call.location) is None:
+            await self.writer.create(call, obj, WriteOptions(field_manager="roadstead"))
+
+
+def assemble(
+    store: Store,
+    tokens: ServiceAccountTokens,
+    *,
+    users: Mapping[str, User],
+    service_cidr: str,
+    kubelet: Kubelet | None,
+    clock: Callable[[], datetime],
+) -> Assembly:
+    """Put a server together around a store. `users` are those whom bearer tokens stand for."""
+    registry = Registry(store)
+    allocator = ServiceAllocator(service_cidr)
+    for record in store.records("services"):
+        allocator.claim(record.location, record.decode())
+    store.subscribe(allocator.observe)
+    authenticator, authorizer = Authenticator(users, tokens), Authorizer(store)
+    writer = Writer(store, registry, allocator, clock)
+    hub = WatchHub(store, clock)
+    services = Services(
+        registry=registry,
+        rest=Rest(store, writer),
+        subresources=Subresources(store, writer, tokens, clock),
+        reviews=Reviews(authenticator, authorizer),
+        hub=hub,
+        logs=PodLogs(store, kubelet),
+        clock=clock,
+    )
+    parts = Parts(
+        registry=registry,
+        authenticator=authenticator,
+        authorizer=authorizer,
+        endpoints=ResourceEndpoints(services),
+        streams=PodStreams(store, kubelet),
+        forwards=PortForwards(store, kubelet),
+    )
+    return Assembly(ApiApp(parts), hub, registry, writer, store)

@@ -1,0 +1,191 @@
+"""Requests to resources: which verb a method means, who serves it, and how the answer is written.
+
+`/api/v1/...` and `/apis/GROUP/VERSION/...` arrive here authenticated and authorized (`app`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from roadstead.api.errors import BadRequest, MethodNotAllowed, NotFound
+from roadstead.api.objects import Object
+from roadstead.api.resources import Resource
+from roadstead.apiserver.auth_reviews import Reviews
+from roadstead.apiserver.calls import Answer, Call, User
+from roadstead.apiserver.content import decode_object, negotiate
+from roadstead.apiserver.exchange import (
+    end_stream,
+    header,
+    read_body,
+    send_bytes,
+    send_chunk,
+    send_object,
+    start_stream,
+    until_disconnected,
+    warning_headers,
+)
+from roadstead.apiserver.parameters import Query, first, flag, parse_query
+from roadstead.apiserver.paths import ResourcePath
+from roadstead.apiserver.pod_logs import PodLogs
+from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.representation import Presenter
+from roadstead.apiserver.rest import Rest
+from roadstead.apiserver.subresources import Subresources
+from roadstead.apiserver.watch import WatchHub
+from roadstead.lib.tasks import spawn
+
+_OF_OBJECT = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
+_OF_COLLECTION = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+_STREAMS = frozenset({"exec", "attach", "portforward"})
+
+
+def verb_of(method: str, path: ResourcePath, query: Query) -> str:
+    """Return the verb that RBAC and discovery know a request by, empty if its method has none."""
+    if path.name:
+        return _OF_OBJECT.get(method, "")
+    if method == "GET" and flag(query, "watch"):
+        return "watch"
+    return _OF_COLLECTION.get(method, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that serves a part of the requests."""
+
+    registry: Registry
+    rest: Rest
+    subresources: Subresources
+    reviews: Reviews
+    hub: WatchHub
+    logs: PodLogs
+    clock: Callable[[], datetime]
+
+
+class ResourceEndpoints:
+    """Serves the verbs on resources over HTTP."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def find(self, path: ResourcePath) -> Resource:
+        """Return the resource that a path names. Raises NotFound."""
+        resource = self._services.registry.lookup(path.group, path.version, path.plural)
+        if resource is None or (path.subresource and path.subresource not in resource.subresources):
+            raise NotFound("the server could not find the requested resource")
+        if path.namespace and not resource.namespaced:
+            raise NotFound("the server could not find the requested resource")
+        return resource
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, *, path: ResourcePath, verb: str, user: User
+    ) -> None:
+        """Serve one request. Raises ApiError as long as nothing was sent."""
+        resource = self.find(path)
+        if not path.subresource and verb not in resource.verbs:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        call = Call(
+            verb=verb,
+            resource=resource,
+            namespace=path.namespace,
+            name=path.name,
+            subresource=path.subresource,
+            query=parse_query(scope["query_string"].decode("latin-1")),
+            user=user,
+            user_agent=header(scope, b"user-agent"),
+            content_type=header(scope, b"content-type"),
+            body=await read_body(receive),
+        )
+        if resource.namespaced and not call.namespace and verb not in {"list", "watch", "deletecollection"}:
+            raise BadRequest("an empty namespace may not be set when a resource name is provided")
+        if call.subresource in _STREAMS:
+            raise BadRequest(f"{call.subresource} needs a WebSocket: plain SPDY upgrades are not supported")
+        await self._dispatch(call, scope, receive, send)
+
+    async def _dispatch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        services = self._services
+        if services.reviews.answers(call.resource.kind):
+            await send_object(send, 201, self._review(call))
+        elif call.subresource == "log":
+            await services.logs.serve(call, receive, send)
+        elif call.verb == "watch":
+            await self._watch(call, scope, receive, send)
+        elif call.verb == "list":
+            await self._list(call, scope, send)
+        elif call.verb == "deletecollection":
+            await self._delete_collection(call, send)
+        else:
+            await self._reply(call, await self._answer(call), scope, send)
+
+    async def _answer(self, call: Call) -> Answer:
+        rest = self._services.rest
+        if call.subresource not in {"", "status"}:
+            return await self._services.subresources.answer(call)
+        if call.resource.kind == "Binding" and call.verb == "create":
+            return await self._services.subresources.answer(self._binding_call(call))
+        if call.verb == "get":
+            return rest.get(call)
+        verbs = {"create": rest.create, "update": rest.replace, "patch": rest.patch, "delete": rest.delete}
+        serve = verbs.get(call.verb)
+        if serve is None or (call.name and call.verb == "create") or (call.subresource and call.verb == "delete"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return await serve(call)
+
+    def _binding_call(self, call: Call) -> Call:
+        pods = self._services.registry.lookup("", "v1", "pods")
+        assert pods is not None
+        name = (decode_object(call.content_type, call.body).get("metadata") or {}).get("name") or ""
+        return Call(
+            "create", pods, call.namespace, name, "binding", call.query, call.user,
+            call.user_agent, call.content_type, call.body,
+        )  # fmt: skip
+
+    def _review(self, call: Call) -> Object:
+        review = decode_object(call.content_type, call.body)
+        review.setdefault("kind", call.resource.kind)
+        review.setdefault("apiVersion", call.resource.api_version)
+        return self._services.reviews.answer(call.resource.kind, review, call.user, call.namespace)
+
+    def _presenter(self, call: Call, scope: Scope) -> Presenter:
+        form = negotiate(header(scope, b"accept"), first(call.query, "includeObject"))
+        return Presenter(call.resource, self._services.registry.storage_version(call.resource), form)
+
+    async def _reply(self, call: Call, answer: Answer, scope: Scope, send: Send) -> None:
+        extra = warning_headers(answer.warnings)
+        if answer.record is not None:
+            body = self._presenter(call, scope).one(answer.record, self._services.clock())
+        else:
+            assert answer.obj is not None
+            body = msgspec.json.encode(self._shaped(call, answer.obj, scope))
+        await send_bytes(send, answer.code, body, extra=extra)
+
+    def _shaped(self, call: Call, obj: Object, scope: Scope) -> Object:
+        if obj.get("kind") != call.resource.kind:
+            return obj
+        return self._presenter(call, scope).shape(obj, self._services.clock())
+
+    async def _list(self, call: Call, scope: Scope, send: Send) -> None:
+        presenter = self._presenter(call, scope)
+        records, metadata = self._services.rest.list_records(call)
+        await send_bytes(send, 200, presenter.many(records, self._services.clock(), metadata))
+
+    async def _delete_collection(self, call: Call, send: Send) -> None:
+        records = await self._services.rest.delete_collection(call)
+        presenter = Presenter(call.resource, self._services.registry.storage_version(call.resource), negotiate("", ""))
+        metadata: Object = {"resourceVersion": str(self._services.rest.revision)}
+        await send_bytes(send, 200, presenter.many(records, self._services.clock(), metadata))
+
+    async def _watch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = self._services.hub.open(call, self._presenter(call, scope))
+        left = spawn(until_disconnected(receive), name="watch client")
+        left.add_done_callback(lambda _: stream.watcher.close())
+        try:
+            await start_stream(send, b"application/json")
+            async for chunk in stream.chunks():
+                await send_chunk(send, chunk)
+            await end_stream(send)
+        finally:
+            left.cancel()
+            self._services.hub.leave(stream.watcher)

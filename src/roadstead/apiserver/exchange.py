@@ -1,0 +1,120 @@
+"""Bodies in, answers out: the few steps between ASGI messages and the verbs. Nothing of Kubernetes is decided here."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from roadstead.api.errors import ApiError, BadRequest, RequestEntityTooLarge, Timeout
+from roadstead.api.objects import Object
+
+BODY_LIMIT = 3 << 20
+"""As much as Kubernetes takes in one request."""
+_BODY_SECONDS = 60.0
+_JSON = b"application/json"
+Header = tuple[bytes, bytes]
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete: there is nobody to answer."""
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return a request header, empty if it is absent."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return ""
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """Return every value of a request header."""
+    return [str(value, "latin-1") for key, value in scope["headers"] if key == name]
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body. Raises RequestEntityTooLarge, Timeout for a client that is too slow, Disconnected."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Disconnected
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > BODY_LIMIT:
+                    raise RequestEntityTooLarge(f"the request is larger than {BODY_LIMIT} bytes")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise Timeout(f"the body of the request did not arrive within {_BODY_SECONDS:.0f} s") from None
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def send_bytes(
+    send: Send, code: int, body: bytes, *, content_type: bytes = _JSON, extra: Iterable[Header] = ()
+) -> None:
+    """Answer with a body of known length."""
+    head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "http.response.start", "status": code, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_object(send: Send, code: int, obj: Object, *, extra: Iterable[Header] = ()) -> None:
+    """Answer with an object as JSON."""
+    await send_bytes(send, code, msgspec.json.encode(obj), extra=extra)
+
+
+async def send_error(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
+    """Answer with the error's Status; a WebSocket that was not accepted yet is denied with it."""
+    body = msgspec.json.encode(error.status())
+    extra = _retry_after(error)
+    if scope["type"] == "http":
+        await send_bytes(send, error.code, body, extra=extra)
+        return
+    head = [(b"content-type", _JSON), (b"content-length", str(len(body)).encode()), *extra]
+    await send({"type": "websocket.http.response.start", "status": error.code, "headers": head})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _retry_after(error: ApiError) -> list[Header]:
+    seconds = error.details.get("retryAfterSeconds")
+    return [(b"retry-after", str(seconds).encode())] if seconds else []
+
+
+async def start_stream(send: Send, content_type: bytes, extra: Iterable[Header] = ()) -> None:
+    """Begin an answer whose length nobody knows; the head goes out at once."""
+    head = [(b"content-type", content_type), (b"cache-control", b"no-cache, private"), *extra]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+
+
+async def send_chunk(send: Send, chunk: bytes) -> None:
+    """Send a part of a stream; waits while the client does not read."""
+    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def end_stream(send: Send) -> None:
+    """End a stream in the way that tells the client it is complete."""
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def until_disconnected(receive: Receive) -> None:
+    """Return when the client has gone away. The request's body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def warning_headers(warnings: Sequence[str]) -> list[Header]:
+    """Return warnings as RFC 7234 headers, the way in which kubectl shows them."""
+    escaped = [warning.replace("\\", "\\\\").replace('"', '\\"') for warning in warnings]
+    return [(b"warning", f'299 - "{text}"'.encode("latin-1", "replace")) for text in escaped]
+
+
+def checked_text(value: str, what: str) -> str:
+    """Return text from a URL. Raises BadRequest for control characters, which no name has."""
+    if not value.isprintable():
+        raise BadRequest(f"{what} has unprintable characters")
+    return value

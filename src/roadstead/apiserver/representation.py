@@ -1,0 +1,120 @@
+"""From stored objects to the bytes of an answer: whole, as a table, or metadata alone; one, a list, or watch events.
+
+Stored JSON is passed on as it is wherever the client asked for the stored version; nothing is decoded for it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from roadstead.api.objects import Object
+from roadstead.api.resources import Resource
+from roadstead.apiserver import tables
+from roadstead.apiserver.content import Form
+from roadstead.apiserver.store import Event, Record
+from roadstead.apiserver.versions import convert
+
+_encode = msgspec.json.encode
+
+
+class Presenter:
+    """Writes the objects of one resource in one form. `stored_version` is the apiVersion that records are kept in."""
+
+    def __init__(self, resource: Resource, stored_version: str, form: Form) -> None:
+        self.resource = resource
+        self.form = form
+        self.cache_key = (resource.api_version, form)
+        """Two presenters with the same key write an event alike."""
+        self._as_stored = resource.api_version == stored_version
+
+    def one(self, record: Record, now: datetime) -> bytes:
+        """Write a stored object."""
+        if self.form.kind == "object":
+            return self._whole(record)
+        return _encode(self.shape(self._decoded(record), now))
+
+    def shape(self, obj: Object, now: datetime) -> Object:
+        """Return an object, which is in the resource's version, in the wanted form."""
+        if self.form.kind == "table":
+            return self._table([obj], now, obj["metadata"].get("resourceVersion", ""))
+        return _metadata_only(obj) if self.form.kind == "metadata" else obj
+
+    def many(self, records: Sequence[Record], now: datetime, list_metadata: Object) -> bytes:
+        """Write a list of stored objects."""
+        metadata = _encode(list_metadata)
+        if self.form.kind == "object":
+            items = b",".join([self._whole(record) for record in records])
+            kind = f'{{"kind":"{self.resource.kind}List","apiVersion":"{self.resource.api_version}","metadata":'
+            return b"".join((kind.encode(), metadata, b',"items":[', items, b"]}"))
+        objects = [self._decoded(record) for record in records]
+        if self.form.kind == "table":
+            table = self._table(objects, now, list_metadata["resourceVersion"])
+            table["metadata"] = list_metadata
+            return _encode(table)
+        items_of_metadata = [_metadata_only(obj) for obj in objects]
+        return _encode({
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": list_metadata,
+            "items": items_of_metadata,
+        })  # fmt: skip
+
+    def event(self, kind: str, record: Record, now: datetime, *, with_columns: bool) -> bytes:
+        """Write one line of a watch. A table names its columns only in the first event of each watch."""
+        if self.form.kind != "table" or with_columns:
+            return b"".join((b'{"type":"', kind.encode(), b'","object":', self.one(record, now), b"}\n"))
+        table = self.shape(self._decoded(record), now)
+        table["columnDefinitions"] = None
+        return _encode({"type": kind, "object": table}) + b"\n"
+
+    def bookmark(self, revision: int, *, initial_events_end: bool) -> bytes:
+        """Write a bookmark: kind and resourceVersion only, and a mark where the initial events end."""
+        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if initial_events_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        return _encode({"type": "BOOKMARK", "object": self._bookmark_object(metadata)}) + b"\n"
+
+    def _bookmark_object(self, metadata: Object) -> Object:
+        if self.form.kind == "table":
+            row = {"cells": [], "object": {**_PARTIAL, "metadata": metadata}}
+            return {
+                "kind": "Table",
+                "apiVersion": "meta.k8s.io/v1",
+                "metadata": {"resourceVersion": metadata["resourceVersion"]},
+                "columnDefinitions": None,
+                "rows": [row],
+            }
+        if self.form.kind == "metadata":
+            return {**_PARTIAL, "metadata": metadata}
+        return {"kind": self.resource.kind, "apiVersion": self.resource.api_version, "metadata": metadata}
+
+    def _whole(self, record: Record) -> bytes:
+        return record.body if self._as_stored else _encode(self._decoded(record))
+
+    def _decoded(self, record: Record) -> Object:
+        return convert(record.decode(), self.resource)
+
+    def _table(self, objects: Sequence[Object], now: datetime, revision: str) -> Object:
+        return tables.table(
+            self.resource, objects, now=now, include_object=self.form.include_object, resource_version=revision
+        )
+
+
+_PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
+
+
+def _metadata_only(obj: Object) -> Object:
+    return {**_PARTIAL, "metadata": obj["metadata"]}
+
+
+def selected_as(event: Event, *, before: bool, after: bool) -> str | None:
+    """Return the type of an event for a watcher whose selectors held before and hold after it, None for no event.
+
+    An object that starts to match is ADDED for this watcher, one that no longer matches is DELETED.
+    """
+    if event.type == "MODIFIED":
+        if before and after:
+            return "MODIFIED"
+        return "ADDED" if after else "DELETED" if before else None
+    return event.type if after or (event.type == "DELETED" and before) else None

@@ -1,0 +1,220 @@
+"""The verbs of the REST API: get, list, create, replace, patch, apply, delete, deletecollection.
+
+Each reads the request's options and body, has `writer` or the store do the work, and returns an `Answer`.
+`watch` is a verb too, but a stream: see `watch`. Subresources other than `status` are in `subresources`.
+"""
+
+import re
+from typing import Any
+
+from roadstead.api.errors import BadRequest, Expired, NotFound, UnsupportedMediaType, invalid
+from roadstead.api.objects import Object
+from roadstead.api.resources import Resource
+from roadstead.api.selectors import EVERYTHING
+from roadstead.apiserver import patch
+from roadstead.apiserver.calls import Answer, Call
+from roadstead.apiserver.content import decode_json, decode_object, decode_yaml, media_type
+from roadstead.apiserver.field_selectors import check_field_selector
+from roadstead.apiserver.lifecycle import check_identity
+from roadstead.apiserver.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
+from roadstead.apiserver.schemas import schema_of
+from roadstead.apiserver.schemas.pruning import prune
+from roadstead.apiserver.store import Location, Record, Store
+from roadstead.apiserver.validation import unknown_fields
+from roadstead.apiserver.versions import convert
+from roadstead.apiserver.writer import Change, Writer
+
+_MERGE = "application/merge-patch+json"
+_JSON = "application/json-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+_APPLY = frozenset({"application/apply-patch+yaml"})
+_UNKNOWN_MANAGER = "unknown"
+
+
+class Rest:
+    """The verbs on stored resources."""
+
+    def __init__(self, store: Store, writer: Writer) -> None:
+        self._store = store
+        self._writer = writer
+
+    @property
+    def revision(self) -> int:
+        """The newest revision, which lists carry as their resourceVersion."""
+        return self._store.revision
+
+    def get(self, call: Call) -> Answer:
+        """Return one object. Raises NotFound."""
+        return Answer(200, self._writer.need(call))
+
+    def list_records(self, call: Call) -> tuple[list[Record], Object]:
+        """Return the records that a list asks for, and the list's metadata. Raises BadRequest, Expired, Timeout."""
+        options = ListOptions.of(call.query)
+        check_field_selector(call.resource, options.fields)
+        if options.revision is not None and options.revision > self._store.revision:
+            self._store.events_after(call.collection, options.revision)
+        revision = options.resume.revision if options.resume is not None else self._store.revision
+        self._check_resume(call, options)
+        chosen = select(self._store, call, options)
+        metadata: Object = {"resourceVersion": str(revision)}
+        if options.limit and len(chosen) > options.limit:
+            metadata["remainingItemCount"] = len(chosen) - options.limit
+            chosen = chosen[: options.limit]
+            last = chosen[-1].location
+            metadata["continue"] = Continuation(revision, last.namespace, last.name).encode()
+        return chosen, metadata
+
+    def _check_resume(self, call: Call, options: ListOptions) -> None:
+        if options.resume is None:
+            return
+        try:
+            self._store.events_after(call.collection, options.resume.revision)
+        except Expired:
+            raise Expired(
+                "The provided continue parameter is too old to display a consistent list result. "
+                "You can start a new list without the continue parameter."
+            ) from None
+
+    async def create(self, call: Call) -> Answer:
+        """Store a new object from the request's body. Raises ApiError."""
+        options = with_manager(WriteOptions.of(call.query), call)
+        obj = decode_object(call.content_type, call.body)
+        check_identity(call.resource, obj, call.namespace, call.name)
+        warnings = check_fields(call.resource, obj, options)
+        return (await self._writer.create(call, obj, options))._replace(warnings=warnings)
+
+    async def replace(self, call: Call) -> Answer:
+        """Replace an object, or its status, by the request's body. Raises ApiError."""
+        options = with_manager(WriteOptions.of(call.query), call)
+        obj = decode_object(call.content_type, call.body)
+        check_identity(call.resource, obj, call.namespace, call.name)
+        warnings = check_fields(call.resource, obj, options)
+        return (await self._writer.change(call, options, lambda _: obj))._replace(warnings=warnings)
+
+    async def patch(self, call: Call) -> Answer:
+        """Patch an object, or its status, in any of the four ways. Raises ApiError."""
+        if media_type(call.content_type) in _APPLY:
+            return await self._apply(call)
+        options = with_manager(WriteOptions.of(call.query), call)
+        change = patch_change(call)
+        warnings: tuple[str, ...] = ()
+
+        def checked(live: Object) -> Object:
+            nonlocal warnings
+            patched = change(live)
+            check_identity(call.resource, patched, call.namespace, call.name)
+            warnings = check_fields(call.resource, patched, options)
+            return patched
+
+        answer = await self._writer.change(call, options, checked)
+        return answer._replace(warnings=warnings)
+
+    async def _apply(self, call: Call) -> Answer:
+        options = WriteOptions.of(call.query)
+        if not options.field_manager:
+            causes = [("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")]
+            raise invalid("PatchOptions", "meta.k8s.io", "", causes)
+        applied = decode_yaml(call.body)
+        if not isinstance(applied, dict):
+            raise BadRequest("an apply patch must be an object")
+        for field in ("apiVersion", "kind"):
+            if not applied.get(field):
+                raise BadRequest(f"an apply patch must have {field}")
+        check_identity(call.resource, applied, call.namespace, call.name)
+        if applied["metadata"].get("managedFields"):
+            raise BadRequest("metadata.managedFields must be nil")
+        warnings = check_fields(call.resource, applied, options)
+        return (await self._writer.apply(call, options, applied))._replace(warnings=warnings)
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete an object. Raises ApiError."""
+        return await self._writer.delete(call, delete_options(call))
+
+    async def delete_collection(self, call: Call) -> list[Record]:
+        """Delete every object that the selectors choose; returns what they were. Raises ApiError."""
+        selection = ListOptions.of(call.query)
+        check_field_selector(call.resource, selection.fields)
+        options = delete_options(call)
+        chosen = select(self._store, call, selection)
+        for record in chosen:
+            one = call_for(call, record.location)
+            try:
+                await self._writer.delete(one, options)
+            except NotFound:
+                continue
+        return chosen
+
+
+def call_for(call: Call, location: Location) -> Call:
+    """Return a call that names one object of the collection."""
+    return Call(call.verb, call.resource, location.namespace, location.name, "", call.query, call.user, call.user_agent)
+
+
+def delete_options(call: Call) -> DeleteOptions:
+    """Read how to delete from body and query. Raises BadRequest."""
+    body = decode_object(call.content_type, call.body) if call.body.strip() else None
+    return DeleteOptions.of(call.query, body)
+
+
+def select(store: Store, call: Call, options: ListOptions) -> list[Record]:
+    """Return the records that the selectors choose, from where the last page ended, in order."""
+    if options.exact_name and (call.namespace or not call.resource.namespaced):
+        record = store.get(call.location_of(options.exact_name))
+        records = [record] if record is not None else []
+    else:
+        records = store.records(call.collection, call.namespace)
+    if options.resume is not None:
+        after = (options.resume.namespace, options.resume.name)
+        records = [record for record in records if (record.location.namespace, record.location.name) > after]
+    if options.labels is not EVERYTHING and options.labels.requirements:
+        records = [record for record in records if options.labels.matches(record.labels)]
+    if options.fields.terms:
+        resource = call.resource
+        records = [record for record in records if options.fields.matches(convert(record.decode(), resource))]
+    return records
+
+
+def patch_change(call: Call) -> Change:
+    """Return what a patch's body makes of an object. Raises BadRequest or UnsupportedMediaType."""
+    kind = media_type(call.content_type)
+    if kind == _JSON:
+        operations: Any = decode_json(call.body)
+        return lambda live: patch.json_patch(live, operations)
+    if kind not in {_MERGE, _STRATEGIC}:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{_JSON}, {_MERGE}, {_STRATEGIC}, application/apply-patch+yaml"
+        )
+    document = decode_json(call.body)
+    if not isinstance(document, dict):
+        raise BadRequest("the body of the patch must be an object")
+    if kind == _MERGE:
+        return lambda live: patch.merge_patch(live, document)
+    return lambda live: patch.strategic_merge_patch(call.resource, live, document)
+
+
+def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
+    """Return the options with a field manager: what the client named, else the program it says it is."""
+    if options.field_manager:
+        return options
+    program = re.split(r"[/ ]", call.user_agent, maxsplit=1)[0][:128]
+    manager = program if program.isprintable() and program else _UNKNOWN_MANAGER
+    return WriteOptions(options.dry_run, manager, options.validation, options.force)
+
+
+def check_fields(resource: Resource, obj: Object, options: WriteOptions) -> tuple[str, ...]:
+    """Drop fields that the resource does not have, in place, and return warnings about them if they are wanted.
+
+    Raises BadRequest, which names them all, if the client asked for strictness.
+    """
+    unknown = unknown_fields(resource, obj)
+    if not unknown:
+        return ()
+    complaints = [f'unknown field "{path}"' for path in unknown]
+    if options.validation == "Strict":
+        raise BadRequest(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+            f"strict decoding error: {', '.join(complaints)}"
+        )
+    prune(obj, schema_of(resource))
+    return tuple(complaints) if options.validation == "Warn" else ()

@@ -1,0 +1,173 @@
+"""The API server as one component: made from a configuration, started on open sockets, stopped in order.
+
+`ApiServer` puts the parts together; `roadstead.cluster` starts it. It listens where its sockets are bound and nowhere
+else, and speaks TLS only.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from roadstead.apiserver import bootstrap
+from roadstead.apiserver.assembly import Assembly, assemble
+from roadstead.apiserver.auth_rbac import MASTERS
+from roadstead.apiserver.auth_tokens import ServiceAccountTokens, load_or_create_key, new_key
+from roadstead.apiserver.calls import User
+from roadstead.apiserver.connections import HttpConnection, WebSocketConnection
+from roadstead.apiserver.kubelet import Kubelet
+from roadstead.apiserver.store import MemoryStore, SqliteStore, Store
+from roadstead.apiserver.store.journal import Durability
+from roadstead.lib.tasks import spawn
+
+_log = structlog.get_logger(__name__)
+_STOP_SECONDS = 3
+_SYSTEM = User("system:apiserver", (MASTERS,))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerConfig:
+    """How an API server is to be.
+
+    `state` is the directory of its database and signing key, None to keep everything in memory. `certificate` and
+    `key` are its own, PEM files; `client_ca` signs the certificates of clients. `tokens` are bearer tokens and whose
+    they are. `endpoint` is the address and port at which pods reach this server: the `kubernetes` Service leads there.
+    """
+
+    state: Path | None
+    certificate: Path
+    key: Path
+    client_ca: Path
+    tokens: Mapping[str, User] = field(default_factory=dict, repr=False)
+    service_cidr: str = "10.96.0.0/16"
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    endpoint: tuple[str, int] | None = None
+    durability: Durability = "process"
+
+
+class ApiServer:
+    """A Kubernetes API server in this event loop."""
+
+    def __init__(
+        self, config: ApiServerConfig, *, sockets: Sequence[socket.socket], kubelet: Kubelet | None = None
+    ) -> None:
+        """Prepare a server for sockets that are bound (they need not listen yet); it closes them when it stops."""
+        self.config = config
+        self.damage = ""
+        """What was found wrong with the stored state, and where it was put; empty if nothing was."""
+        self._sockets = list(sockets)
+        self._kubelet = kubelet
+        self._store: Store | None = None
+        self._assembly: Assembly | None = None
+        self._listener: _Listener | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """The address of the first socket."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return f"https://{host}:{port}"
+
+    async def start(self) -> None:
+        """Open the state and serve; returns when requests are answered.
+
+        Raises StorageFailed, OSError or ssl.SSLError if state, certificate or sockets cannot be used.
+        """
+        self._store = store = self._open_store()
+        key = load_or_create_key(self.config.state / "service-account.key") if self.config.state else new_key()
+        tokens = ServiceAccountTokens(key, self.config.issuer, store, _now)
+        self._assembly = assembly = assemble(
+            store,
+            tokens,
+            users=self.config.tokens,
+            service_cidr=self.config.service_cidr,
+            kubelet=self._kubelet,
+            clock=_now,
+        )
+        for obj in bootstrap.objects(_first_address(self.config.service_cidr), self.config.endpoint):
+            await assembly.ensure(obj)
+        config = uvicorn.Config(
+            assembly.app,
+            http=HttpConnection,
+            ws=WebSocketConnection,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            backlog=512,
+        )
+        config.load()
+        config.ssl = server_tls(self.config)
+        self._listener = _Listener(config)
+        self._serving = spawn(self._listener.serve(self._sockets), name="API server")
+        listening = spawn(self._listener.listening.wait(), name="API server start")
+        await asyncio.wait([listening, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if self._serving.done():
+            listening.cancel()
+            await self._serving
+
+    async def stop(self) -> None:
+        """End watches and streams, answer what is in flight, and close the state. May be called twice."""
+        if self._assembly is not None:
+            self._assembly.hub.close()
+        if self._listener is not None and self._serving is not None:
+            self._listener.should_exit = True
+            await asyncio.wait([self._serving])
+        for listening in self._sockets:
+            listening.close()
+        if self._store is not None:
+            store, self._store = self._store, None
+            await store.aclose()
+
+    def _open_store(self) -> Store:
+        if self.config.state is None:
+            return MemoryStore()
+        store = SqliteStore.open(self.config.state / "state.db", durability=self.config.durability)
+        self.damage = store.damage
+        return store
+
+
+class _Listener(uvicorn.Server):
+    """Uvicorn without its signal handlers: the supervisor decides when to stop."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server_tls(config: ApiServerConfig) -> ssl.SSLContext:
+    """Return the TLS settings: our certificate; a client may show one of our authority's, or a token later."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.certificate, config.key)
+    context.load_verify_locations(config.client_ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _first_address(cidr: str) -> str:
+    return str(ipaddress.IPv4Network(cidr)[1])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,212 @@
+"""Every change of an object, step by step: prepare, complete, validate, note who owns what, store.
+
+An object's lock is held from reading it until its write is durable, so a patch never loses a race and a replace loses
+only when the client's resourceVersion says so. A write that changes nothing is not a write: same resourceVersion, no
+event. Errors of the disk become an InternalError for the client.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from roadstead.api.errors import Forbidden, InternalError, invalid, not_found
+from roadstead.api.objects import Object
+from roadstead.api.resources import Resource
+from roadstead.apiserver import apply, lifecycle
+from roadstead.apiserver.admission import admit_change, admit_new
+from roadstead.apiserver.allocation import ServiceAllocator
+from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
+from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.parameters import DeleteOptions, WriteOptions
+from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.store import Location, Record, StorageFailed, Store
+from roadstead.apiserver.validation import validate
+from roadstead.apiserver.versions import convert
+
+_NAME_ATTEMPTS = 8
+Change = Callable[[Object], Object]
+"""What a client wants of an object: gets its own copy of the stored one, returns the new one, raises ApiError."""
+
+
+class Writer:
+    """Creates, changes and deletes objects in a store."""
+
+    def __init__(
+        self, store: Store, registry: Registry, allocator: ServiceAllocator, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._allocator = allocator
+        self._clock = clock
+
+    async def create(self, call: Call, obj: Object, options: WriteOptions) -> Answer:
+        """Store a new object, whose identity was checked. Raises ApiError."""
+        generated = not obj["metadata"].get("name")
+        prefix = obj["metadata"].get("generateName", "")
+        self._prepare_new(call, obj, options, tracked=True)
+        for _ in range(_NAME_ATTEMPTS):
+            location = call.location_of(obj["metadata"]["name"])
+            async with self._store.lock(location):
+                if self._store.get(location) is None:
+                    return await self._insert(call, location, obj, options)
+            if not generated:
+                break
+            obj["metadata"]["name"] = lifecycle.generated_name(prefix)
+        raise already_exists(call.resource, obj["metadata"]["name"])
+
+    async def change(self, call: Call, options: WriteOptions, make: Change) -> Answer:
+        """Change a stored object. Raises ApiError, NotFound if there is none."""
+        async with self._store.lock(call.location):
+            record = self.need(call)
+            live = self._decoded(call, record)
+            return await self._replace(call, options, record, live, make(self._decoded(call, record)), tracked=True)
+
+    async def apply(self, call: Call, options: WriteOptions, applied: Object) -> Answer:
+        """Apply an object server-side: create it, or merge it by field ownership. Raises ApiError, Conflict."""
+        async with self._store.lock(call.location):
+            record = self._store.get(call.location)
+            if record is None and call.subresource:
+                raise missing(call.resource, call.name)
+            live = self._decoded(call, record) if record is not None else None
+            merged = apply.server_side_apply(
+                call.resource,
+                live,
+                applied,
+                manager=options.field_manager,
+                force=options.force,
+                subresource=call.subresource,
+                now=self._now(),
+            )
+            if record is not None and live is not None:
+                return await self._replace(call, options, record, self._decoded(call, record), merged, tracked=False)
+            self._prepare_new(call, merged, options, tracked=False)
+            return await self._insert(call, call.location, merged, options)
+
+    async def delete(self, call: Call, options: DeleteOptions) -> Answer:
+        """Delete an object, or note that it is to go. Raises ApiError, NotFound if there is none."""
+        async with self._store.lock(call.location):
+            record = self.need(call)
+            live = self._decoded(call, record)
+            deletion = lifecycle.plan_delete(call.resource, live, options, self._clock())
+            if options.dry_run:
+                return Answer(200, obj=success(call.resource, live) if deletion.action == "remove" else deletion.obj)
+            if deletion.action == "remove":
+                await self._stored(self._store.delete(call.location, self._for_store(call, deletion.obj)))
+                return Answer(200, obj=success(call.resource, live))
+            if deletion.action == "mark":
+                record = await self._stored(self._store.put(call.location, self._for_store(call, deletion.obj)))
+            return Answer(200, record)
+
+    def need(self, call: Call) -> Record:
+        """Return the record of the object that a call names. Raises NotFound."""
+        record = self._store.get(call.location)
+        if record is None:
+            raise missing(call.resource, call.name)
+        return record
+
+    def _prepare_new(self, call: Call, obj: Object, options: WriteOptions, *, tracked: bool) -> None:
+        resource, now = call.resource, self._now()
+        lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
+        self._check_namespace(call, obj["metadata"]["name"])
+        admit_new(resource, obj, now)
+        apply_defaults(resource, obj)
+        _check(resource, obj, None)
+        if tracked:
+            apply.track_update(
+                resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
+            )
+
+    async def _insert(self, call: Call, location: Location, obj: Object, options: WriteOptions) -> Answer:
+        service = call.collection == "services"
+        if service:
+            self._allocator.allocate(location, obj, None)
+        try:
+            if options.dry_run:
+                return Answer(201, obj=obj)
+            return Answer(201, await self._stored(self._store.put(location, self._for_store(call, obj))))
+        finally:
+            # What was stored has been claimed by its event; a dry run or a failed write gives back what it reserved.
+            if service and self._store.get(location) is None:
+                self._allocator.release(location, obj)
+
+    async def _replace(
+        self, call: Call, options: WriteOptions, record: Record, live: Object, new: Object, *, tracked: bool
+    ) -> Answer:
+        resource, now = call.resource, self._now()
+        changed = lifecycle.prepare_update(resource, live, new, call.subresource)
+        if call.subresource == "":
+            admit_change(resource, live, changed, now)
+        apply_defaults(resource, changed)
+        _check(resource, changed, live)
+        allocated = self._allocate(call, changed, live)
+        lifecycle.count_generation(resource, live, changed)
+        if lifecycle.is_unchanged(live, changed):
+            return Answer(200, record)
+        if tracked:
+            apply.track_update(
+                resource, live, changed, manager=options.field_manager, subresource=call.subresource, now=now
+            )
+        try:
+            return await self._keep(call, options, changed)
+        finally:
+            if allocated:
+                self._settle(call.location, changed)
+
+    async def _keep(self, call: Call, options: WriteOptions, changed: Object) -> Answer:
+        if options.dry_run:
+            return Answer(200, obj=changed)
+        stored = self._for_store(call, changed)
+        if lifecycle.is_gone(call.resource, changed):
+            return Answer(200, await self._stored(self._store.delete(call.location, stored)))
+        return Answer(200, await self._stored(self._store.put(call.location, stored)))
+
+    def _allocate(self, call: Call, changed: Object, live: Object) -> bool:
+        if call.collection != "services" or call.subresource:
+            return False
+        self._allocator.allocate(call.location, changed, live)
+        return True
+
+    def _settle(self, location: Location, attempted: Object) -> None:
+        """Hold what the stored Service holds and no more, whether or not the attempt was stored."""
+        self._allocator.release(location, attempted)
+        record = self._store.get(location)
+        if record is not None:
+            self._allocator.claim(location, record.decode())
+
+    def _check_namespace(self, call: Call, name: str) -> None:
+        if not call.resource.namespaced:
+            return
+        record = self._store.get(Location("namespaces", "", call.namespace))
+        if record is None:
+            raise not_found("namespaces", "", call.namespace)
+        if record.decode()["metadata"].get("deletionTimestamp"):
+            problem = f"unable to create new content in namespace {call.namespace} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {call.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            details = {"name": name, "group": call.resource.group, "kind": call.resource.plural, "causes": [cause]}
+            raise Forbidden(f'{call.resource.plural} "{name}" is forbidden: {problem}', details)
+
+    def _decoded(self, call: Call, record: Record) -> Object:
+        return convert(record.decode(), call.resource)
+
+    def _for_store(self, call: Call, obj: Object) -> Object:
+        stored = convert(obj, self._registry.storage_resource(call.resource))
+        return {**stored, "metadata": dict(stored["metadata"])}
+
+    async def _stored(self, write: Awaitable[Record]) -> Record:
+        try:
+            return await write
+        except StorageFailed as error:
+            raise InternalError(str(error)) from error
+
+    def _now(self) -> str:
+        return lifecycle.rfc3339(self._clock())
+
+
+def _check(resource: Resource, new: Object, old: Object | None) -> None:
+    causes = validate(resource, new, old)
+    if causes:
+        raise invalid(resource.kind, resource.group, new["metadata"].get("name", ""), causes)
