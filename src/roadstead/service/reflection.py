@@ -5,7 +5,7 @@ is v1alpha under another name; its own descriptor is made by renaming v1alpha's.
 matter of the environment: reflection tells a stranger everything that could be called.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -47,7 +47,19 @@ class _BothVersions:
         self._own = descriptor_pool.DescriptorPool()
         self._own.Add(_renamed_to_v1())
 
+    def FindFileContainingSymbol(self, symbol: str) -> Any:
+        """Find a file by what it defines. Methods count, which protobuf's own pool overlooks."""
+        try:
+            return self._first("FindFileContainingSymbol")(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            found = self._first("FindServiceByName")(service)
+            return found.methods_by_name[method].containing_service.file
+
     def __getattr__(self, name: str) -> Any:
+        return self._first(name)
+
+    def _first(self, name: str) -> Callable[..., Any]:
         def first_found(*arguments: Any) -> Any:
             try:
                 return getattr(self._program, name)(*arguments)
@@ -62,6 +74,7 @@ def _renamed_to_v1() -> descriptor_pb2.FileDescriptorProto:
     reflection_pb2.DESCRIPTOR.CopyToProto(file)
     file.name = "grpc/reflection/v1/reflection.proto"
     file.package = "grpc.reflection.v1"
+    file.ClearField("options")
     fields = [field for message in file.message_type for field in message.field if field.type_name]
     methods = [method for service in file.service for method in service.method]
     for field in fields:

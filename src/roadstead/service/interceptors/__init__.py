@@ -14,6 +14,7 @@ from roadstead.service.interceptors.deadline import Deadline
 from roadstead.service.interceptors.errors import Errors
 from roadstead.service.interceptors.reply_metadata import ReplyMetadata
 from roadstead.service.interceptors.stage import Call, Outcome, Stage
+from roadstead.service.interceptors.threaded import ThreadChain
 
 __all__ = [
     "AccessLog",
@@ -26,4 +27,5 @@ __all__ = [
     "Outcome",
     "ReplyMetadata",
     "Stage",
+    "ThreadChain",
 ]

@@ -33,8 +33,10 @@ class AccessLog(Stage):
 
     def _writer(self, call: Call, outcome: Outcome) -> Callable[..., Any]:
         if call.method.startswith(_HEALTH):
-            level = "debug"
-        else:
-            level = "error" if outcome.code in _SERVER_FAULTS else "info"
-        write: Callable[..., Any] = getattr(_log, level)
-        return write
+            return _writer("debug")
+        return _writer("error" if outcome.code in _SERVER_FAULTS else "info")
+
+
+def _writer(level: str) -> Callable[..., Any]:
+    write: Callable[..., Any] = getattr(_log, level)
+    return write

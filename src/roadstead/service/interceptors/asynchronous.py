@@ -9,9 +9,9 @@ limit covers it whole, and its generator is closed when the caller goes away (gr
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import grpc
@@ -20,9 +20,11 @@ import grpc.aio
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code
 from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.interceptors.threaded import around_stream, around_unary
 from roadstead.service.refusal import Refusal
 
 _call: ContextVar[Call] = ContextVar("roadstead_call")
+_END = object()
 _Work = Callable[[Any, Any], Awaitable[Any]]
 
 
@@ -48,7 +50,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
         _call.set(call)
-        return plan.wrapped
+        return plan.wrapped if plan.asynchronous else self._in_thread(handler, call)
 
     async def _admit(self, call: Call) -> Refusal | None:
         try:
@@ -76,6 +78,21 @@ class AsyncChain(grpc.aio.ServerInterceptor):
                 self._stages.observe(call, refusal.code)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _in_thread(self, handler: Any, call: Call) -> Any:
+        # grpc.aio runs a plain function in a thread that has no part in this RPC's context: take the context along.
+        context = copy_context()
+        behaviour = behaviour_of(handler)
+        if not handler.response_streaming:
+            handle = around_unary(self._stages, behaviour)
+            return rehandled(handler, lambda request, plain: context.run(handle, call, request, _ToldCode(plain)))
+
+        def step(request: Any, plain: Any) -> Iterator[Any]:
+            responses = around_stream(self._stages, behaviour)(call, request, _ToldCode(plain))
+            while (response := context.run(next, responses, _END)) is not _END:
+                yield response
+
+        return rehandled(handler, step)
 
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)
@@ -145,6 +162,31 @@ def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
                 await close()
 
     return pump
+
+
+class _ToldCode:
+    """The context that grpc.aio gives to a plain function, which cannot be asked for its code: this remembers it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._code: grpc.StatusCode | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def code(self) -> grpc.StatusCode | None:
+        return self._code
+
+    def is_active(self) -> bool:
+        return True
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self._code = code
+        self._inner.set_code(code)
+
+    def abort(self, code: grpc.StatusCode, details: str = "") -> None:
+        self._code = code
+        self._inner.abort(code, details)
 
 
 def _cancelled_code(context: Any) -> grpc.StatusCode:

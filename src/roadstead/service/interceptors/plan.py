@@ -3,6 +3,7 @@
 Both chains run a plan; they differ only in how they wait.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -75,15 +76,20 @@ def _holds(stage: Stage) -> bool:
 
 
 class Plan:
-    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one."""
+    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one.
 
-    __slots__ = ("handler", "method", "streams", "wrapped")
+    `asynchronous` is False for a plain function, which grpc runs in a thread.
+    """
+
+    __slots__ = ("asynchronous", "handler", "method", "streams", "wrapped")
 
     def __init__(self, handler: Any, method: str, wrapped: Any) -> None:
         self.handler = handler
         self.method = method
         self.streams = bool(handler.request_streaming or handler.response_streaming)
         self.wrapped = wrapped
+        behaviour = behaviour_of(handler)
+        self.asynchronous = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
 class Plans:

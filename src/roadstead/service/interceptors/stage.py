@@ -32,6 +32,7 @@ class Call:
         "identity",
         "metadata",
         "method",
+        "pending",
         "reason",
         "reply_metadata",
         "started",
@@ -49,6 +50,8 @@ class Call:
         self.context: Any = None
         # Seconds that the handler may take, if a stage set them shorter than the client did.
         self.time_limit: float | None = None
+        # In threads: an answer that is still awaited, and the number of the stage to ask after it.
+        self.pending: tuple[Future[Admission], int] | None = None
         # Sent before the reply, also before a refusal.
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         # Why the RPC was allowed or refused, for the log.

@@ -1,0 +1,169 @@
+"""The chain around the handlers of the threaded `grpc.server`, and around plain functions on a `grpc.aio` server.
+
+grpc calls interceptors in the one thread that serves all connections, under its lock: nothing may wait there. What is
+known from the headers alone is refused there; a password that has to be hashed is waited for in the RPC's own thread.
+A thread cannot be interrupted, so a time limit ends a stream between two messages and a unary call when it returns.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from roadstead.service.identity import set_current_identity
+from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code
+from roadstead.service.interceptors.stage import Call, Stage
+from roadstead.service.refusal import Refusal
+
+_call: ContextVar[Call] = ContextVar("roadstead_thread_call")
+
+
+class ThreadChain(grpc.ServerInterceptor):
+    """Runs stages around every RPC of a `grpc.server`; the first stage is the outermost."""
+
+    def __init__(self, *stages: Stage) -> None:
+        self._stages = Stages(stages)
+        self._plans = Plans(self._wrap)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """Judge the headers as far as that takes no time; return the handler with the chain around it."""
+        handler = continuation(handler_call_details)
+        started = time.monotonic()
+        metadata = handler_call_details.invocation_metadata or ()
+        if handler is None:
+            unknown = Call(handler_call_details.method.removeprefix("/"), metadata, started)
+            self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
+            return None
+        plan = self._plans.get(handler_call_details.method, handler)
+        call = Call(plan.method, metadata, started, streams=plan.streams)
+        refusal, call.pending = admit_now(self._stages, call, 0)
+        if refusal is not None:
+            return self._refusing(call, refusal)
+        set_current_identity(call.identity)
+        _call.set(call)
+        return plan.wrapped
+
+    def _refusing(self, call: Call, refusal: Refusal) -> Any:
+        def refuse(_requests: Any, context: Any) -> Any:
+            call.context = context
+            call.reason = refusal.reason or call.reason
+            try:
+                _send_reply_metadata(call)
+                abort(context, refusal)
+            finally:
+                self._stages.observe(call, refusal.code)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        around = around_stream if handler.response_streaming else around_unary
+        handle = around(self._stages, behaviour_of(handler))
+        return rehandled(handler, lambda request, context: handle(_call.get(), request, context))
+
+
+def admit_now(stages: Stages, call: Call, first: int) -> tuple[Refusal | None, "tuple[Future[Any], int] | None"]:
+    """Ask stages from number `first` on.
+
+    Returns a refusal; or the answer to wait for and the number of the stage to ask after it; or neither.
+    """
+    try:
+        for number in range(first, len(stages.admits)):
+            answer = stages.admits[number](call)
+            if isinstance(answer, Future):
+                return None, (answer, number + 1)
+            if answer is not None:
+                return answer, None
+    except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
+        return stages.convert(call, error), None
+    return None, None
+
+
+def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
+    while call.pending is not None:
+        answer, following = call.pending
+        refusal: Refusal | None = answer.result()
+        if refusal is None:
+            refusal, call.pending = admit_now(stages, call, following)
+        if refusal is not None:
+            return refusal
+    set_current_identity(call.identity)
+    return None
+
+
+def around_unary(stages: Stages, behaviour: Callable[..., Any]) -> Callable[[Call, Any, Any], Any]:
+    """Return a handler with one response and the chain around it."""
+
+    def handle(call: Call, request: Any, context: Any) -> Any:
+        with _handled(stages, call, context):
+            response = behaviour(request, context)
+            _check_time(call)
+        return response
+
+    return handle
+
+
+def around_stream(stages: Stages, behaviour: Callable[..., Any]) -> Callable[[Call, Any, Any], Iterator[Any]]:
+    """Return a handler with a stream of responses and the chain around it."""
+
+    def handle(call: Call, request: Any, context: Any) -> Iterator[Any]:
+        with _handled(stages, call, context):
+            for response in behaviour(request, context):
+                _check_time(call)
+                yield response
+
+    return handle
+
+
+@contextmanager
+def _handled(stages: Stages, call: Call, context: Any) -> Iterator[None]:
+    call.context = context
+    entered: list[Stage] = []
+    code = grpc.StatusCode.CANCELLED
+    try:
+        _send_reply_metadata(call)
+        refusal = _admit_pending(stages, call) if call.pending is not None else None
+        if refusal is None and stages.hold:
+            refusal, entered = stages.enter(call)
+        if refusal is not None:
+            call.reason = refusal.reason or call.reason
+            abort(context, refusal)
+        yield
+        code = status_code(context.code(), grpc.StatusCode.OK) if context.is_active() else code
+    except Exception as error:  # whatever a handler raises, its text stays here
+        if _is_abort(error, context):
+            code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
+            raise
+        refusal = stages.convert(call, error)
+        code, call.reason = refusal.code, refusal.reason
+        abort(context, refusal)
+    finally:
+        stages.leave(call, entered)
+        stages.observe(call, code)
+
+
+def abort(context: Any, refusal: Refusal) -> None:
+    """End the RPC with a refusal's status; raises what grpc raises for that."""
+    if refusal.trailing_metadata:
+        context.set_trailing_metadata(refusal.trailing_metadata)
+    context.abort(refusal.code, refusal.message)
+
+
+def _send_reply_metadata(call: Call) -> None:
+    if call.reply_metadata:
+        call.context.send_initial_metadata(call.reply_metadata)
+
+
+def _check_time(call: Call) -> None:
+    if call.time_limit is not None and time.monotonic() - call.started > call.time_limit:
+        abort(call.context, Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over"))
+
+
+def _is_abort(error: Exception, context: Any) -> bool:
+    # `abort` sets a code and raises a bare Exception(): all that tells it from a handler's own error.
+    bare = type(error) is Exception and not error.args
+    return (bare and context.code() is not None) or isinstance(error, grpc.aio.AbortError)

@@ -1,0 +1,240 @@
+"""An echo service of all four kinds on a real server of either sort, and a client that tells how a call ended."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import grpc.aio
+import trustme
+
+from roadstead.service import RpcError, current_identity
+from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
+
+KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+SERVERS = ("async", "sync-on-async", "threads")
+
+
+def do_sync(word: bytes, context) -> bytes:
+    """What a plain handler does with a word."""
+    match word:
+        case b"boom":
+            raise ValueError("secret: the database's password")
+        case b"abort":
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today")
+        case b"refuse":
+            raise RpcError(grpc.StatusCode.NOT_FOUND, "no such thing")
+        case b"who":
+            identity = current_identity()
+            return identity.name.encode() if identity else b"nobody"
+        case b"sleep":
+            time.sleep(0.5)
+    return b"re:" + word
+
+
+async def do_async(word: bytes, context) -> bytes:
+    if word == b"sleep":
+        await asyncio.sleep(5)
+    if word == b"abort":
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today")
+    return do_sync(word, context)
+
+
+def sync_handlers() -> dict[str, grpc.RpcMethodHandler]:
+    def unary_unary(request, context):
+        return do_sync(request, context)
+
+    def unary_stream(request, context):
+        for _ in range(2):
+            yield do_sync(request, context)
+
+    def stream_unary(requests, context):
+        return b",".join([do_sync(request, context) for request in requests])
+
+    def stream_stream(requests, context):
+        for request in requests:
+            yield do_sync(request, context)
+
+    return _handlers(locals())
+
+
+def async_handlers() -> dict[str, grpc.RpcMethodHandler]:
+    async def unary_unary(request, context):
+        return await do_async(request, context)
+
+    async def unary_stream(request, context):
+        for _ in range(2):
+            yield await do_async(request, context)
+
+    async def stream_unary(requests, context):
+        return b",".join([await do_async(request, context) async for request in requests])
+
+    async def stream_stream(requests, context):
+        async for request in requests:
+            yield await do_async(request, context)
+
+    return _handlers(locals())
+
+
+def _handlers(functions) -> dict[str, grpc.RpcMethodHandler]:
+    return {kind: getattr(grpc, f"{kind}_rpc_method_handler")(functions[kind]) for kind in KINDS}
+
+
+@dataclass
+class Ended:
+    """How a call ended for the client."""
+
+    code: str
+    details: str = ""
+    replies: list[bytes] = field(default_factory=list)
+    initial: dict = field(default_factory=dict)
+    trailing: dict = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Client:
+    """A threaded client: grpc.aio's own would sometimes report another status than the server's."""
+
+    def __init__(self, port: int) -> None:
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+    def call(self, kind: str, *words: bytes, metadata: Sequence = (), timeout: float = 10, method: str = "") -> Ended:
+        started = time.monotonic()
+        invoke = getattr(self._channel, kind)(f"/test.Echo/{method or kind}")
+        request = iter(words) if kind.startswith("stream") else words[0]
+        call = None
+        try:
+            if kind.endswith("unary"):
+                reply, call = invoke.with_call(request, metadata=metadata, timeout=timeout)
+                replies = [reply]
+            else:
+                call = invoke(request, metadata=metadata, timeout=timeout)
+                replies = list(call)
+        except grpc.RpcError as error:
+            return _ended(error, [], started)
+        return _ended(call, replies, started)
+
+    def open(self, kind: str, word: bytes, metadata: Sequence = ()):
+        """Start a call and return it, for tests that cancel."""
+        invoke = getattr(self._channel, kind)(f"/test.Echo/{kind}")
+        request = iter([word]) if kind.startswith("stream") else word
+        start = invoke.future if kind.endswith("unary") else invoke
+        return start(request, metadata=metadata, timeout=20)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+def _ended(call, replies: list[bytes], started: float) -> Ended:
+    return Ended(
+        code=call.code().name,
+        details=call.details(),
+        replies=replies,
+        initial=dict(call.initial_metadata() or ()),
+        trailing=dict(call.trailing_metadata() or ()),
+        seconds=time.monotonic() - started,
+    )
+
+
+@contextmanager
+def serving(sort: str, *stages: Stage) -> Iterator[Client]:
+    """A server of one of the SERVERS with these stages, and a client of it."""
+    start = _threaded_server if sort == "threads" else _async_server
+    handlers = async_handlers() if sort == "async" else sync_handlers()
+    with start(stages, handlers) as port:
+        client = Client(port)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+@contextmanager
+def _threaded_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
+    with ThreadPoolExecutor(8) as pool:
+        server = grpc.server(pool, interceptors=[ThreadChain(*stages)])
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield port
+        finally:
+            server.stop(None).wait()
+
+
+class LoopThread:
+    """An event loop in a thread of its own, so that a test can be a plain function."""
+
+    def __enter__(self) -> "LoopThread":
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        return self
+
+    def run(self, coroutine, timeout: float = 20):
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@contextmanager
+def _async_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(interceptors=[AsyncChain(*stages)])
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        return server, port
+
+    with LoopThread() as thread:
+        server, port = thread.run(start())
+        try:
+            yield port
+        finally:
+            thread.run(server.stop(None))
+
+
+class Recorder(Stage):
+    """Remembers every RPC's end."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self._changed = threading.Condition()
+
+    def observe(self, call: Call, outcome: Outcome) -> None:
+        with self._changed:
+            self.seen.append((call.method, outcome.code.name))
+            self._changed.notify_all()
+
+    def wait(self, count: int, seconds: float = 10) -> list[tuple[str, str]]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.seen) >= count, seconds), self.seen
+            return list(self.seen)
+
+
+class Certificates:
+    """An authority of the test's own, which writes Secrets as the kubelet mounts them."""
+
+    def __init__(self, folder) -> None:
+        self._folder = folder
+        self.authority = trustme.CA()
+        self.ca_pem = self.authority.cert_pem.bytes()
+        self._count = 0
+
+    def write(self, name: str):
+        """Write a fresh certificate for a host name into a new folder."""
+        self._count += 1
+        folder = self._folder / f"{name}-{self._count}"
+        folder.mkdir()
+        issued = self.authority.issue_cert(name)
+        (folder / "tls.crt").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        (folder / "tls.key").write_bytes(issued.private_key_pem.bytes())
+        (folder / "ca.crt").write_bytes(self.ca_pem)
+        return folder

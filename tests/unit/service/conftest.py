@@ -1,0 +1,35 @@
+"""Fixtures of the service library's tests; what they give is in `tests/echo_service.py`."""
+
+import pytest
+from echo_service import KINDS, SERVERS, Certificates, LoopThread, Recorder, serving
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture(params=SERVERS)
+def server_sort(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(name="serving")
+def serving_fixture():
+    return serving
+
+
+@pytest.fixture
+def loop_thread():
+    with LoopThread() as thread:
+        yield thread
+
+
+@pytest.fixture
+def certificates(tmp_path) -> Certificates:
+    return Certificates(tmp_path)

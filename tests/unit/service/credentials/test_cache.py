@@ -1,0 +1,46 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roadstead.service.credentials.cache import VerifiedCache
+from roadstead.service.identity import Identity
+
+ALICE = Identity(name="alice", proof="password")
+
+
+def test_a_success_is_remembered_for_its_lifetime():
+    cache = VerifiedCache(lifetime=10)
+    key = cache.key("alice", "w")
+    assert cache.get(key, 0) is None
+    cache.put(key, ALICE, 0)
+    assert cache.get(key, 9.9) == ALICE
+    assert cache.get(key, 10) is None
+    assert cache.get(key, 0) is None, "what has expired is gone"
+
+
+def test_a_credential_that_expires_sooner_is_forgotten_sooner():
+    cache = VerifiedCache(lifetime=10)
+    cache.put(b"k", ALICE, 0, lifetime=3)
+    assert cache.get(b"k", 3) is None
+
+
+def test_it_holds_only_so_much():
+    cache = VerifiedCache(capacity=3)
+    for number in range(10):
+        cache.put(bytes([number]), ALICE, 0)
+    assert [number for number in range(10) if cache.get(bytes([number]), 0)] == [7, 8, 9]
+
+
+def test_two_processes_have_different_keys():
+    assert VerifiedCache().key("alice", "w") != VerifiedCache().key("alice", "w")
+
+
+@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+def test_different_parts_have_different_keys(one, other):
+    cache = VerifiedCache()
+    assert (cache.key(*one) == cache.key(*other)) is (one == other)
+
+
+def test_nothing_of_a_password_is_kept():
+    cache = VerifiedCache()
+    cache.put(cache.key("alice", "w0nd3rland"), ALICE, 0)
+    assert b"w0nd3rland" not in repr(cache._entries).encode()

@@ -1,0 +1,171 @@
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from roadstead.service.credentials import password as module
+from roadstead.service.credentials.password import PasswordVerifier
+from roadstead.service.credentials.presented import NamePassword
+from roadstead.service.credentials.throttle import FailureThrottle
+from roadstead.service.identity import Identity
+from roadstead.service.passwords import parse_password_file
+from roadstead.service.refusal import Refusal
+
+ALICE = Identity(name="alice", proof="password")
+RIGHT, WRONG = NamePassword("alice", "wonderland"), NamePassword("alice", "looking-glass")
+STRANGER = NamePassword("mallory", "wonderland")
+
+
+class Hashing:
+    """Stands in for the slow hash: counts, and waits at a closed gate. A hash is `$scrypt$` and the password."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, stored: str, password: str) -> bool:
+        self.seen.append((stored, password))
+        assert self.gate.wait(10)
+        return stored == "$scrypt$" + password
+
+
+@pytest.fixture
+def hashing(monkeypatch):
+    hashing = Hashing()
+    monkeypatch.setattr(module, "verify_password", hashing)
+    return hashing
+
+
+class Bed:
+    def __init__(self, **settings) -> None:
+        self.now = 0.0
+        self.file = parse_password_file(b"alice:$scrypt$wonderland\nbob:$scrypt$builder")
+        self.verifier = PasswordVerifier(lambda: self.file, clock=lambda: self.now, **settings)
+
+    def verify(self, claim: NamePassword) -> Identity | Refusal:
+        result = self.verifier.verify(claim)
+        return result.result(10) if isinstance(result, Future) else result
+
+
+@pytest.fixture
+def bed(hashing):
+    made = Bed()
+    yield made
+    made.verifier.close()
+
+
+def code(result: Identity | Refusal) -> str:
+    return result.code.name if isinstance(result, Refusal) else "OK"
+
+
+def test_a_right_password_is_hashed_once_and_then_remembered(bed, hashing):
+    assert [bed.verify(RIGHT) for _ in range(5)] == [ALICE] * 5
+    assert len(hashing.seen) == 1
+    assert bed.verifier.verify(RIGHT) == ALICE, "at once, without a future"
+
+
+def test_a_remembered_password_is_hashed_again_after_its_lifetime(bed, hashing):
+    bed.verify(RIGHT)
+    bed.now = 121
+    assert bed.verify(RIGHT) == ALICE
+    assert len(hashing.seen) == 2
+
+
+def test_wrong_passwords_and_strangers_get_the_same_answer_at_the_same_cost(bed, hashing):
+    wrong, stranger = bed.verify(WRONG), bed.verify(STRANGER)
+    assert (wrong.code, wrong.message) == (stranger.code, stranger.message)
+    assert code(wrong) == "UNAUTHENTICATED"
+    assert (wrong.reason, stranger.reason) == ("wrong password", "unknown user")
+    assert len(hashing.seen) == 2
+
+
+def test_a_stranger_who_guesses_the_record_he_is_compared_with_is_still_a_stranger(bed):
+    assert bed.file.find("mallory")[0].hash == "$scrypt$wonderland"
+    assert code(bed.verify(NamePassword("mallory", "wonderland"))) == "UNAUTHENTICATED"
+
+
+def test_a_failure_is_not_remembered(bed, hashing):
+    bed.verify(WRONG)
+    bed.verify(WRONG)
+    assert len(hashing.seen) == 2
+
+
+def test_a_new_password_is_in_force_at_once(bed):
+    assert bed.verify(RIGHT) == ALICE
+    bed.file = parse_password_file(b"alice:$scrypt$looking-glass")
+    assert code(bed.verify(RIGHT)) == "UNAUTHENTICATED"
+    assert bed.verify(WRONG) == ALICE
+
+
+def test_a_user_who_was_taken_out_is_out_at_once(bed):
+    assert bed.verify(RIGHT) == ALICE
+    bed.file = parse_password_file(b"bob:$scrypt$builder")
+    assert code(bed.verify(RIGHT)) == "UNAUTHENTICATED"
+
+
+def test_equal_requests_share_one_calculation(bed, hashing):
+    hashing.gate.clear()
+    futures = [bed.verifier.verify(RIGHT) for _ in range(20)]
+    hashing.gate.set()
+    assert {future.result(10) for future in futures} == {ALICE}
+    assert len(hashing.seen) == 1
+
+
+def test_a_caller_who_goes_away_does_not_take_the_answer_from_the_others(bed, hashing):
+    hashing.gate.clear()
+    first, second = bed.verifier.verify(RIGHT), bed.verifier.verify(RIGHT)
+    assert not first.cancel()
+    hashing.gate.set()
+    assert second.result(10) == ALICE
+
+
+def test_guessing_is_slowed_for_that_name_alone(bed, hashing):
+    answers = [code(bed.verify(NamePassword("alice", f"guess-{number}"))) for number in range(8)]
+    assert answers == ["UNAUTHENTICATED"] * 5 + ["RESOURCE_EXHAUSTED"] * 3
+    assert len(hashing.seen) == 5
+    assert bed.verify(NamePassword("bob", "builder")).name == "bob"
+    refusal = bed.verify(WRONG)
+    assert refusal.retry_after == pytest.approx(2)
+    bed.now = 2.0
+    assert code(bed.verify(WRONG)) == "UNAUTHENTICATED"
+
+
+def test_guesses_all_at_once_do_not_slip_through(bed, hashing):
+    hashing.gate.clear()
+    results = [bed.verifier.verify(NamePassword("alice", f"guess-{number}")) for number in range(50)]
+    hashing.gate.set()
+    assert sum(isinstance(result, Future) for result in results) == 5
+    for result in results:
+        if isinstance(result, Future):
+            result.result(10)
+
+
+def test_who_is_remembered_is_not_kept_out_by_somebody_who_guesses(bed):
+    assert bed.verify(RIGHT) == ALICE
+    for number in range(20):
+        bed.verify(NamePassword("alice", f"guess-{number}"))
+    assert bed.verify(RIGHT) == ALICE
+
+
+def test_the_queue_is_bounded(hashing):
+    bed = Bed(threads=1, queue=2, throttle=FailureThrottle(burst=100))
+    hashing.gate.clear()
+    results = [bed.verifier.verify(NamePassword(f"user-{number}", "x")) for number in range(5)]
+    assert [isinstance(result, Future) for result in results] == [True, True, True, False, False]
+    assert code(results[-1]) == "RESOURCE_EXHAUSTED"
+    hashing.gate.set()
+    assert [code(result.result(10)) for result in results[:3]] == ["UNAUTHENTICATED"] * 3
+    assert bed.verify(RIGHT) == ALICE, "and empties again"
+    bed.verifier.close()
+
+
+def test_a_fault_of_the_hash_reaches_those_who_wait_and_nobody_after(bed, monkeypatch):
+    def broken(stored: str, password: str) -> bool:
+        raise OSError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "verify_password", broken)
+        with pytest.raises(OSError, match="out of memory"):
+            bed.verify(RIGHT)
+    assert bed.verify(RIGHT) == ALICE

@@ -1,0 +1,226 @@
+"""Both chains, all four kinds of RPC, every way in which a call can end."""
+
+import threading
+import time
+from concurrent.futures import Future
+
+import grpc
+import pytest
+
+from roadstead.service.identity import Identity
+from roadstead.service.interceptors import Deadline, Errors, ReplyMetadata, Stage
+from roadstead.service.refusal import Refusal, unauthenticated
+
+REFUSAL = Refusal(grpc.StatusCode.PERMISSION_DENIED, "no", retry_after=0.25)
+
+
+class AtHeaders(Stage):
+    def __init__(self, answer=None) -> None:
+        self.answer = answer
+
+    def admit(self, call):
+        call.identity = Identity(name="alice", proof="password")
+        return self.answer
+
+
+class Later(AtHeaders):
+    """Answers from another thread, a little later: as a password that has to be hashed does."""
+
+    def admit(self, call):
+        future: Future = Future()
+
+        def settle() -> None:
+            call.identity = Identity(name="alice", proof="password")
+            future.set_result(self.answer)
+
+        threading.Timer(0.02, settle).start()
+        return future
+
+
+class Holding(Stage):
+    """Counts what it holds; refuses if told to."""
+
+    def __init__(self, answer=None) -> None:
+        self.answer = answer
+        self.entered = self.held = 0
+
+    def enter(self, call):
+        if self.answer is not None:
+            return self.answer
+        self.entered += 1
+        self.held += 1
+        return None
+
+    def leave(self, call):
+        self.held -= 1
+
+
+class Broken(Stage):
+    def __init__(self, moment: str) -> None:
+        self.moment = moment
+
+    def admit(self, call):
+        return self._fail("admit")
+
+    def enter(self, call):
+        return self._fail("enter")
+
+    def leave(self, call):
+        self._fail("leave")
+
+    def observe(self, call, outcome):
+        self._fail("observe")
+
+    def _fail(self, moment: str) -> None:
+        if moment == self.moment:
+            raise RuntimeError("secret of a stage")
+
+
+def test_a_call_goes_through(serving, server_sort, kind, recorder):
+    holding = Holding()
+    with serving(server_sort, recorder, holding) as client:
+        ended = client.call(kind, b"hello")
+        assert (ended.code, set(ended.replies)) == ("OK", {b"re:hello"})
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", "OK")]
+    assert (holding.entered, holding.held) == (1, 0)
+
+
+@pytest.mark.parametrize("stage", [AtHeaders, Later])
+def test_the_identity_reaches_the_handler(serving, server_sort, kind, stage):
+    with serving(server_sort, stage()) as client:
+        assert set(client.call(kind, b"who").replies) == {b"alice"}
+
+
+def test_identities_do_not_leak_into_the_next_call(serving, server_sort, kind):
+    class OnlyOnce(Stage):
+        first = True
+
+        def admit(self, call):
+            if self.first:
+                call.identity = Identity(name="alice", proof="password")
+            self.first = False
+
+    with serving(server_sort, OnlyOnce()) as client:
+        assert set(client.call(kind, b"who").replies) == {b"alice"}
+        assert set(client.call(kind, b"who").replies) == {b"nobody"}
+
+
+@pytest.mark.parametrize("stage", [AtHeaders, Later, Holding])
+def test_a_refusal_reaches_the_client_and_not_the_handler(serving, server_sort, kind, recorder, stage):
+    with serving(server_sort, recorder, stage(REFUSAL)) as client:
+        ended = client.call(kind, b"hello")
+        assert (ended.code, ended.details) == ("PERMISSION_DENIED", "no")
+        assert ended.trailing["grpc-retry-pushback-ms"] == "250"
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", "PERMISSION_DENIED")]
+
+
+def test_a_refusal_does_not_wait_for_the_request(serving, server_sort):
+    never = threading.Event()
+
+    def requests():
+        never.wait(10)
+        yield b""
+
+    with serving(server_sort, AtHeaders(unauthenticated("x"))) as client:
+        call = client._channel.stream_stream("/test.Echo/stream_stream")(requests(), timeout=8)
+        started = time.monotonic()
+        assert call.code().name == "UNAUTHENTICATED"
+        assert time.monotonic() - started < 4
+        never.set()
+
+
+def test_what_was_entered_is_left_when_a_later_stage_refuses(serving, server_sort, kind):
+    first = Holding()
+    with serving(server_sort, first, Holding(REFUSAL)) as client:
+        assert client.call(kind, b"hello").code == "PERMISSION_DENIED"
+    assert (first.entered, first.held) == (1, 0)
+
+
+def test_an_exception_becomes_internal_without_its_text(serving, server_sort, kind, recorder):
+    holding = Holding()
+    with serving(server_sort, recorder, Errors(), holding) as client:
+        ended = client.call(kind, b"boom")
+        assert ended.code == "INTERNAL"
+        assert "secret" not in ended.details
+        assert "id" in ended.details
+        assert recorder.wait(1)[0][1] == "INTERNAL"
+    assert holding.held == 0
+
+
+def test_an_exception_without_the_errors_stage_has_no_text_either(serving, server_sort, kind):
+    with serving(server_sort) as client:
+        assert (client.call(kind, b"boom").code, client.call(kind, b"boom").details) == ("INTERNAL", "internal error")
+
+
+@pytest.mark.parametrize(("word", "code", "details"), [
+    (b"abort", "FAILED_PRECONDITION", "not today"),
+    (b"refuse", "NOT_FOUND", "no such thing"),
+])  # fmt: skip
+def test_a_handler_chooses_its_status(serving, server_sort, kind, recorder, word, code, details):
+    with serving(server_sort, recorder, Errors()) as client:
+        ended = client.call(kind, word)
+        assert (ended.code, ended.details) == (code, details)
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", code)]
+
+
+@pytest.mark.parametrize("moment", ["admit", "enter"])
+def test_a_stage_that_fails_before_the_handler_refuses(serving, server_sort, kind, moment):
+    with serving(server_sort, Broken(moment), Errors()) as client:
+        ended = client.call(kind, b"hello")
+        assert ended.code == "INTERNAL"
+        assert "secret" not in ended.details
+
+
+@pytest.mark.parametrize("moment", ["leave", "observe"])
+def test_a_stage_that_fails_after_the_handler_changes_nothing(serving, server_sort, kind, moment):
+    holding = Holding()
+    with serving(server_sort, holding, Broken(moment)) as client:
+        assert client.call(kind, b"hello").code == "OK"
+    assert (holding.entered, holding.held) == (1, 0)
+
+
+def test_a_client_that_cancels_is_let_go(serving, kind, recorder):
+    holding = Holding()
+    with serving("async", recorder, holding) as client:
+        call = client.open(kind, b"sleep")
+        _until(lambda: holding.held == 1)
+        call.cancel()
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", "CANCELLED")]
+    assert holding.held == 0
+
+
+def test_a_clients_deadline_ends_the_handler(serving, kind, recorder):
+    with serving("async", recorder) as client:
+        ended = client.call(kind, b"sleep", timeout=0.3)
+        assert ended.code == "DEADLINE_EXCEEDED"
+        assert recorder.wait(1)[0][1] in ("DEADLINE_EXCEEDED", "CANCELLED")
+
+
+def test_the_servers_cap_ends_a_call_that_may_take_longer(serving, server_sort, kind, recorder):
+    with serving(server_sort, recorder, Deadline(cap=0.2)) as client:
+        ended = client.call(kind, b"sleep", timeout=20)
+        assert (ended.code, ended.details) == ("DEADLINE_EXCEEDED", "the server's time limit is over")
+        assert ended.seconds < 4
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", "DEADLINE_EXCEEDED")]
+
+
+def test_reply_metadata_goes_with_replies_and_refusals(serving, server_sort, kind):
+    stamp = ReplyMetadata({"x-pod": "foo-1"})
+    with serving(server_sort, stamp) as client:
+        assert client.call(kind, b"hello").initial["x-pod"] == "foo-1"
+        assert client.call(kind, b"abort").initial["x-pod"] == "foo-1"
+    with serving(server_sort, stamp, AtHeaders(REFUSAL)) as client:
+        assert client.call(kind, b"hello").initial["x-pod"] == "foo-1"
+
+
+def test_an_unknown_method_is_unimplemented_and_observed(serving, server_sort, recorder):
+    with serving(server_sort, recorder) as client:
+        assert client.call("unary_unary", b"x", method="Nothing").code == "UNIMPLEMENTED"
+        assert recorder.wait(1) == [("test.Echo/Nothing", "UNIMPLEMENTED")]
+
+
+def _until(condition, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

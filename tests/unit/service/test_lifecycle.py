@@ -1,0 +1,57 @@
+import asyncio
+import time
+
+from roadstead.service.health import Health
+from roadstead.service.lifecycle import Drain, Lifecycle
+
+
+class Server:
+    """Notes what is asked of it, with what health said at that moment."""
+
+    def __init__(self, health: Health) -> None:
+        self.stopped: list[tuple[float | None, set[int]]] = []
+        self._health = health
+
+    async def stop(self, grace: float | None) -> None:
+        self.stopped.append((grace, set(self._health._statuses.values())))
+
+
+def test_it_leaves_only_when_it_is_asked_and_in_order():
+    async def scenario() -> None:
+        health = Health(["a.Service"])
+        lifecycle, server = Lifecycle(health, Drain(lame_duck=0.05, grace=7)), Server(health)
+        health.set_all(1)
+        running = asyncio.get_running_loop().create_task(lifecycle.run(server))
+        await asyncio.sleep(0.02)
+        assert server.stopped == []
+        lifecycle.leave()
+        await asyncio.sleep(0.01)
+        assert set(health._statuses.values()) == {2}, "NOT_SERVING, and still open"
+        assert server.stopped == []
+        await asyncio.wait_for(running, 5)
+        assert server.stopped == [(7, {2})]
+
+    asyncio.run(scenario())
+
+
+def test_a_second_request_hurries_it():
+    async def scenario() -> None:
+        health = Health()
+        lifecycle, server = Lifecycle(health, Drain(lame_duck=60, grace=60)), Server(health)
+        running = asyncio.get_running_loop().create_task(lifecycle.run(server))
+        await asyncio.sleep(0)
+        started = time.monotonic()
+        lifecycle.leave()
+        lifecycle.leave()
+        await asyncio.wait_for(running, 5)
+        assert time.monotonic() - started < 5
+        assert server.stopped[0][0] == 0
+
+    asyncio.run(scenario())
+
+
+def test_endless_streams_can_hear_of_it():
+    lifecycle = Lifecycle(Health(), Drain())
+    assert not lifecycle.leaving.is_set()
+    lifecycle.leave()
+    assert lifecycle.leaving.is_set()

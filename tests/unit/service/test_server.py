@@ -1,0 +1,138 @@
+import grpc
+import pytest
+from echo_service import async_handlers
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
+
+from roadstead.service import Server, Tls, standard_stages
+from roadstead.service.reflection import V1, V1ALPHA
+from roadstead.service.server import listen_address, shared_network_address
+
+
+@pytest.mark.parametrize(("host", "address"), [
+    ("", "[::]:50051"), ("10.0.0.1", "10.0.0.1:50051"), ("fd00::1", "[fd00::1]:50051"),
+])  # fmt: skip
+def test_addresses(host, address):
+    assert listen_address(host, 50051) == address
+
+
+@pytest.mark.parametrize(("pod_ip", "host"), [("127.7.0.3", "127.7.0.3"), ("10.244.0.7", ""), ("", ""), (None, "")])
+def test_only_pods_that_share_a_network_listen_on_one_address(pod_ip, host):
+    assert shared_network_address({} if pod_ip is None else {"POD_IP": pod_ip}) == host
+
+
+@pytest.fixture
+def started(loop_thread):
+    """Start servers with the echo service on them; returns the server and a channel to it."""
+    running, channels = [], []
+
+    def start(credentials=None, **settings) -> tuple[Server, grpc.Channel]:
+        server = Server(port=0, address="127.0.0.1", **settings)
+        handlers = async_handlers()
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+        server.add_registered_method_handlers("test.Echo", handlers)
+        loop_thread.run(server.start())
+        running.append(server)
+        target = f"127.0.0.1:{server.port}"
+        channel = grpc.secure_channel(target, *credentials) if credentials else grpc.insecure_channel(target)
+        channels.append(channel)
+        return server, channel
+
+    yield start
+    for channel in channels:
+        channel.close()
+    for server in running:
+        loop_thread.run(server.stop())
+
+
+def echo(channel: grpc.Channel, metadata=()) -> str:
+    try:
+        return channel.unary_unary("/test.Echo/unary_unary")(b"who", metadata=metadata, timeout=10).decode()
+    except grpc.RpcError as error:
+        return error.code().name
+
+
+def reflection_answers(channel: grpc.Channel, version: str) -> bool:
+    try:
+        return bool(list(channel.stream_stream(f"/{version}/ServerReflectionInfo")(iter([b""]), timeout=10)))
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+        return False
+
+
+def test_it_serves_what_was_added_and_its_health(started):
+    server, channel = started()
+    assert echo(channel) == "nobody"
+    assert server.services == ("test.Echo", "grpc.health.v1.Health")
+    stub = health_pb2_grpc.HealthStub(channel)
+    for name in ("", "test.Echo"):
+        assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status == 1
+
+
+@pytest.mark.parametrize(("environment", "argument", "answers"), [
+    ("development", None, True), ("production", None, False), ("", None, False),
+    ("development", False, False), ("production", True, True),
+])  # fmt: skip
+def test_reflection_follows_the_environment_unless_it_is_told(started, environment, argument, answers):
+    with capture_logs() as logs:
+        _, channel = started(variables={"ROADSTEAD_ENVIRONMENT": environment}, reflection=argument)
+    assert [reflection_answers(channel, version) for version in (V1, V1ALPHA)] == [answers] * 2
+    warned = any("reflection is on in production" in log["event"] for log in logs)
+    assert warned is (argument is True)
+
+
+def test_a_port_that_is_taken_is_an_error(started, loop_thread):
+    server, _ = started()
+    with pytest.raises(RuntimeError, match=str(server.port)):
+        loop_thread.run(Server(port=server.port, address="127.0.0.1").start())
+
+
+def test_identity_and_policy_from_files(started, tmp_path):
+    from roadstead.service.passwords import hash_password
+
+    (tmp_path / "passwords").write_text(f"alice:{hash_password('wonderland')}\n")
+    (tmp_path / "policy.yaml").write_text("{roles: {all: [test.Echo/*]}, identities: {alice: [all]}}")
+    stages = standard_stages(passwords=tmp_path / "passwords", policy=tmp_path / "policy.yaml")
+    _, channel = started(stages=stages)
+    right = (("username", "alice"), ("password", "wonderland"))
+    assert echo(channel, right) == "alice"
+    assert echo(channel) == "UNAUTHENTICATED"
+    assert echo(channel, (("username", "alice"), ("password", "x"))) == "UNAUTHENTICATED"
+    stub = health_pb2_grpc.HealthStub(channel)
+    assert stub.Check(health_pb2.HealthCheckRequest(), timeout=10).status == 1, "probes have no credentials"
+
+
+def test_a_policy_without_credentials_opens_its_anonymous_methods_only(started, tmp_path):
+    (tmp_path / "policy.yaml").write_text("anonymous: [test.Echo/unary_unary]")
+    _, channel = started(stages=standard_stages(policy=tmp_path / "policy.yaml"))
+    assert echo(channel) == "nobody"
+    with pytest.raises(grpc.RpcError) as caught:
+        list(channel.unary_stream("/test.Echo/unary_stream")(b"x", timeout=10))
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("broken", ["passwords", "policy"])
+def test_it_does_not_start_with_a_broken_file(tmp_path, broken):
+    for name in ("passwords", "policy"):
+        (tmp_path / name).write_text("a: [" if name == broken else "")
+    with pytest.raises(ValueError, match="line 1"):
+        standard_stages(passwords=tmp_path / "passwords", policy=tmp_path / "policy")
+
+
+def test_tls(started, certificates):
+    _, channel = started(
+        tls=Tls.from_directory(certificates.write("localhost")),
+        credentials=(
+            grpc.ssl_channel_credentials(certificates.ca_pem),
+            [("grpc.ssl_target_name_override", "localhost")],
+        ),
+    )
+    assert echo(channel) == "nobody"
+
+
+def test_tls_files_that_do_not_fit_are_refused(started, certificates, tmp_path):
+    folder = certificates.write("localhost")
+    other = certificates.write("other")
+    (folder / "tls.key").write_bytes((other / "tls.key").read_bytes())
+    with pytest.raises(ValueError, match="are no certificate and its key"):
+        started(tls=Tls.from_directory(folder))
