@@ -8,6 +8,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import dns.exception
 import dns.flags
@@ -50,7 +51,7 @@ def answer(query: bytes, records: Records, *, datagram: bool = True) -> bytes | 
     elif not _is_ours(_text(question.question[0].name), records):
         return None
     else:
-        _fill_or_fail(reply, question.id, records)
+        _fill_or_fail(reply, records)
     return _encode(reply, question, datagram)
 
 
@@ -86,17 +87,17 @@ def _encode(reply: dns.message.Message, question: dns.message.Message, datagram:
     return reply.to_wire(max_size=limit, prefer_truncation=True)
 
 
-def _fill_or_fail(reply: dns.message.Message, turn: int, records: Records) -> None:
+def _fill_or_fail(reply: dns.message.Message, records: Records) -> None:
     try:
-        _fill(reply, turn, records)
+        _fill(reply, records)
     except dns.exception.DNSException as error:
         # A name that somebody wrote into a Service cannot be sent as DNS has it; the others still can.
         _log.warning("name cannot be answered", name=str(reply.question[0].name), error=str(error))
         reply.set_rcode(dns.rcode.SERVFAIL)
 
 
-def _fill(reply: dns.message.Message, turn: int, records: Records) -> None:
-    """Put what is known of the question into the reply; `turn` rotates answers, so that clients spread."""
+def _fill(reply: dns.message.Message, records: Records) -> None:
+    """Put what is known of the question into the reply."""
     asked = reply.question[0]
     name, kind = _text(asked.name), asked.rdtype
     reply.flags |= dns.flags.AA
@@ -106,8 +107,7 @@ def _fill(reply: dns.message.Message, turn: int, records: Records) -> None:
         return
     found = _values(name, kind, records)
     if found:
-        start = turn % len(found)
-        reply.answer.append(_set(asked.name, dns.rdatatype.to_text(kind), *found[start:], *found[:start]))
+        reply.answer.append(_set(asked.name, dns.rdatatype.to_text(kind), *found))  # dnspython shuffles as it writes
         if kind == dns.rdatatype.SRV:
             _add_targets(reply, name, records)
         return
@@ -214,8 +214,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # asyncio's own transport is no DatagramTransport before Python 3.12, though it does all of it.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         known = answer(data, self._server.records)
