@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from network_bed import Bed, Probe, as_both_users, in_node
+from network_bed import Bed, Probe, as_both_users, in_child, in_node
 
+from roadstead.node.network.capabilities import Capabilities, probe
 from roadstead.node.network.links import NetworkError, NodeNetwork
 from roadstead.node.network.namespaces import inside
 from roadstead.node.network.netlink import NetlinkSocket, new_address
@@ -223,3 +224,8 @@ def test_udp_services_answer_from_the_service_address(user):
         return query, source[0], client.recvfrom(100)
 
     assert in_node(user, test) == (b"query", CLIENT, (b"answer", ("10.96.0.10", 53)))
+
+
+@as_both_users
+def test_the_probe_of_this_machine_tells_what_this_file_shows(user):
+    assert in_child(user, probe) == Capabilities(namespaces=True, packet_filter=True, network=True)
