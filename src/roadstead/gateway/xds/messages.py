@@ -3,10 +3,11 @@
 Next: `listeners`, `routes`, `clusters`, `endpoints`, `secrets`, one encoder for each kind of resource.
 """
 
+import json
 from typing import Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
-from google.protobuf import any_pb2, duration_pb2, wrappers_pb2
+from google.protobuf import any_pb2, duration_pb2, json_format, wrappers_pb2
 
 PARTS = 1_000_000
 _LARGEST_DURATION = 315_576_000_000.0
@@ -25,6 +26,12 @@ def extension(message_type: Any, name: str, message: Any) -> Any:
     return message_type(name=name, typed_config=packed(message))
 
 
+def as_json(message: Any) -> dict[str, Any]:
+    """Return a message as protobuf JSON with the field names of Envoy's documentation."""
+    shown: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))
+    return shown
+
+
 def ads() -> Any:
     """Say that a resource comes over the same stream."""
     return config_source_pb2.ConfigSource(
@@ -35,8 +42,8 @@ def ads() -> Any:
 def seconds(amount: float) -> duration_pb2.Duration:
     """Return a duration, exact to the microsecond; what protobuf cannot hold becomes the nearest that it can."""
     bounded = min(max(amount, 0.0), _LARGEST_DURATION) if amount == amount else 0.0
-    whole = int(bounded)
-    return duration_pb2.Duration(seconds=whole, nanos=round((bounded - whole) * 1e6) % PARTS * 1000)
+    whole, micros = divmod(round(bounded * 1e6), 10**6)
+    return duration_pb2.Duration(seconds=whole, nanos=micros * 1000)
 
 
 def uint32(amount: int) -> wrappers_pb2.UInt32Value:

@@ -239,8 +239,12 @@ class DeltaSession:
         )
 
     def _remove_clusters(self) -> Iterator[Response]:
-        """Take away what nothing uses, once Envoy has acknowledged the routes that no longer name it."""
-        if not self._awaits(ResourceType.LISTENER, ResourceType.ROUTES):
+        """Take away what nothing uses, once Envoy has acknowledged the routes that no longer name it.
+
+        As long as it refuses routes or listeners it serves older ones, and their clusters stay.
+        """
+        serves_older = any(ref.type in _NAMES_CLUSTERS for ref in self._rejected)
+        if not serves_older and not self._awaits(*_NAMES_CLUSTERS):
             yield from self._send(ResourceType.CLUSTER, [], self._gone(ResourceType.CLUSTER))
 
     def _wanted(self, ref: Ref) -> Resource | None:
@@ -299,6 +303,7 @@ class DeltaSession:
 
 
 _OPENING = frozenset({ResourceType.CLUSTER, ResourceType.LISTENER})
+_NAMES_CLUSTERS = frozenset({ResourceType.LISTENER, ResourceType.ROUTES})
 _NEVER_WAIT = frozenset({ResourceType.ENDPOINTS, ResourceType.SECRET})
 
 

@@ -13,13 +13,13 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
-from google.protobuf import json_format
 
 from roadstead.gateway import ir
 from roadstead.gateway.infra import READY_PORT
 from roadstead.gateway.xds.clusters import cluster, cluster_needs
 from roadstead.gateway.xds.endpoints import load_assignment
 from roadstead.gateway.xds.listeners import listener, listener_needs
+from roadstead.gateway.xds.messages import as_json
 from roadstead.gateway.xds.readiness import readiness_listener
 from roadstead.gateway.xds.resources import Resource, ResourceType, Snapshot, digest, resource, snapshot
 from roadstead.gateway.xds.routes import route_configuration
@@ -170,15 +170,14 @@ def render(proxy: ir.Proxy, settings: NodeSettings | None = None) -> dict[str, d
     """Return what Envoys of this proxy are sent, as protobuf JSON by type and name; private keys are redacted."""
     encoded = Encoder(settings or NodeSettings(ready_port=0)).encode(proxy)
     return {
-        type_.name.lower(): {name: _as_json(type_, each.body) for name, each in sorted(resources.items())}
+        type_.name.lower(): {name: _rendered(type_, each.body) for name, each in sorted(resources.items())}
         for type_, resources in encoded.resources.items()
         if resources
     }
 
 
-def _as_json(type_: ResourceType, body: bytes) -> dict[str, Any]:
+def _rendered(type_: ResourceType, body: bytes) -> dict[str, Any]:
     message = _MESSAGES[type_].FromString(body)
     if type_ is ResourceType.SECRET and message.HasField("tls_certificate"):
         message.tls_certificate.private_key.inline_bytes = _REDACTED
-    shown: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return shown
+    return as_json(message)

@@ -1,0 +1,63 @@
+from roadstead.gateway import ir
+from roadstead.gateway.xds.listeners import listener, listener_needs
+from roadstead.gateway.xds.messages import as_json
+from roadstead.gateway.xds.resources import Ref, ResourceType
+
+PLAIN = ir.Listener("http-80", 80, 10080, "HTTP", (ir.FilterChain("http-80", route_table="http-80"),))
+SECURE = ir.Listener(
+    "https-443",
+    443,
+    10443,
+    "HTTPS",
+    (
+        ir.FilterChain("foo", ("foo.example.com",), ir.ServerTls(("ns/rsa", "ns/ecdsa")), route_table="foo"),
+        ir.FilterChain("rest", (), ir.ServerTls(("ns/rsa",), "1.3", ir.ClientValidation("ns/ca")), route_table="rest"),
+    ),
+)
+SECRETS = {"certificate:ns/rsa", "certificate:ns/ecdsa"}
+
+
+def made(source, bind="0.0.0.0", secrets=SECRETS):
+    return as_json(listener(source, bind, secrets))
+
+
+def test_a_plaintext_listener(golden):
+    golden("listener-http", made(PLAIN))
+
+
+def test_a_listener_with_tls_by_name(golden):
+    shown = made(SECURE, "127.8.0.1")
+    for chain in shown["filter_chains"]:
+        chain["filters"] = ["as in listener-http"]
+    golden("listener-https", shown)
+
+
+def test_a_listener_that_passes_tls_through(golden):
+    weighted = (ir.Destination("foo/tcp", 3), ir.Destination("bar/tcp", 1))
+    chain = ir.FilterChain("pass", ("*.example.com",), passthrough=weighted)
+    golden("listener-passthrough", made(ir.Listener("tls", 8443, 8443, "TLS", (chain,))))
+
+
+def test_optional_client_certificates_are_asked_for_and_not_judged():
+    validation = ir.ClientValidation("ns/ca", optional=True)
+    chain = ir.FilterChain("c", (), ir.ServerTls(("ns/rsa",), client_validation=validation), route_table="r")
+    socket = made(ir.Listener("l", 443, 10443, "HTTPS", (chain,)))["filter_chains"][0]["transport_socket"]
+    combined = socket["typed_config"]["common_tls_context"]["combined_validation_context"]
+    assert socket["typed_config"]["require_client_certificate"] is False
+    assert combined["default_validation_context"]["trust_chain_verification"] == "ACCEPT_UNTRUSTED"
+
+
+def test_a_certificate_that_is_not_there_is_not_named():
+    chains = made(SECURE, secrets={"certificate:ns/rsa"})["filter_chains"]
+    context = chains[0]["transport_socket"]["typed_config"]["common_tls_context"]
+    assert [each["name"] for each in context["tls_certificate_sds_secret_configs"]] == ["certificate:ns/rsa"]
+
+
+def test_needs():
+    assert listener_needs(SECURE) == {
+        Ref(ResourceType.ROUTES, "foo"),
+        Ref(ResourceType.ROUTES, "rest"),
+        Ref(ResourceType.SECRET, "certificate:ns/rsa"),
+        Ref(ResourceType.SECRET, "certificate:ns/ecdsa"),
+        Ref(ResourceType.SECRET, "trust:ns/ca"),
+    }
