@@ -1,0 +1,207 @@
+"""Properties of the whole: nothing that a user writes makes it raise, is refused by the encoder, or disturbs others."""
+
+import copy
+from typing import Any
+
+from gateway_objects import (
+    PROXY,
+    backend,
+    endpoint_slice,
+    gateway,
+    gateway_class,
+    grant,
+    grpc_route,
+    http_listener,
+    http_route,
+    https_listener,
+    key_pair,
+    method,
+    namespaced,
+    resources,
+    rule,
+    secret,
+    service,
+    virtual_host,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roadstead.api.objects import Object
+from roadstead.gateway.statuses import patch_for
+from roadstead.gateway.translate import translate
+from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
+
+ODD_TEXTS = st.sampled_from(
+    ["", "*", "/", "a b", "\x00", "é", "(", "Exact", "GRPC", "HTTPS", "Same", "Secret", "foo-svc", "..", "%", "a" * 300]
+)
+ODD_NUMBERS = st.sampled_from([-1, 0, 1, 80, 443, 65536, 10**12]) | st.floats(allow_nan=False)
+ODD = st.recursive(
+    st.none() | st.booleans() | ODD_NUMBERS | ODD_TEXTS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD_TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+EDITS = {"set": [{"name": "a", "value": "b"}], "add": [{"name": "c", "value": "d"}], "remove": ["e"]}
+FILTERS = [
+    {"type": "RequestHeaderModifier", "requestHeaderModifier": EDITS},
+    {"type": "ResponseHeaderModifier", "responseHeaderModifier": EDITS},
+    {"type": "RequestMirror", "requestMirror": {"backendRef": backend("foo-svc"), "percent": 10}},
+]
+REDIRECT = {"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "hostname": "a.com", "statusCode": 301}}
+REWRITE = {
+    "type": "URLRewrite",
+    "urlRewrite": {"hostname": "a.com", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/b"}},
+}
+EVERYTHING: list[Object] = [
+    gateway_class(),
+    gateway(
+        http_listener(
+            "odd", "*.odd.com", allowedRoutes={"namespaces": {"from": "All"}, "kinds": [{"kind": "GRPCRoute"}]}
+        ),
+        http_listener("other", port=8080, allowedRoutes={"namespaces": {"from": "Selector", "selector": {}}}),
+        https_listener(hostname="odd.com"),
+        http_listener("good", "good.com"),
+        addresses=[],
+        infrastructure={"labels": {"a": "b"}},
+    ),
+    grpc_route(
+        "odd",
+        rule(
+            backend("foo-svc", weight=3, filters=FILTERS[:1]),
+            backend("missing"),
+            matches=[method("a.B", "C") | {"headers": [{"name": "a", "value": "b", "type": "RegularExpression"}]}],
+            filters=FILTERS,
+            name="first",
+        ),
+        hostnames=["a.odd.com"],
+    ),
+    http_route(
+        "odd-web",
+        rule(
+            backend("foo-svc"),
+            matches=[
+                {
+                    "path": {"type": "PathPrefix", "value": "/a"},
+                    "method": "GET",
+                    "queryParams": [{"name": "a", "value": "b"}],
+                }
+            ],
+            filters=[REWRITE],
+            timeouts={"request": "1s"},
+        ),
+        rule(matches=[{"path": {"type": "Exact", "value": "/b"}}], filters=[REDIRECT]),
+    ),
+    service("foo-svc", appProtocol="kubernetes.io/h2c"),
+    endpoint_slice("foo-svc", "10.0.0.1", "10.0.0.2"),
+    secret("example-gateway", key_pair("odd.com")),
+    grant("elsewhere", [("gateway.networking.k8s.io", "GRPCRoute", "user-platform")], [("", "Service", "x")]),
+    namespaced(
+        "networking.k8s.io/v1",
+        "Ingress",
+        "odd",
+        {
+            "ingressClassName": "nginx",
+            "rules": [
+                {
+                    "host": "odd.com",
+                    "http": {
+                        "paths": [
+                            {
+                                "path": "/a",
+                                "pathType": "ImplementationSpecific",
+                                "backend": {"service": {"name": "foo-svc", "port": {"number": 50051}}},
+                            }
+                        ]
+                    },
+                }
+            ],
+            "tls": [{"hosts": ["odd.com"], "secretName": "example-gateway"}],
+        },
+        annotations={"nginx.ingress.kubernetes.io/backend-protocol": "GRPC"},
+    ),
+]
+GOOD = [
+    service("good-svc"),
+    endpoint_slice("good-svc", "10.0.1.1"),
+    grpc_route("good", rule(backend("good-svc"), matches=[method("good.Service")]), hostnames=["good.com"]),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value below one."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, item in items for place in [(*path, key), *places(item, (*path, key))]]
+
+
+SPOILABLE = [
+    (index, path)
+    for index, obj in enumerate(EVERYTHING)
+    for top in ("spec", "data", "type", "ports", "endpoints", "addressType")
+    if top in obj
+    for path in [(top,), *((top, *below) for below in places(obj[top]))]
+]
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> list[Object]:
+    """Return a good cluster in which a few values are replaced by odd ones or taken away."""
+    found = copy.deepcopy(EVERYTHING)
+    for index, path in draw(st.lists(st.sampled_from(SPOILABLE), min_size=1, max_size=4)):
+        _replace(found[index], path, draw(ODD), remove=draw(st.booleans()))
+    return found
+
+
+def _replace(value: Any, path: tuple[Any, ...], odd: Any, *, remove: bool) -> None:
+    for key in path[:-1]:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return  # spoiled before
+    if not isinstance(value, dict | list):
+        return
+    if remove and isinstance(value, dict):
+        value.pop(path[-1], None)
+    elif isinstance(value, dict) or (isinstance(path[-1], int) and path[-1] < len(value)):
+        value[path[-1]] = odd
+
+
+@settings(max_examples=300, deadline=None)
+@given(spoiled())
+def test_nothing_makes_it_raise_and_all_of_it_can_be_encoded_and_written(found: list[Object]) -> None:
+    known = resources(found)
+    translation = translate(known)
+    for proxy in translation.proxies.values():
+        encoder = Encoder(NodeSettings())
+        encoder.encode(proxy)
+        assert encoder.refused == ()
+    by_key = {(obj["kind"], obj["metadata"]["name"]): obj for obj in found}
+    for update in translation.statuses:
+        patch_for(update, by_key[update.kind, update.key.name], "2026-11-22T12:00:00Z")
+
+
+@settings(max_examples=100, deadline=None)
+@given(spoiled().map(lambda found: [*found[2:], *EVERYTHING[:2]]))
+def test_what_is_good_is_served_whatever_is_odd_beside_it(found: list[Object]) -> None:
+    alone = translate(resources([*EVERYTHING[:2], *GOOD]))
+    beside = translate(resources([*found, *GOOD]))
+    good = virtual_host(alone, "good.com").routes[0]
+    assert good in virtual_host(beside, "good.com").routes
+    assert all(cluster in beside.proxies[PROXY].clusters for cluster in alone.proxies[PROXY].clusters)
+
+
+def test_equal_input_gives_equal_output_whatever_its_order() -> None:
+    found = [*EVERYTHING, *GOOD]
+    assert translate(resources(found)).proxies == translate(resources(found[::-1])).proxies
+
+
+def test_an_endpoint_that_comes_or_goes_changes_endpoints_only() -> None:
+    before = translate(resources([*EVERYTHING, *GOOD])).proxies[PROXY]
+    more = endpoint_slice("good-svc", "10.0.1.2")
+    more["metadata"]["name"] = "good-svc-second"
+    after = translate(resources([*EVERYTHING, *GOOD, more])).proxies[PROXY]
+    assert [one for one in after.endpoints if one not in before.endpoints] == [after.endpoints[-1]]
+    assert (after.listeners, after.route_tables, after.clusters) == (
+        before.listeners,
+        before.route_tables,
+        before.clusters,
+    )
