@@ -1,0 +1,84 @@
+"""A pod's volumes on this machine: made before its containers start, kept up to date while they run.
+
+`volumes` decides what is in them. A volume that has to be a folder of the machine is in the pod's own folder; claims
+outlive the pod.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from roadstead.api.errors import ApiError
+from roadstead.api.objects import ReadOnlyObject, key_of
+from roadstead.node.environment import Lookup, ReferenceProblem
+from roadstead.node.pod_spec import is_in_memory
+from roadstead.node.volumes import OBJECT_VOLUMES, TokenRequest, token_requests, volume_files, volume_kind, write_volume
+
+RequestToken = Callable[[ReadOnlyObject, TokenRequest], Awaitable[bytes]]
+"""Gets a token of the pod's service account from the API server."""
+
+_REFRESH_AT = 0.8  # of a token's life, as the kubelet
+
+
+class PodVolumes:
+    """The volumes of one pod; `sources` maps a volume's name to where it is."""
+
+    def __init__(self, folder: Path, claims: Path, request_token: RequestToken) -> None:
+        self._folder, self._claims, self._request_token = folder, claims, request_token
+        self._tokens: dict[tuple[str, str], tuple[bytes, float]] = {}
+        self.sources: dict[str, Path] = {}
+
+    async def prepare(self, pod: ReadOnlyObject, lookup: Lookup) -> None:
+        """Make or update all volumes. Raises ReferenceProblem that names the volume and what it lacks."""
+        for volume in (pod.get("spec") or {}).get("volumes") or ():
+            self.sources[volume["name"]] = await self._prepare(pod, volume, lookup)
+
+    async def _prepare(self, pod: ReadOnlyObject, volume: ReadOnlyObject, lookup: Lookup) -> Path:
+        kind, name = volume_kind(volume), str(volume["name"])
+        folder: Path = self._folder / "volumes" / name
+        try:
+            if kind in OBJECT_VOLUMES:
+                tokens = {one.path: await self._token(pod, name, one) for one in token_requests(volume)}
+                files = volume_files(volume, pod, lookup, tokens)
+                await asyncio.to_thread(write_volume, folder, files)
+                return folder
+            return self._folder_for(pod, volume, kind, folder)
+        except (OSError, ApiError) as error:
+            raise ReferenceProblem(f'volume "{name}": {error}') from error
+
+    def _folder_for(self, pod: ReadOnlyObject, volume: ReadOnlyObject, kind: str, folder: Path) -> Path:
+        if kind == "hostPath":
+            return _host_path(volume["name"], volume["hostPath"])
+        if kind == "persistentVolumeClaim":
+            claim = volume[kind].get("claimName") or ""
+            folder = self._claims / key_of(pod).namespace / claim
+        elif kind not in ("emptyDir", "ephemeral"):
+            raise ReferenceProblem(
+                f'volume "{volume["name"]}": {kind or "a volume without a source"} is not available on this node; '
+                "there are emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim"
+            )
+        if not is_in_memory(volume):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def _token(self, pod: ReadOnlyObject, volume: str, request: TokenRequest) -> bytes:
+        known = self._tokens.get((volume, request.path))
+        if known is not None and time.time() < known[1]:
+            return known[0]
+        token = await self._request_token(pod, request)
+        self._tokens[(volume, request.path)] = token, time.time() + _REFRESH_AT * request.seconds
+        return token
+
+
+def _host_path(name: str, source: ReadOnlyObject) -> Path:
+    path, kind = Path(source.get("path") or ""), source.get("type") or ""
+    if kind == "DirectoryOrCreate":
+        path.mkdir(parents=True, exist_ok=True)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.touch()
+    wrong = {"Directory": not path.is_dir(), "File": not path.is_file(), "Socket": not path.is_socket()}
+    if not path.is_absolute() or not path.exists() or wrong.get(kind, False):
+        what = f"hostPath type check failed: {path} is not a {kind}" if kind else f"hostPath {path} does not exist"
+        raise ReferenceProblem(f'volume "{name}": {what}')
+    return path
