@@ -1,4 +1,9 @@
-"""What an informer knows: objects by name and by index, and who wants to hear of changes. No I/O."""
+"""What an informer knows: objects by name and by index, and who wants to hear of changes. No I/O.
+
+Who writes an object may tell the cache the answer (`wrote`, `deleted`) and so sees its own writes at once, before the
+watch brings them. Resource versions decide which of two states is the newer one; they are comparable numbers by
+Kubernetes' own promise (KEP-5504), and where a server breaks it own writes are simply not remembered.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -23,6 +28,8 @@ class Cache:
         self.objects: Mapping[ObjectKey, Object] = MappingProxyType(self._objects)
         self._listeners: list[Listener] = []
         self._indexes: dict[str, tuple[IndexFunction, dict[str, dict[ObjectKey, Object]]]] = {}
+        self._seen = 0
+        self._deleted: set[str] = set()
 
     def add_listener(self, listener: Listener) -> None:
         """Tell `listener` of all there is now and of every change from now on."""
@@ -41,20 +48,52 @@ class Cache:
         return list(self._indexes[name][1].get(value, {}).values())
 
     def apply(self, change: Change) -> None:
-        """Take a change of the collection."""
+        """Take a change of the collection that the watch brought."""
         if isinstance(change, Replaced):
-            self._replace(change.objects)
-        elif isinstance(change, Removed):
-            self._set(key_of(change.object), None)
+            self._replace(change)
+            return
+        self._seen = max(self._seen, _version(change.object))
+        if isinstance(change, Removed):
+            self._deleted.discard(_uid(change.object))
+            current = self._objects.get(key_of(change.object))
+            if current is not None and _uid(current) == _uid(change.object):
+                self._set(key_of(change.object), None)
         else:
-            self._set(key_of(change.object), change.object)
+            self._take(change.object)
 
-    def _replace(self, objects: Iterable[Object]) -> None:
-        wanted = {key_of(obj): obj for obj in objects}
-        for key in [key for key in self._objects if key not in wanted]:
-            self._set(key, None)
+    def wrote(self, obj: Object) -> None:
+        """Take the answer to a write of one's own, unless the watch has brought it or something newer already."""
+        if _version(obj) > self._seen:
+            self._take(obj)
+
+    def deleted(self, obj: ReadOnlyObject) -> None:
+        """Take that an object is gone by a deletion of one's own; the watch may still bring earlier states of it."""
+        current = self._objects.get(key_of(obj))
+        if current is not None and _uid(current) == _uid(obj):
+            self._deleted.add(_uid(obj))
+            self._set(key_of(obj), None)
+
+    def _take(self, obj: Object) -> None:
+        current = self._objects.get(key_of(obj))
+        older = current is not None and _version(obj) < _version(current)
+        if not older and _uid(obj) not in self._deleted:
+            self._set(key_of(obj), obj)
+
+    def _replace(self, change: Replaced) -> None:
+        at = max(_number(change.version), *(_version(obj) for obj in change.objects), 0)
+        wanted = {key_of(obj): obj for obj in change.objects}
+        self._deleted &= {_uid(obj) for obj in change.objects}
+        # A version before what was seen is that of a store begun anew: nothing that was known counts any more.
+        anew = at < self._seen
+        for key, obj in list(self._objects.items()):
+            if key not in wanted and (anew or _version(obj) <= at):
+                self._set(key, None)
         for key, obj in wanted.items():
-            self._set(key, obj)
+            if anew:
+                self._set(key, obj)
+            else:
+                self._take(obj)
+        self._seen = at
 
     def _set(self, key: ObjectKey, new: Object | None) -> None:
         old = self._objects.get(key)
@@ -88,7 +127,19 @@ class Cache:
 
 def _same(old: Object, new: Object) -> bool:
     version = metadata_of(new).get("resourceVersion")
-    return bool(version) and metadata_of(old).get("resourceVersion") == version
+    return bool(version) and metadata_of(old).get("resourceVersion") == version and _uid(old) == _uid(new)
+
+
+def _uid(obj: ReadOnlyObject) -> str:
+    return metadata_of(obj).get("uid") or ""
+
+
+def _version(obj: ReadOnlyObject) -> int:
+    return _number(metadata_of(obj).get("resourceVersion"))
+
+
+def _number(version: str | None) -> int:
+    return int(version) if version and version.isdigit() else 0
 
 
 def _tell(listener: Listener, key: ObjectKey, old: Object | None, new: Object | None) -> None:

@@ -16,7 +16,7 @@ from roadstead.api.errors import ApiError, NotFound
 from roadstead.api.objects import Object, ReadOnlyObject, metadata_of
 from roadstead.api.resources import resource
 from roadstead.client.client import ApiClient
-from roadstead.lib.tasks import spawn
+from roadstead.lib.tasks import cancel_all, spawn
 
 _log = structlog.get_logger(__name__)
 _EVENT = resource("Event", "v1")
@@ -134,6 +134,11 @@ class EventRecorder:
         """Wait until every event so far is written, or could not be."""
         if self._writer is not None:
             await asyncio.wait([self._writer])
+
+    async def aclose(self) -> None:
+        """Stop writing; events that are not written yet are lost."""
+        if self._writer is not None:
+            await cancel_all([self._writer])
 
     async def _write_pending(self) -> None:
         while not self._pending.empty():

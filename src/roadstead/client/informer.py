@@ -1,13 +1,14 @@
 """An informer: one collection kept in memory, always. `watch` decides, `cache` keeps; here is only the waiting."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Mapping
 
 import structlog
 
 from roadstead.api.errors import ApiError
-from roadstead.api.objects import Object, ObjectKey
+from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.client.cache import Cache, IndexFunction, Listener
 from roadstead.client.client import ApiClient
@@ -60,6 +61,14 @@ class Informer:
         """Return the objects with this value in an index."""
         return self._cache.indexed(name, value)
 
+    def wrote(self, obj: Object) -> None:
+        """See a write of one's own at once: `obj` is the server's answer to it."""
+        self._cache.wrote(obj)
+
+    def deleted(self, obj: ReadOnlyObject) -> None:
+        """See a deletion of one's own at once, once the server has said that the object is gone."""
+        self._cache.deleted(obj)
+
     async def wait_synced(self) -> None:
         """Wait until the collection has been read once."""
         await self._synced.wait()
@@ -71,7 +80,8 @@ class Informer:
                 await self._round()
                 self._reflector.ended()
             except ApiError as error:
-                _log.debug("watch interrupted", resource=self.resource.plural, error=error.message)
+                level = logging.INFO if self._reflector.failures else logging.DEBUG
+                _log.log(level, "watch interrupted", resource=self.resource.plural, error=error.message)
                 self._reflector.failed(error)
             if pause := self._reflector.pause(random.random()):  # noqa: S311  spreads load, guards nothing
                 await asyncio.sleep(pause)

@@ -27,9 +27,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The collection as a whole: what is not in it is gone."""
+    """The collection as a whole at a version: what is not in it is gone."""
 
     objects: tuple[Object, ...]
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Reflector:
         """Take the answer to a list."""
         self.mode, self._failures = Mode.WATCHING, 0
         self.version = metadata_of(answer).get("resourceVersion") or ""
-        return Replaced(tuple(list_items(self._resource, answer)))
+        return Replaced(tuple(list_items(self._resource, answer)), self.version)
 
     def line(self, text: bytes) -> Change | None:
         """Take one line of a watch. Raises ApiError if it says that the watch failed: hand that to `failed`."""
@@ -114,7 +115,7 @@ class Reflector:
             if annotations_of(obj).get("k8s.io/initial-events-end") != "true":
                 return None
             self.mode, self.version = Mode.WATCHING, version
-            return Replaced(tuple(self._initial.values()))
+            return Replaced(tuple(self._initial.values()), version)
         if kind == "DELETED":
             self._initial.pop(key_of(obj), None)
         else:
@@ -135,6 +136,11 @@ class Reflector:
         """Note that a watch ended in order; one that brought nothing at all counts as a failure."""
         if not self._progress:
             self._failures += 1
+
+    @property
+    def failures(self) -> int:
+        """How often in a row nothing was learned."""
+        return self._failures
 
     def pause(self, jitter: float) -> float:
         """Return how many seconds to wait before the next request; `jitter` is a random number in [0, 1)."""

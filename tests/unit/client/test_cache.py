@@ -3,8 +3,9 @@ from roadstead.client.cache import Cache
 from roadstead.client.watch import Removed, Replaced, Updated
 
 
-def pod(name, version="1", node=""):
-    return {"metadata": {"name": name, "namespace": "n", "resourceVersion": version}, "spec": {"nodeName": node}}
+def pod(name, version="1", node="", uid=""):
+    metadata = {"name": name, "namespace": "n", "uid": uid or name, "resourceVersion": version}
+    return {"metadata": metadata, "spec": {"nodeName": node}}
 
 
 def heard(cache):
@@ -65,3 +66,56 @@ def test_an_index_follows_its_objects():
     assert [obj["metadata"]["name"] for obj in cache.indexed("node", "two")] == ["a"]
     cache.apply(Removed(pod("b", node="one")))
     assert cache.indexed("node", "one") == []
+
+
+def names(cache):
+    return {key.name: obj["metadata"]["resourceVersion"] for key, obj in cache.objects.items()}
+
+
+def test_own_writes_are_seen_at_once_and_earlier_states_do_not_undo_them():
+    cache = Cache()
+    cache.apply(Replaced((pod("a", "3"),), "5"))
+    cache.wrote(pod("a", "9"))
+    cache.wrote(pod("b", "10"))
+    cache.apply(Updated(pod("a", "7")))
+    assert names(cache) == {"a": "9", "b": "10"}
+    cache.apply(Updated(pod("a", "11")))
+    assert names(cache) == {"a": "11", "b": "10"}
+
+
+def test_an_own_write_that_the_watch_has_passed_is_ignored():
+    cache = Cache()
+    cache.apply(Updated(pod("a", "8")))
+    cache.apply(Removed(pod("a", "9")))
+    cache.wrote(pod("a", "8"))
+    assert names(cache) == {}
+
+
+def test_an_own_deletion_is_seen_at_once_and_earlier_states_do_not_undo_it():
+    cache = Cache()
+    cache.apply(Updated(pod("a", "3")))
+    cache.deleted(pod("a", "3"))
+    cache.apply(Updated(pod("a", "4")))
+    assert names(cache) == {}
+    cache.wrote(pod("a", "7", uid="a successor"))
+    cache.apply(Removed(pod("a", "6")))
+    assert names(cache) == {"a": "7"}
+
+
+def test_a_replacement_keeps_own_writes_that_are_newer_than_it():
+    cache = Cache()
+    cache.apply(Replaced((), "5"))
+    cache.wrote(pod("b", "10"))
+    cache.apply(Replaced((pod("a", "6"),), "8"))
+    assert names(cache) == {"a": "6", "b": "10"}
+    cache.apply(Replaced((pod("a", "6"),), "12"))
+    assert names(cache) == {"a": "6"}
+
+
+def test_a_store_begun_anew_counts_although_its_versions_are_smaller():
+    cache = Cache()
+    cache.apply(Replaced((pod("a", "90"), pod("b", "91")), "95"))
+    cache.apply(Replaced((pod("a", "2", uid="another"),), "3"))
+    assert names(cache) == {"a": "2"}
+    cache.apply(Updated(pod("a", "4", uid="another")))
+    assert names(cache) == {"a": "4"}

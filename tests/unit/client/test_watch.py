@@ -51,7 +51,7 @@ def test_it_begins_with_one_watch_that_brings_everything():
     assert reflector.line(event("ADDED", pod("b"))) is None
     assert reflector.line(event("DELETED", pod("b"))) is None
     assert reflector.line(bookmark("3")) is None
-    assert reflector.line(bookmark("7", end=True)) == Replaced((pod("a"),))
+    assert reflector.line(bookmark("7", end=True)) == Replaced((pod("a"),), "7")
     assert reflector.mode is Mode.WATCHING
     assert asked(reflector)["resourceVersion"] == "7"
 
@@ -64,7 +64,7 @@ def test_it_lists_where_streaming_lists_are_not_served():
     assert reflector.pause(0.5) == 0
     bare = {"metadata": {"name": "a"}}
     listed = reflector.listed({"metadata": {"resourceVersion": "4"}, "items": [bare]})
-    assert listed == Replaced(({"apiVersion": "v1", "kind": "Pod", **bare},))
+    assert listed == Replaced(({"apiVersion": "v1", "kind": "Pod", **bare},), "4")
     assert asked(reflector)["resourceVersion"] == "4"
     reflector.failed(Expired("too old"))
     assert reflector.mode is Mode.LISTING
@@ -102,7 +102,7 @@ def test_half_of_the_initial_events_are_forgotten_when_the_connection_breaks():
     reflector.line(event("ADDED", pod("half")))
     reflector.failed(ServiceUnavailable("connection lost"))
     reflector.request(60)
-    assert reflector.line(bookmark("9", end=True)) == Replaced(())
+    assert reflector.line(bookmark("9", end=True)) == Replaced((), "9")
 
 
 def test_an_error_in_the_stream_is_raised_as_what_it_is():

@@ -1,0 +1,197 @@
+"""The controllers there are: for each, which changes concern it and where its plan's input is found.
+
+Only wiring: decisions are in the modules named after the controllers. Next: `runner`.
+"""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
+from roadstead.api.selectors import label_selector_from, label_selector_of
+from roadstead.controllers import deployment, endpointslice, replicaset, scheduler, serviceaccount
+from roadstead.controllers.actions import Action
+from roadstead.controllers.collecting import garbage_controller
+from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
+from roadstead.controllers.emptying import namespace_controller
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What controllers have to be told about the cluster: the certificate authority that pods are to trust."""
+
+    ca_pem: str
+
+
+def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
+    """Return every controller; those on the way from a manifest to a running pod come first."""
+    return (
+        _DEPLOYMENT,
+        _REPLICASET,
+        _SCHEDULER,
+        _ENDPOINTSLICE,
+        _service_account(cluster),
+        namespace_controller(),
+        garbage_controller(),
+    )
+
+
+def _controlled_by(kind: str) -> KeysOf:
+    """Return the key of the controller of an object, or of all that would adopt it if it has none."""
+
+    def keys(view: View, obj: Object) -> Iterable[Hashable]:
+        namespace = key_of(obj).namespace
+        controller = controller_of(obj)
+        if controller is not None:
+            return [ObjectKey(namespace, controller["name"])] if controller["kind"] == kind else []
+        return [
+            key_of(candidate)
+            for candidate in view.in_namespace(kind, namespace)
+            if label_selector_from(candidate["spec"].get("selector")).matches(labels_of(obj))
+        ]
+
+    return keys
+
+
+# --- deployment and replicaset
+
+
+def _decide_deployment(situation: Situation) -> list[Action]:
+    view, key = situation.view, situation.key
+    found = view.get("Deployment", key)
+    if found is None:
+        return []
+    recreates = (found["spec"].get("strategy") or {}).get("type") == "Recreate"
+    pods = view.in_namespace("Pod", key.namespace) if recreates else []
+    replica_sets = view.in_namespace("ReplicaSet", key.namespace)
+    return deployment.plan(deployment.Observed(found, replica_sets, pods, situation.failure), situation.now)
+
+
+def _recreating_deployment(view: View, pod: Object) -> Iterable[Hashable]:
+    controller = controller_of(pod)
+    if controller is None or controller["kind"] != "ReplicaSet":
+        return []
+    namespace = key_of(pod).namespace
+    owner = view.get("ReplicaSet", ObjectKey(namespace, controller["name"]))
+    above = controller_of(owner) if owner is not None else None
+    found = view.get("Deployment", ObjectKey(namespace, above["name"])) if above else None
+    recreates = found is not None and (found["spec"].get("strategy") or {}).get("type") == "Recreate"
+    return [key_of(found)] if found is not None and recreates else []
+
+
+_DEPLOYMENT = Controller(
+    "deployment-controller",
+    {
+        "Deployment": itself,
+        "ReplicaSet": each(_controlled_by("Deployment")),
+        "Pod": each(_recreating_deployment),
+    },
+    _decide_deployment,
+)
+
+
+def _decide_replicaset(situation: Situation) -> list[Action]:
+    view, key = situation.view, situation.key
+    found = view.get("ReplicaSet", key)
+    if found is None:
+        return []
+    pods = [*view.owned_by("Pod", found["metadata"]["uid"]), *view.orphans("Pod", key.namespace)]
+    return replicaset.plan(replicaset.Observed(found, pods, situation.failure), situation.now)
+
+
+_REPLICASET = Controller(
+    "replicaset-controller",
+    {"ReplicaSet": itself, "Pod": each(_controlled_by("ReplicaSet"))},
+    _decide_replicaset,
+)
+
+
+# --- scheduler
+
+
+def _decide_scheduling(situation: Situation) -> list[Action]:
+    view = situation.view
+    pod = view.get("Pod", situation.key)
+    if pod is None or not scheduler.wants_scheduling(pod):
+        return []
+    nodes = view.all("Node")
+    load: dict[str, int] = {}
+    if len(nodes) > 1:
+        for other in view.all("Pod"):
+            name = (other.get("spec") or {}).get("nodeName") or ""
+            load[name] = load.get(name, 0) + 1
+    return scheduler.plan(scheduler.Observed(pod, nodes, load), situation.now)
+
+
+def _unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
+    pods = [new] if new is not None else []
+    return [key_of(pod) for pod in pods if scheduler.wants_scheduling(pod)]
+
+
+def _all_unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
+    if old is not None and new is not None and _as_seen_by_scheduler(old) == _as_seen_by_scheduler(new):
+        return []  # a heartbeat
+    return [key_of(pod) for pod in view.all("Pod") if scheduler.wants_scheduling(pod)]
+
+
+def _as_seen_by_scheduler(node: Object) -> tuple[object, ...]:
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    statuses = [(entry.get("type"), entry.get("status")) for entry in conditions]
+    return statuses, node.get("spec"), labels_of(node), is_deleting(node)
+
+
+_SCHEDULER = Controller("default-scheduler", {"Pod": _unscheduled, "Node": _all_unscheduled}, _decide_scheduling)
+
+
+# --- endpointslice
+
+
+def _decide_endpoints(situation: Situation) -> list[Action]:
+    view, key = situation.view, situation.key
+    service = view.get("Service", key)
+    if service is None:
+        return []
+    slices = view.owned_by("EndpointSlice", service["metadata"]["uid"])
+    return endpointslice.plan(endpointslice.Observed(service, view.in_namespace("Pod", key.namespace), slices))
+
+
+def _services_of_pod(view: View, pod: Object) -> Iterable[Hashable]:
+    labels = labels_of(pod)
+    for service in view.in_namespace("Service", key_of(pod).namespace):
+        selector = (service.get("spec") or {}).get("selector")
+        if selector and label_selector_of(selector).matches(labels):
+            yield key_of(service)
+
+
+def _service_of_slice(view: View, slice_: Object) -> Iterable[Hashable]:
+    name = labels_of(slice_).get(endpointslice.SERVICE_NAME)
+    ours = labels_of(slice_).get(endpointslice.MANAGED_BY) == endpointslice.MANAGER
+    return [ObjectKey(key_of(slice_).namespace, name)] if name and ours else []
+
+
+_ENDPOINTSLICE = Controller(
+    "endpoint-slice-controller",
+    {"Service": itself, "Pod": each(_services_of_pod), "EndpointSlice": each(_service_of_slice)},
+    _decide_endpoints,
+)
+
+
+# --- serviceaccount
+
+
+def _service_account(cluster: ClusterFacts) -> Controller:
+    def decide(situation: Situation) -> list[Action]:
+        view, name = situation.view, situation.key.name
+        namespace = view.get("Namespace", situation.key)
+        if namespace is None:
+            return []
+        account = view.get("ServiceAccount", ObjectKey(name, serviceaccount.ACCOUNT))
+        root_ca = view.get("ConfigMap", ObjectKey(name, serviceaccount.ROOT_CA))
+        return serviceaccount.plan(serviceaccount.Observed(namespace, account, root_ca, cluster.ca_pem))
+
+    def namespace_of(view: View, obj: Object) -> Iterable[Hashable]:
+        expected = {"ServiceAccount": serviceaccount.ACCOUNT, "ConfigMap": serviceaccount.ROOT_CA}
+        ours = metadata_of(obj).get("name") == expected.get(obj.get("kind") or "")
+        return [ObjectKey("", key_of(obj).namespace)] if ours else []
+
+    triggers = {"Namespace": itself, "ServiceAccount": each(namespace_of), "ConfigMap": each(namespace_of)}
+    return Controller("serviceaccount-controller", triggers, decide)

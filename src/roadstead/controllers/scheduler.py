@@ -1,0 +1,123 @@
+"""Scheduling: a pod that wants to run is bound to a node that will have it, or says why none will.
+
+What a pod demands of a node's labels, taints and cordons is obeyed as kube-scheduler obeys it. Resource requests
+are not counted: a laptop that runs a system made for a cluster could not hold it on paper.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from roadstead.api.conditions import condition, find_condition, is_true, merge_conditions
+from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, labels_of, metadata_of
+from roadstead.api.selectors import Requirement
+from roadstead.controllers.actions import Action, Bind, Event, Patch, guard
+from roadstead.controllers.pods import is_over
+from roadstead.lib.clock import rfc3339
+
+_CORDONED: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A pod, all nodes, and how many pods each node has."""
+
+    pod: ReadOnlyObject
+    nodes: Sequence[Object]
+    load: Mapping[str, int]
+
+
+def plan(observed: Observed, now: datetime) -> list[Action]:
+    """Bind the pod to the least loaded node that takes it, or note why no node does."""
+    pod = observed.pod
+    if not wants_scheduling(pod):
+        return []
+    gates = pod["spec"].get("schedulingGates")
+    if gates:
+        return _wait(pod, "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", now)
+    refusals = {metadata_of(node)["name"]: refusal(pod, node) for node in observed.nodes}
+    fitting = sorted((observed.load.get(name, 0), name) for name, why in refusals.items() if not why)
+    if not fitting:
+        message = _explanation(list(refusals.values()))
+        waits = _wait(pod, "Unschedulable", message, now)
+        return [*waits, Event(pod, "Warning", "FailedScheduling", message)] if waits else []
+    node = fitting[0][1]
+    told = Event(pod, "Normal", "Scheduled", f"Successfully assigned {key_of(pod)} to {node}")
+    return [Bind(pod, node, told)]
+
+
+def wants_scheduling(pod: ReadOnlyObject) -> bool:
+    """Say whether a pod is ours to bind: without a node, not over, not going, and not another scheduler's."""
+    spec = pod.get("spec") or {}
+    ours = (spec.get("schedulerName") or "default-scheduler") == "default-scheduler"
+    return ours and not spec.get("nodeName") and not is_over(pod) and not is_deleting(pod)
+
+
+def refusal(pod: ReadOnlyObject, node: ReadOnlyObject) -> str:
+    """Return why a node cannot take a pod, in kube-scheduler's words, or `""`."""
+    if not is_true((node.get("status") or {}).get("conditions"), "Ready") or is_deleting(node):
+        return "node(s) were not ready"
+    spec, tolerations = node.get("spec") or {}, pod["spec"].get("tolerations") or ()
+    if spec.get("unschedulable") and not _tolerated(_CORDONED, tolerations):
+        return "node(s) were unschedulable"
+    for taint in spec.get("taints") or ():
+        if taint.get("effect") in _KEEPING_OUT and not _tolerated(taint, tolerations):
+            return f"node(s) had untolerated taint {{{taint.get('key')}: {taint.get('value') or ''}}}"
+    if not _selected(pod["spec"], node):
+        return "node(s) didn't match Pod's node affinity/selector"
+    return ""
+
+
+def _tolerated(taint: Mapping[str, Any], tolerations: Sequence[Mapping[str, Any]]) -> bool:
+    return any(_tolerates(toleration, taint) for toleration in tolerations)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint.get("key"):
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def _selected(spec: Mapping[str, Any], node: ReadOnlyObject) -> bool:
+    labels = labels_of(node)
+    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
+        return False
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    return any(_term_matches(term, node) for term in required.get("nodeSelectorTerms") or ())
+
+
+def _term_matches(term: Mapping[str, Any], node: ReadOnlyObject) -> bool:
+    fields = {"metadata.name": metadata_of(node).get("name") or ""}
+    wishes = [(entry, labels_of(node)) for entry in term.get("matchExpressions") or ()]
+    wishes += [(entry, fields) for entry in term.get("matchFields") or ()]
+    # An empty term matches nothing (core/v1 types.go, NodeSelectorTerm).
+    return bool(wishes) and all(
+        Requirement(entry["key"], entry["operator"], tuple(entry.get("values") or ())).matches(values)
+        for entry, values in wishes
+    )
+
+
+def _explanation(refusals: Sequence[str]) -> str:
+    if not refusals:
+        return "no nodes available to schedule pods"
+    counted = ", ".join(f"{refusals.count(why)} {why}" for why in sorted(set(refusals)))
+    return f"0/{len(refusals)} nodes are available: {counted}."
+
+
+def _wait(pod: ReadOnlyObject, reason: str, message: str, now: datetime) -> list[Action]:
+    current = (pod.get("status") or {}).get("conditions") or ()
+    before = find_condition(current, "PodScheduled")
+    wish = condition("PodScheduled", False, reason, message)
+    if before is not None and {**before, **wish} == before:
+        return []
+    conditions = merge_conditions(current, [wish], rfc3339(now))
+    return [Patch(pod, {"metadata": guard(pod), "status": {"conditions": conditions}}, "status")]
