@@ -167,13 +167,17 @@ class NodeNetwork:
         self._filter.commit(batch)
 
     def detach(self, key: str) -> None:
-        """Take a namespace off the network and close its descriptor; an unknown key is no error."""
+        """Take a namespace off the network and close its descriptor; an unknown key is no error.
+
+        From then on nothing goes to or comes from its address. The link itself goes with the namespace, that is with
+        its last process or socket: deleting it here would wait some 30 ms for all processors.
+        """
         link = self._links.pop(key, None)
         if link is None:
             return
         with _explained(f"disconnect {key}"):
             try:
-                self._routes.commit([netlink.delete_link(link.number)])
+                self._routes.commit([netlink.delete_route(f"{link.address}/32", link.number)])
                 batch = nftables.Batch(TABLE)
                 sender, itself = attached(link.number, link.address)
                 batch.delete_elements(ATTACHED, [sender])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, APPEND = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
-_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _NEW_ROUTE, _NEW_NEIGHBOUR = 16, 17, 20, 24, 28
+_NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _NEW_NEIGHBOUR = 16, 17, 20, 24, 25, 28
 _ERROR, _CAPPED, _HAS_TEXT = 2, 0x100, 0x200
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHII")
@@ -135,12 +135,6 @@ def forward(index: int) -> Message:
     return Message(_NEW_LINK, 0, _link(index, attribute(26, attribute(2, configuration))), f"forward from link {index}")
 
 
-def without_ipv6_address(index: int) -> Message:
-    """Give the link no link-local IPv6 address (IFLA_INET6_ADDR_GEN_MODE none): the node's network is IPv4 only."""
-    mode = attribute(10, attribute(8, b"\1"))
-    return Message(_NEW_LINK, 0, _link(index, attribute(26, mode)), f"keep link {index} without IPv6 address")
-
-
 def new_address(index: int, address: str) -> Message:
     """Give a link an IPv4 address that is a network of its own (/32)."""
     packed = socket.inet_aton(address)
@@ -150,17 +144,24 @@ def new_address(index: int, address: str) -> Message:
 
 def new_route(destination: str, index: int, *, gateway: str = "", source: str = "") -> Message:
     """Add an IPv4 route to a network (`10.96.0.0/16`, `0.0.0.0/0`), through a gateway or on the link itself."""
-    network, _, length = destination.partition("/")
-    scope = 0 if gateway else _SCOPE_LINK
-    head = (socket.AF_INET, int(length), 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0)
-    body = struct.pack("=BBBBBBBBI", *head) + attribute(4, struct.pack("=i", index))
-    if int(length):
-        body += attribute(1, socket.inet_aton(network))
+    body = _route(destination, index, 0 if gateway else _SCOPE_LINK)
     if gateway:
         body += attribute(5, socket.inet_aton(gateway))
     if source:
         body += attribute(7, socket.inet_aton(source))
     return Message(_NEW_ROUTE, CREATE | EXCLUSIVE, body, f"add the route to {destination}")
+
+
+def delete_route(destination: str, index: int) -> Message:
+    """Delete the IPv4 route to a network on this link."""
+    return Message(_DELETE_ROUTE, 0, _route(destination, index, _SCOPE_LINK), f"delete the route to {destination}")
+
+
+def _route(destination: str, index: int, scope: int) -> bytes:
+    network, _, length = destination.partition("/")
+    head = (socket.AF_INET, int(length), 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, scope, _UNICAST, 0)
+    body = struct.pack("=BBBBBBBBI", *head) + attribute(4, struct.pack("=i", index))
+    return body + attribute(1, socket.inet_aton(network)) if int(length) else body
 
 
 def new_neighbour(index: int, address: str, hardware_address: bytes) -> Message:

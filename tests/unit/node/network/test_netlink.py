@@ -49,8 +49,8 @@ def test_every_request_says_what_it_is_for():
         netlink.link_up(1),
         netlink.new_veth(netlink.VethEnd("v1", 1, b"\0" * 6), netlink.VethEnd("eth0", 2, b"\0" * 6), 0),
         netlink.delete_link(1),
+        netlink.delete_route("10.0.0.1/32", 1),
         netlink.forward(1),
-        netlink.without_ipv6_address(1),
         netlink.new_address(1, "10.0.0.1"),
         netlink.new_neighbour(1, "10.0.0.1", b"\0" * 6),
     ]
