@@ -1,0 +1,219 @@
+"""The gateway's whole loop: objects in a real API server, their routes in a real Envoy, their statuses back."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import apiserver_bed
+import gateway_objects as made
+import grpc
+import pytest
+from envoy_bed import KEY, SERVICE, Backend, Envoy, call, channel, failure, free_port, run, until
+
+from roadstead.api.conditions import find_condition, is_true
+from roadstead.api.objects import Object
+from roadstead.api.resources import resource
+from roadstead.client import ApiClient
+from roadstead.gateway.controller import GatewayConfig, GatewayController
+from roadstead.gateway.infra import InfraSettings
+from roadstead.gateway.xds import XdsServer
+from roadstead.lib.tasks import cancel_all, spawn
+
+pytestmark = pytest.mark.e2e
+
+NAMESPACE = made.NAMESPACE
+GATEWAY, GRPC_ROUTE = resource("Gateway"), resource("GRPCRoute")
+WORKLOAD = "example-gateway-roadstead"
+
+
+class System:
+    """An API server, the gateway's controller, and one Envoy for example-gateway."""
+
+    def __init__(self, client: ApiClient, server: XdsServer, envoy: Envoy, port: int) -> None:
+        self.client, self.server, self.envoy, self.port = client, server, envoy, port
+
+    async def create(self, *objects: Object) -> None:
+        for obj in objects:
+            kind = resource(obj["kind"], obj["apiVersion"])
+            metadata = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "labels", "annotations")}
+            created = await self.client.create(kind, {**obj, "metadata": metadata})
+            if "status" in obj:
+                patch = {"status": obj["status"]}
+                key = created["metadata"]
+                await self.client.patch(kind, key["name"], key.get("namespace", ""), patch, subresource="status")
+
+    async def backend(self, name: str) -> Backend:
+        """Start a backend and make the Service and EndpointSlice that lead to it."""
+        started = await Backend(name).start()
+        await self.create(made.service(name), made.endpoint_slice(name, "127.0.0.1", port=started.port))
+        return started
+
+    async def gateway(self) -> Object:
+        return await self.client.get(GATEWAY, made.GATEWAY.name, NAMESPACE)
+
+    async def programmed(self) -> Object:
+        async def look() -> Object | None:
+            found = await self.gateway()
+            condition = find_condition(found["status"]["conditions"], "Programmed") or {}
+            current = condition.get("observedGeneration") == found["metadata"]["generation"]
+            return found if current and condition["status"] == "True" else None
+
+        found: Object = await until(look, "the Gateway is programmed")
+        return found
+
+    async def route_condition(self, name: str, type_: str, reason: str) -> Object:
+        async def look() -> Object | None:
+            parents = ((await self.client.get(GRPC_ROUTE, name, NAMESPACE)).get("status") or {}).get("parents") or [{}]
+            found = find_condition(parents[0].get("conditions"), type_)
+            return found if found and found["reason"] == reason else None
+
+        found: Object = await until(look, f"{name} is {type_}/{reason}")
+        return found
+
+
+@contextlib.asynccontextmanager
+async def system(directory: Path) -> AsyncIterator[System]:
+    site = apiserver_bed.prepare(directory / "api", durable=False)
+    port, server = free_port(), XdsServer()
+    socket = directory / "xds.sock"
+    envoy = Envoy(directory, str(socket))
+    config = GatewayConfig(socket, InfraSettings(str(socket)))
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(apiserver_bed.serving(site))
+        client = await stack.enter_async_context(ApiClient.from_kubeconfig(site.kubeconfig, user_agent="test"))
+        await server.start(socket)
+        stack.push_async_callback(server.stop)
+        controller = spawn(GatewayController(client, server, config).run(), name="gateway")
+        stack.push_async_callback(cancel_all, [controller])
+        stack.callback(envoy.kill)
+        running = System(client, server, envoy, port)
+        await prepare(running)
+        envoy.start()
+        await envoy.ready()
+        yield running
+
+
+async def prepare(running: System) -> None:
+    """Make a Gateway whose Envoy is the one beside this test, and say that it is reached and ready."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    await running.create(namespace, made.gateway_class(), made.gateway(made.http_listener(port=running.port)))
+    await until(lambda: running.server.state(KEY) is not None, "the gateway runs")
+    kind = resource("Service")
+
+    async def applied() -> bool:
+        return any(one["metadata"]["name"] == WORKLOAD for one in await running.client.list(kind, NAMESPACE))
+
+    await until(applied, "the proxy's Service is there")
+    address = {"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}
+    await running.client.patch(kind, WORKLOAD, NAMESPACE, address, subresource="status")
+    slice_ = made.endpoint_slice(WORKLOAD, "127.0.0.1", port=running.port)
+    slice_["ports"][0]["name"] = f"port-{running.port}"
+    await running.create(slice_)
+
+
+def whole(test: Callable[[System], Awaitable[None]], directory: Path) -> None:
+    async def started() -> None:
+        async with system(directory) as running:
+            await test(running)
+
+    run(started)
+
+
+def login(name: str, *, service: str = SERVICE, **more: Any) -> Object:
+    return made.grpc_route(name, made.rule(made.backend("foo-svc"), matches=[made.method(service, "Login")]), **more)
+
+
+def test_a_route_that_is_created_is_served_and_said_to_be(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        await running.backend("foo-svc")
+        await running.create(login("foo-route", hostnames=["foo.example.com"]))
+        found = await running.programmed()
+        assert found["status"]["addresses"] == [{"type": "IPAddress", "value": "127.0.0.1"}]
+        await running.route_condition("foo-route", "Accepted", "Accepted")
+        async with channel(running.port) as over:
+            assert await call(over) == "foo-svc"
+            refused = await failure(call(over, "Delete"))
+        assert refused.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert "has a rule for foo.example.com that matches this request" in (refused.details() or "")
+
+    whole(test, tmp_path)
+
+
+def test_attached_routes_are_counted_as_they_come_and_go(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        await running.programmed()
+
+        async def attached() -> int:
+            return int((await running.gateway())["status"]["listeners"][0]["attachedRoutes"])
+
+        async def has(count: int) -> bool:
+            return await attached() == count
+
+        await running.create(login("one"), login("two"))
+        await until(lambda: has(2), "two routes are attached")
+        await running.client.delete(GRPC_ROUTE, "one", NAMESPACE)
+        await until(lambda: has(1), "one route is attached")
+
+    whole(test, tmp_path)
+
+
+def test_a_missing_backend_is_told_and_served_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        await running.create(login("foo-route"))
+        told = await running.route_condition("foo-route", "ResolvedRefs", "BackendNotFound")
+        assert "spec.rules[0].backendRefs[0]: Service user-platform/foo-svc does not exist" in told["message"]
+        await running.programmed()
+        async with channel(running.port) as over:
+            refused = await failure(call(over))
+            assert refused.code() is grpc.StatusCode.UNAVAILABLE
+            assert "Service user-platform/foo-svc does not exist" in (refused.details() or "")
+            await running.backend("foo-svc")
+            await running.route_condition("foo-route", "ResolvedRefs", "ResolvedRefs")
+
+            async def answered() -> str | None:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    return await call(over)
+                return None
+
+            assert await until(answered, "the backend answers") == "foo-svc"
+
+    whole(test, tmp_path)
+
+
+def test_another_listener_is_programmed_under_its_own_generation(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        await running.programmed()
+        more = [made.http_listener(port=running.port), made.http_listener("more", "more.com", port=running.port)]
+        await running.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": more}})
+        found = await running.programmed()
+        generations = {one["observedGeneration"] for one in found["status"]["conditions"]}
+        assert generations == {found["metadata"]["generation"]} != {1}
+        assert [one["name"] for one in found["status"]["listeners"]] == ["http", "more"]
+        assert all(is_true(one["conditions"], "Programmed") for one in found["status"]["listeners"])
+
+    whole(test, tmp_path)
+
+
+def test_proxy_objects_that_somebody_deletes_come_back_and_go_with_their_gateway(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        kind = resource("Deployment")
+        first = await running.client.get(kind, WORKLOAD, NAMESPACE)
+        assert first["metadata"]["ownerReferences"][0]["name"] == made.GATEWAY.name
+        await running.client.delete(kind, WORKLOAD, NAMESPACE)
+
+        async def names() -> set[str]:
+            return {one["metadata"]["uid"] for one in await running.client.list(kind, NAMESPACE)}
+
+        async def another() -> bool:
+            return bool(await names() - {first["metadata"]["uid"]})
+
+        await until(another, "the Deployment is there again")
+        await running.client.delete(GATEWAY, made.GATEWAY.name, NAMESPACE)
+
+        async def gone() -> bool:
+            return not await names()
+
+        await until(gone, "the Deployment is gone")
+
+    whole(test, tmp_path)
