@@ -1,7 +1,8 @@
-"""The objects that run a proxy: an Envoy Deployment, its bootstrap, and the Service through which clients reach it.
+"""The objects that run a proxy: an Envoy Deployment with its bootstrap, and the Service through which clients reach it.
 
 They are ordinary objects, applied through the API, so that a Gateway is served in the same way on one machine and in
-a cluster. All routes and certificates come over xDS; the bootstrap says no more than where that is.
+a cluster. All routes and certificates come over xDS; the bootstrap says no more than where that is, and fits into an
+argument. No change of listeners or routes touches the pod template, so none restarts an Envoy.
 """
 
 import hashlib
@@ -17,16 +18,14 @@ from roadstead.gateway import ir
 
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 PROXY_LABEL = "roadstead.dev/proxy"
-BOOTSTRAP_ANNOTATION = "roadstead.dev/bootstrap"
 READY_PORT = 19003
 READY_PATH = "/ready"
 ADMIN_PORT = 19000
 ADMIN_CLUSTER = "roadstead-admin"
 XDS_CLUSTER = "roadstead-xds"
-CONFIG_PATH = "/etc/roadstead/envoy"
-CONFIG_FILE = "envoy.yaml"
 LONGEST_NAME = 63
 MOST_CONNECTIONS = 50_000
+_SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class InfraSettings(msgspec.Struct, frozen=True):
@@ -48,34 +47,33 @@ class InfraSettings(msgspec.Struct, frozen=True):
 
 
 def objects_for(proxy: ir.Proxy, settings: InfraSettings) -> list[Object]:
-    """Return the ServiceAccount, ConfigMap, Deployment and Service that a proxy needs; none without listeners."""
+    """Return the ServiceAccount, Deployment and Service that a proxy needs; none without listeners."""
     if not proxy.listeners:
         return []
-    bootstrap = yaml.safe_dump(bootstrap_of(proxy, settings), sort_keys=False)
     return [
         _object(proxy, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
-        _object(proxy, "v1", "ConfigMap", {"data": {CONFIG_FILE: bootstrap}}),
-        _object(proxy, "apps/v1", "Deployment", {"spec": _deployment(proxy, settings, bootstrap)}),
+        _object(proxy, "apps/v1", "Deployment", {"spec": _deployment(proxy, settings)}),
         _object(proxy, "v1", "Service", {"spec": _service(proxy)}),
     ]
 
 
 def short_name(name: str) -> str:
-    """Return a name that fits a label value and a Service: a long one is cut and told apart by a hash."""
-    if len(name) <= LONGEST_NAME and "." not in name:
+    """Return a name that every object here may have, even a Service: others are mended and told apart by a hash."""
+    if _SERVICE_NAME.fullmatch(name):
         return name
-    plain = re.sub(r"[^a-z0-9-]+", "-", name.lower())
-    if len(plain) <= LONGEST_NAME - 9 and plain == name.lower():
-        return plain
+    plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).lstrip("-")
+    named = plain if plain[:1].isalpha() else f"gateway-{plain}"
     digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
-    return f"{plain[: LONGEST_NAME - 9].rstrip('-')}-{digest}"
+    return f"{named[: LONGEST_NAME - 9].rstrip('-')}-{digest}"
 
 
 def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     """Return Envoy's bootstrap: who it is, where xDS is, and limits; everything else arrives by xDS."""
     admin = not settings.bind_pod_address
+    bind = "0.0.0.0" if admin else "$(POD_IP)"  # Kubernetes puts the address in.
+    metadata = {"bind": bind, "ready_port": READY_PORT, "statistics": admin}
     bootstrap: Object = {
-        "node": {"cluster": proxy.key, "metadata": {"ready_port": READY_PORT, "statistics": admin}},
+        "node": {"cluster": proxy.key, "metadata": metadata},
         "dynamic_resources": _dynamic_resources(),
         "static_resources": {"clusters": [_xds_cluster(settings.xds), *([_admin_cluster()] if admin else [])]},
         "overload_manager": _overload_manager(),
@@ -90,7 +88,6 @@ def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
 
 def _dynamic_resources() -> Object:
     """Wait for the control plane as long as it takes: an Envoy without configuration serves nobody."""
-    from_ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
     return {
         "ads_config": {
             "api_type": "DELTA_GRPC",
@@ -98,9 +95,13 @@ def _dynamic_resources() -> Object:
             "set_node_on_first_message_only": True,
             "grpc_services": [{"envoy_grpc": {"cluster_name": XDS_CLUSTER}}],
         },
-        "cds_config": from_ads,
-        "lds_config": dict(from_ads),
+        "cds_config": _from_ads(),
+        "lds_config": _from_ads(),
     }
+
+
+def _from_ads() -> Object:
+    return {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 
 
 def _xds_cluster(xds: str) -> Object:
@@ -201,50 +202,43 @@ def _selector(proxy: ir.Proxy) -> dict[str, str]:
     return {PROXY_LABEL: short_name(proxy.workload.name)}
 
 
-def _deployment(proxy: ir.Proxy, settings: InfraSettings, bootstrap: str) -> Object:
+def _deployment(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     return {
         "replicas": settings.replicas,
         "selector": {"matchLabels": _selector(proxy)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": _template_metadata(proxy, bootstrap), "spec": _pod(proxy, settings)},
+        "template": {"metadata": _template_metadata(proxy), "spec": _pod(proxy, settings)},
     }
 
 
-def _template_metadata(proxy: ir.Proxy, bootstrap: str) -> Object:
-    """Name the bootstrap's content, so that a changed one rolls out."""
-    content = hashlib.blake2b(bootstrap.encode(), digest_size=8).hexdigest()
-    return {
-        "labels": _labels(proxy),
-        "annotations": {**dict(proxy.workload.annotations), BOOTSTRAP_ANNOTATION: content},
-    }
+def _template_metadata(proxy: ir.Proxy) -> Object:
+    metadata: Object = {"labels": _labels(proxy)}
+    if proxy.workload.annotations:
+        metadata["annotations"] = dict(proxy.workload.annotations)
+    return metadata
 
 
 def _pod(proxy: ir.Proxy, settings: InfraSettings) -> Object:
-    name = short_name(proxy.workload.name)
-    volumes: list[Object] = [{"name": "bootstrap", "configMap": {"name": name}}]
-    if settings.xds.startswith("/"):
-        directory = posixpath.dirname(settings.xds)
-        volumes.append({"name": "xds", "hostPath": {"path": directory, "type": "Directory"}})
-    return {
-        "serviceAccountName": name,
+    pod: Object = {
+        "serviceAccountName": short_name(proxy.workload.name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": settings.grace_seconds,
         "containers": [_container(proxy, settings)],
-        "volumes": volumes,
     }
+    if settings.xds.startswith("/"):
+        directory = posixpath.dirname(settings.xds)
+        pod["volumes"] = [{"name": "xds", "hostPath": {"path": directory, "type": "Directory"}}]
+    return pod
 
 
 def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
-    mounts: list[Object] = [{"name": "bootstrap", "mountPath": CONFIG_PATH, "readOnly": True}]
-    if settings.xds.startswith("/"):
-        mounts.append({"name": "xds", "mountPath": posixpath.dirname(settings.xds)})
-    return {
+    container: Object = {
         "name": "envoy",
         "image": settings.image,
-        "args": _arguments(settings),
+        "args": _arguments(proxy, settings),
         "env": [_from_field("POD_NAME", "metadata.name"), _from_field("POD_IP", "status.podIP")],
-        "ports": [*_container_ports(proxy), {"name": "ready", "containerPort": READY_PORT, "protocol": "TCP"}],
+        "ports": [{"name": "ready", "containerPort": READY_PORT, "protocol": "TCP"}],
         "readinessProbe": {
             "httpGet": {"path": READY_PATH, "port": READY_PORT},
             "periodSeconds": 1,
@@ -252,29 +246,24 @@ def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
         },
         "lifecycle": {"preStop": {"sleep": {"seconds": settings.lame_duck_seconds}}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": mounts,
     }
+    if settings.xds.startswith("/"):
+        container["volumeMounts"] = [{"name": "xds", "mountPath": posixpath.dirname(settings.xds)}]
+    return container
 
 
 def _from_field(name: str, path: str) -> Object:
     return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
 
-def _arguments(settings: InfraSettings) -> list[str]:
-    """Return Envoy's arguments; Kubernetes puts the pod's name and address in before they are used."""
-    arguments = ["--config-path", f"{CONFIG_PATH}/{CONFIG_FILE}", "--service-node", "$(POD_NAME)"]
-    if settings.bind_pod_address:
-        arguments += ["--config-yaml", '{"node": {"metadata": {"bind": "$(POD_IP)"}}}']
+def _arguments(proxy: ir.Proxy, settings: InfraSettings) -> list[str]:
+    """Return Envoy's arguments, which suit the image's own entry point; logs are flushed twice a second."""
+    bootstrap = yaml.safe_dump(bootstrap_of(proxy, settings), sort_keys=False, width=120)
+    arguments = ["--config-yaml", bootstrap, "--service-node", "$(POD_NAME)"]
     if settings.concurrency:
         arguments += ["--concurrency", str(settings.concurrency)]
     drain = ["--drain-time-s", str(settings.drain_seconds), "--drain-strategy", "immediate"]
     return [*arguments, *drain, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "500"]
-
-
-def _container_ports(proxy: ir.Proxy) -> list[Object]:
-    return [
-        {"name": f"port-{each.port}", "containerPort": each.bind_port, "protocol": "TCP"} for each in proxy.listeners
-    ]
 
 
 def _service(proxy: ir.Proxy) -> Object:

@@ -3,7 +3,6 @@
 Next: `listeners`, `routes`, `clusters`, `endpoints`, `secrets`, one encoder for each kind of resource.
 """
 
-import json
 from typing import Any
 
 from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
@@ -27,9 +26,17 @@ def extension(message_type: Any, name: str, message: Any) -> Any:
 
 
 def as_json(message: Any) -> dict[str, Any]:
-    """Return a message as protobuf JSON with the field names of Envoy's documentation."""
-    shown: dict[str, Any] = json.loads(json_format.MessageToJson(message, preserving_proto_field_name=True))
+    """Return a message as protobuf JSON with the field names of Envoy's documentation, in a settled order."""
+    shown: dict[str, Any] = _ordered(json_format.MessageToDict(message, preserving_proto_field_name=True))
     return shown
+
+
+def _ordered(value: Any) -> Any:
+    """Sort keys, names first: protobuf's own order of map entries differs from run to run."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (key not in {"@type", "name"}, key))
+        return {key: _ordered(value[key]) for key in keys}
+    return [_ordered(each) for each in value] if isinstance(value, list) else value
 
 
 def ads() -> Any:

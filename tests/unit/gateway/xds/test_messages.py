@@ -3,7 +3,7 @@ import math
 import pytest
 from envoy.config.route.v3 import route_components_pb2
 
-from roadstead.gateway.xds.messages import header_option, packed, seconds, socket_address, uint32
+from roadstead.gateway.xds.messages import as_json, header_option, packed, seconds, socket_address, uint32
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,11 @@ def test_a_percent_sign_in_a_header_is_no_command():
 def test_packed_messages_name_their_type():
     wrapped = packed(route_components_pb2.VirtualHost(name="v"))
     assert wrapped.type_url == "type.googleapis.com/envoy.config.route.v3.VirtualHost"
+
+
+def test_json_is_in_a_settled_order_with_names_first():
+    host = route_components_pb2.VirtualHost(name="v", domains=["*"])
+    host.routes.add(name="r").match.prefix = "/"
+    shown = as_json(host)
+    assert list(shown) == ["name", "domains", "routes"]
+    assert list(shown["routes"][0]) == ["name", "match"]
