@@ -145,6 +145,10 @@ class Node:
 
     # What pods and the supervisor ask
 
+    def use_project(self, project: Project) -> None:
+        """Resolve images by another project file from now on; running pods stay as they are."""
+        self._projects.use(project)
+
     def of(self, pod: ReadOnlyObject) -> Path:
         """Return the folder of a pod's volumes and logs."""
         return self._config.folder / str(metadata_of(pod).get("uid") or "unknown")
@@ -227,6 +231,10 @@ class ProjectFile:
     """The project file as it is now: read again when it has changed, the last good one while it is wrong."""
 
     def __init__(self, project: Project) -> None:
+        self.use(project)
+
+    def use(self, project: Project) -> None:
+        """Follow another file from now on."""
         self._project, self._seen = project, _modified(project.file)
 
     def current(self) -> Project:
