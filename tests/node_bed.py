@@ -139,22 +139,26 @@ def in_node_cluster(
     *,
     isolated: bool = True,
     hosts: Mapping[str, Host] | None = None,
+    before: Callable[[ApiClient], Awaitable[Any]] | None = None,
 ) -> Any:
-    """Run a scenario as this user, in a child with netd, API server and node of its own; return its result."""
+    """Run a scenario as this user, in a child with netd, API server and node of its own; return its result.
+
+    `before` is called with the API server's client before the node runs.
+    """
 
     def run() -> Any:
         folder = Path(tempfile.mkdtemp(prefix="roadstead-node-"))
         try:
             control = fork_netd(NetworkSettings(), folder, isolated=isolated)
             limitations = tuple(wait_ready(control))
-            return asyncio.run(_run(scenario, folder, control, limitations, isolated, hosts))
+            return asyncio.run(_run(scenario, folder, control, limitations, isolated, hosts, before))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     return in_child(user, run)
 
 
-async def _run(scenario, folder, control, limitations, isolated, hosts) -> Any:
+async def _run(scenario, folder, control, limitations, isolated, hosts, before) -> Any:
     site = prepare(folder / "api", durable=False)
     client = ApiClient.from_kubeconfig(site.kubeconfig, user_agent="test")
     config = NodeConfig(
@@ -166,6 +170,8 @@ async def _run(scenario, folder, control, limitations, isolated, hosts) -> Any:
     )  # fmt: skip
     node = Node(client, config, control)
     async with client, serving(site, node.kubelet):
+        if before is not None:
+            await before(client)
         running = spawn(node.run(), name="node")
         try:
             return await scenario(NodeBed(client, node, folder, site.kubeconfig))
