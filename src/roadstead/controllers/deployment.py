@@ -234,8 +234,10 @@ def _size_annotations(limits: Limits) -> dict[str, str]:
 
 def _part(replica_set: Object) -> Part:
     noted = annotations_of(replica_set).get(MAX_REPLICAS) or ""
-    available = (replica_set.get("status") or {}).get("availableReplicas") or 0
-    return Part(_name(replica_set), wanted_replicas(replica_set), available, int(noted) if noted.isdigit() else 0)
+    replicas = wanted_replicas(replica_set)
+    # A status may be older than the last scaling: pods beyond `replicas` are as good as gone and count no more.
+    available = min((replica_set.get("status") or {}).get("availableReplicas") or 0, replicas)
+    return Part(_name(replica_set), replicas, available, int(noted) if noted.isdigit() else 0)
 
 
 def _cleanup(rollout: Rollout) -> list[Action]:

@@ -120,9 +120,12 @@ def proportional_targets(limits: Limits, parts: Sequence[Part]) -> dict[str, int
         share = _proportion(limits, part, to_add, added) if to_add else 0
         targets[part.name] = part.replicas + share
         added += share
-    if parts and to_add:
-        first = parts[0].name
-        targets[first] = max(0, targets[first] + to_add - added)
+    leftover = to_add - added if to_add else 0
+    for part in parts:
+        # Kubernetes takes the rest from the first alone; where that is too small, the next ones give theirs.
+        corrected = max(0, targets[part.name] + leftover)
+        leftover -= corrected - targets[part.name]
+        targets[part.name] = corrected
     return targets
 
 
