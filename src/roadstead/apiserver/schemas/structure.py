@@ -92,8 +92,10 @@ def compile_pattern(pattern: str | None) -> re.Pattern[str] | None:
     if not pattern:
         return None
     ours = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", pattern).replace(r"\z", r"\Z")
+    # Go takes a flag anywhere, Python only in front.
+    flags = re.IGNORECASE if "(?i)" in ours else re.NOFLAG
     try:
-        return re.compile(ours)
+        return re.compile(ours.replace("(?i)", ""), flags)
     except re.error:
         return None
 
