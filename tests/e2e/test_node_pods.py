@@ -36,7 +36,7 @@ def test_deletion_gives_the_process_its_grace_period(user):
         await bed.create("web", script)
         await bed.ready("web")
         follower = spawn(_follow(bed, "web"), name="follower")
-        await until(lambda: "up\n" in followed)
+        await until(lambda: _says(bed, "web", "up"))
         await bed.client.delete(POD, "web", "default")
         terminating = await bed.pod("web")
         await bed.gone("web")
@@ -46,8 +46,8 @@ def test_deletion_gives_the_process_its_grace_period(user):
     followed: list[str] = []
 
     async def _follow(bed: NodeBed, name: str):
-        async for chunk in bed.node.kubelet.logs("default", name, "main", LogOptions(follow=True)):
-            followed.append(chunk.decode())
+        log = bed.node.kubelet.logs("default", name, "main", LogOptions(follow=True))
+        followed.extend([chunk.decode() async for chunk in log])
 
     grace, lines = in_node_cluster(user, scenario)
     assert grace == 30
@@ -167,6 +167,10 @@ def test_a_node_that_comes_back_starts_its_pods_again(user):
     assert status["podIP"] not in ("", "10.244.9.9")
     ended = _main({"status": status})["lastState"]["terminated"]
     assert (ended["exitCode"], ended["message"]) == (137, "The node that ran this container ended")
+
+
+async def _says(bed, name, text):
+    return text in await bed.log(name)
 
 
 def _main(pod):

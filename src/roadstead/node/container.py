@@ -97,9 +97,19 @@ def build_root(home: Path, start: StartContainer, mounts: Sequence[Mount], machi
     mount("tmpfs", root, "tmpfs", MS_NOSUID, "mode=755")
     for step in steps:
         _take(step, root, home, rootless=machine.rootless)
-    _own_folders(root, start.hidden)
-    _mount_volumes(root, resolved, read_only_root=start.read_only)
+    _own_folders(root)
+    outer = [entry for entry in resolved if not _is_inner(entry, resolved)]
+    for entry in outer:
+        _make(Path(root + entry.target), folder=Path(entry.source).is_dir())
+    if start.read_only:
+        make_read_only(root)
+    _own_file_systems(root, start.hidden)
+    _mount_volumes(root, resolved)
     return root
+
+
+def _is_inner(entry: Mount, mounts: Sequence[Mount]) -> bool:
+    return any(other.target != entry.target and rootfs.is_below(entry.target, other.target) for other in mounts)
 
 
 def _resolved(entry: Mount) -> Mount:
@@ -152,7 +162,7 @@ def _make(path: Path, *, folder: bool) -> None:
         path.touch()
 
 
-def _own_folders(root: str, hidden: Iterable[str]) -> None:
+def _own_folders(root: str) -> None:
     Path(f"{root}/tmp").chmod(0o1777)  # noqa: S108 (in the new root)
     for name in _DEVICES:
         Path(f"{root}/dev/{name}").touch()
@@ -160,8 +170,11 @@ def _own_folders(root: str, hidden: Iterable[str]) -> None:
     for name, target in _DEVICE_LINKS.items():
         Path(f"{root}/dev/{name}").symlink_to(target)
     Path(f"{root}/dev/pts").mkdir()
-    mount("devpts", f"{root}/dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620")
     Path(f"{root}/dev/shm").mkdir()  # noqa: S108 (in the new root)
+
+
+def _own_file_systems(root: str, hidden: Iterable[str]) -> None:
+    mount("devpts", f"{root}/dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=0620")
     try:
         mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV)
     except OSError:  # where the machine masks parts of /proc (Docker), the kernel refuses an ordinary user a new one
@@ -171,15 +184,8 @@ def _own_folders(root: str, hidden: Iterable[str]) -> None:
             mount("tmpfs", root + path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=4k")
 
 
-def _mount_volumes(root: str, mounts: Sequence[Mount], *, read_only_root: bool) -> None:
-    ordered = sorted(mounts, key=lambda entry: entry.target.count("/"))
-    targets = [entry.target for entry in ordered]
-    for entry in ordered:
-        if not any(entry.target != other and rootfs.is_below(entry.target, other) for other in targets):
-            _make(Path(root + entry.target), folder=Path(entry.source).is_dir())
-    if read_only_root:
-        make_read_only(root)
-    for entry in ordered:
+def _mount_volumes(root: str, mounts: Sequence[Mount]) -> None:
+    for entry in sorted(mounts, key=lambda entry: entry.target.count("/")):
         _make(Path(root + entry.target), folder=Path(entry.source).is_dir())
         mount(entry.source, root + entry.target, None, MS_BIND | MS_REC)
         if entry.read_only:
