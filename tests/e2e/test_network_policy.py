@@ -5,6 +5,7 @@ from network_bed import Bed, Probe, as_both_users, in_node
 from policy_cases import PORTS, Case, random_case
 
 from roadstead.node.network.links import NodeNetwork
+from roadstead.node.network.nftables import NftablesSocket
 from roadstead.node.network.services import Endpoint, ServicePort, ServiceTable
 from roadstead.node.policy.compile import compile_policies
 from roadstead.node.policy.evaluate import Party, evaluate
@@ -73,6 +74,21 @@ def test_random_policies_are_enforced_as_they_read(user):
     wrong, denied = in_node(user, test)
     assert denied > 1000
     assert wrong == []
+
+
+def test_changes_larger_than_the_sockets_buffer_are_enforced_all_the_same():
+    def test(network: NodeNetwork):
+        network._filter = NftablesSocket(send_buffer=1)  # the kernel gives its least: a few rules at a time
+        wrong = []
+        first = random_case(0)
+        bed = _open_everything(network, first)
+        for seed in range(40, 46):
+            case = Case(first.namespaces, first.pods, random_case(seed).policies, first.outside)
+            network.apply_policies(compile_policies(case.pods, case.namespaces, case.policies))
+            wrong += _wrong(bed, _expected(case))
+        return wrong
+
+    assert in_node("ordinary", test) == []
 
 
 @as_both_users

@@ -55,18 +55,58 @@ def compile_policies(
     before its first process starts, so before its status is written. Pods without an address, on the host's network,
     or that have ended are left out.
     """
-    known = [pod for obj in pods if (pod := _pod(obj, addresses or {})) is not None]
-    labels = {key_of(namespace).name: labels_of(namespace) for namespace in namespaces}
-    by_name = {str(key_of(policy)): policy for policy in policies}
-    peers: dict[str, _PodPeer] = {}
-    compiled = {name: _policy(name, policy, peers) for name, policy in sorted(by_name.items())}
-    ports = {key for policy in compiled.values() for key in _named_ports(policy)}
-    return PolicyTable(
-        groups={key: _members(peer, known, labels) for key, peer in peers.items()},
-        named_ports={key: _port_addresses(key, known) for key in sorted(ports)},
-        policies=compiled,
-        isolated=_isolated(by_name, compiled, known),
-    )
+    return PolicyCompiler().compile(pods, namespaces, policies, addresses)
+
+
+class _Compiled(NamedTuple):
+    """A policy as it was read: what it isolates, whom its rules name, and the rules."""
+
+    source: ReadOnlyObject
+    namespace: str
+    targets: LabelSelector
+    peers: Mapping[str, _PodPeer]
+    policy: Policy
+
+
+class PolicyCompiler:
+    """`compile_policies` again and again: a policy that is the same object as last time is not read again.
+
+    So an informer's objects, which are replaced and never changed, cost only what depends on pods.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, _Compiled] = {}
+
+    def compile(
+        self,
+        pods: Iterable[ReadOnlyObject],
+        namespaces: Iterable[ReadOnlyObject],
+        policies: Iterable[ReadOnlyObject],
+        addresses: Mapping[ObjectKey, str] | None = None,
+    ) -> PolicyTable:
+        """Return what the policies mean for these pods, as `compile_policies` does."""
+        known = _pods(pods, addresses or {})
+        labels = {key_of(namespace).name: labels_of(namespace) for namespace in namespaces}
+        by_name = {str(key_of(policy)): policy for policy in policies}
+        self._compiled = {name: self._read(name, policy) for name, policy in sorted(by_name.items())}
+        peers = {key: peer for entry in self._compiled.values() for key, peer in entry.peers.items()}
+        ports = {key for entry in self._compiled.values() for key in _named_ports(entry.policy)}
+        return PolicyTable(
+            groups={key: _members(peer, known, labels) for key, peer in peers.items()},
+            named_ports={key: _port_addresses(key, known) for key in sorted(ports)},
+            policies={name: entry.policy for name, entry in self._compiled.items()},
+            isolated=_isolated(self._compiled, known),
+        )
+
+    def _read(self, name: str, policy: ReadOnlyObject) -> _Compiled:
+        before = self._compiled.get(name)
+        if before is not None and before.source is policy:
+            return before
+        peers: dict[str, _PodPeer] = {}
+        rules = _policy(name, policy, peers)
+        # A missing podSelector selects every pod of the namespace.
+        targets = selector((policy.get("spec") or {}).get("podSelector") or {})
+        return _Compiled(policy, key_of(policy).namespace, targets, peers, rules)
 
 
 def is_filtered(pod: ReadOnlyObject) -> bool:
@@ -123,12 +163,16 @@ def _without(whole: AddressRange, first: int, last: int) -> Iterator[AddressRang
         yield last + 1, high
 
 
-def _pod(obj: ReadOnlyObject, addresses: Mapping[ObjectKey, str]) -> _Pod | None:
-    key = key_of(obj)
-    address = addresses.get(key) or (obj.get("status") or {}).get("podIP")
-    if not address or not is_filtered(obj):
-        return None
-    return _Pod(key.namespace, labels_of(obj), address, tuple(_container_ports(obj)))
+def _pods(objects: Iterable[ReadOnlyObject], addresses: Mapping[ObjectKey, str]) -> list[_Pod]:
+    owners = {address: key for key, address in addresses.items()}
+    pods = []
+    for obj in objects:
+        key = key_of(obj)
+        address = addresses.get(key) or (obj.get("status") or {}).get("podIP")
+        # A status may name an address that another pod has by now: then it is the status that is out of date.
+        if address and owners.get(address, key) == key and is_filtered(obj):
+            pods.append(_Pod(key.namespace, labels_of(obj), address, tuple(_container_ports(obj))))
+    return pods
 
 
 def _container_ports(obj: ReadOnlyObject) -> Iterator[tuple[str, str, int]]:
@@ -245,19 +289,15 @@ def _port_addresses(key: str, pods: Iterable[_Pod]) -> frozenset[PortAddress]:
     )
 
 
-def _isolated(
-    policies: Mapping[str, ReadOnlyObject], compiled: Mapping[str, Policy], pods: Iterable[_Pod]
-) -> dict[str, Isolation]:
-    by_namespace: dict[str, list[tuple[str, LabelSelector]]] = {}
-    for name, policy in sorted(policies.items()):
-        # A missing podSelector selects every pod of the namespace.
-        pick = selector((policy.get("spec") or {}).get("podSelector") or {})
-        by_namespace.setdefault(key_of(policy).namespace, []).append((name, pick))
+def _isolated(policies: Mapping[str, _Compiled], pods: Iterable[_Pod]) -> dict[str, Isolation]:
+    by_namespace: dict[str, list[tuple[str, _Compiled]]] = {}
+    for name, entry in policies.items():
+        by_namespace.setdefault(entry.namespace, []).append((name, entry))
     isolated = {}
     for pod in pods:
-        selected = [name for name, pick in by_namespace.get(pod.namespace, ()) if pick.matches(pod.labels)]
+        selected = [pair for pair in by_namespace.get(pod.namespace, ()) if pair[1].targets.matches(pod.labels)]
         if selected:
-            ingress = tuple(name for name in selected if compiled[name].ingress is not None)
-            egress = tuple(name for name in selected if compiled[name].egress is not None)
+            ingress = tuple(name for name, entry in selected if entry.policy.ingress is not None)
+            egress = tuple(name for name, entry in selected if entry.policy.egress is not None)
             isolated[pod.address] = Isolation(ingress, egress)
     return isolated

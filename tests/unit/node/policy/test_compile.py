@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from policy_cases import PORTS, random_case, table_allows
 
 from roadstead.api.objects import ObjectKey
-from roadstead.node.policy.compile import block_ranges, compile_policies, policy_directions
+from roadstead.node.policy.compile import PolicyCompiler, block_ranges, compile_policies, policy_directions
 from roadstead.node.policy.evaluate import evaluate
 from roadstead.node.policy.table import Isolation, Policy, PolicyTable, PortAddress, PortRange
 
@@ -160,6 +160,26 @@ def test_pods_that_are_not_on_the_pod_network_are_left_out(left_out):
 def test_a_pod_is_isolated_from_its_planned_address_on():
     table = compile_policies([pod(address="")], [], [policy()], {ObjectKey("default", "db"): "10.244.0.9"})
     assert table.isolated == {"10.244.0.9": Isolation(ingress=("default/p",))}
+
+
+def test_a_status_with_an_address_that_another_pod_has_by_now_is_ignored():
+    stale, fresh = pod("stale", labels={"role": "frontend"}), pod("db", address="")
+    table = compile_policies([fresh, stale], [], [policy()], {ObjectKey("default", "db"): "10.244.0.2"})
+    front = policy(ingress=[{"from": [{"podSelector": {"matchLabels": {"role": "frontend"}}}]}])
+    assert list(table.isolated) == ["10.244.0.2"]
+    table = compile_policies([fresh, stale], [], [front], {ObjectKey("default", "db"): "10.244.0.2"})
+    assert list(table.groups.values()) == [frozenset()]
+
+
+def test_compiling_again_sees_what_changed():
+    compiler = PolicyCompiler()
+    cases = [random_case(seed) for seed in range(20)]
+    for case in (*cases, *cases):
+        expected = compile_policies(case.pods, case.namespaces, case.policies)
+        assert compiler.compile(case.pods, case.namespaces, case.policies) == expected
+        assert compiler.compile(case.pods[1:], case.namespaces, case.policies[1:]) == compile_policies(
+            case.pods[1:], case.namespaces, case.policies[1:]
+        )
 
 
 def test_a_rule_that_nobody_matches_still_isolates():
