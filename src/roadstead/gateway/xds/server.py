@@ -15,6 +15,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds.rejections import concise, rejection
 from roadstead.gateway.xds.resources import Resource, ResourceType, Snapshot
 from roadstead.gateway.xds.session import DeltaSession, Request, Response
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
@@ -73,7 +74,8 @@ class XdsServer:
     def state(self, key: str) -> ir.ProxyState:
         """Return what is known of this proxy's Envoys; the default state for a key it has not heard of."""
         sessions = [stream.session for stream in self._streams.get(key, ())]
-        said = [ir.Rejection(str(each.ref), each.message) for session in sessions for each in session.rejections]
+        proxy = self._proxies.get(key)
+        said = [rejection(proxy, each.ref, each.message) for session in sessions for each in session.rejections]
         refused = [each for (owner, _), encoder in self._encoders.items() if owner == key for each in encoder.refused]
         return ir.ProxyState(
             connected=len(sessions),
@@ -250,7 +252,7 @@ def decoded_request(message: Any) -> Request | None:
         tuple(message.resource_names_unsubscribe),
         dict(message.initial_resource_versions),
         message.response_nonce,
-        message.error_detail.message if message.HasField("error_detail") else None,
+        concise(message.error_detail.message) if message.HasField("error_detail") else None,
     )
 
 
