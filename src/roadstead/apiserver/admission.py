@@ -12,6 +12,9 @@ from roadstead.api.resources import Resource
 from roadstead.apiserver import crd
 
 _LIMITS = ("cpu", "memory")
+_INTERNAL = frozenset({"ClusterIP", "NodePort", "LoadBalancer"})
+_EXTERNAL = frozenset({"NodePort", "LoadBalancer"})
+_BALANCED = frozenset({"LoadBalancer"})
 
 
 def admit_new(resource: Resource, obj: Object, now: str) -> None:
@@ -90,8 +93,38 @@ def _changed_namespace(live: ReadOnlyObject, new: Object, _: str) -> None:
         del spec["finalizers"]
 
 
+_OF_SERVICE_TYPES = {
+    "clusterIP": _INTERNAL,
+    "clusterIPs": _INTERNAL,
+    "ipFamilies": _INTERNAL,
+    "ipFamilyPolicy": _INTERNAL,
+    "internalTrafficPolicy": _INTERNAL,
+    "externalTrafficPolicy": _EXTERNAL,
+    "healthCheckNodePort": _BALANCED,
+    "allocateLoadBalancerNodePorts": _BALANCED,
+    "loadBalancerClass": _BALANCED,
+}
+"""Fields of a Service that exist only for some types (dropTypeDependentFields in pkg/registry/core/service)."""
+
+
+def _changed_service(live: ReadOnlyObject, new: Object, _: str) -> None:
+    """Let go of what only the old type had, unless the client changed it: then validation refuses it."""
+    before, spec = live.get("spec") or {}, new.get("spec")
+    if not isinstance(spec, dict) or spec.get("type") == before.get("type"):
+        return
+    for field, types in _OF_SERVICE_TYPES.items():
+        if spec.get("type") not in types and field in spec and spec[field] == before.get(field):
+            del spec[field]
+    if spec.get("type") not in _EXTERNAL:
+        held = {port.get("nodePort") for port in before.get("ports") or ()}
+        for port in spec.get("ports") or ():
+            if isinstance(port, dict) and port.get("nodePort") in held:
+                port.pop("nodePort", None)
+
+
 _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] = {
     ("", "Namespace"): _changed_namespace,
+    ("", "Service"): _changed_service,
     ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
     ("apiextensions.k8s.io", "CustomResourceDefinition"): lambda _, new, now: crd.accept(new, now),
 }

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roadstead.api.errors import ApiError, Forbidden, InternalError, NotFound, Unauthorized
+from roadstead.api.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound, Unauthorized
 from roadstead.api.objects import Object
 from roadstead.apiserver import discovery, openapi
 from roadstead.apiserver.auth import ANONYMOUS, Authenticator
@@ -187,11 +187,22 @@ def _documents(parts: Parts) -> Starlette:
         Route("/openapi/v3", documents.openapi_index),
         Route("/openapi/v3/{group_version:path}", documents.openapi_document),
     ]
-    return Starlette(routes=routes, exception_handlers={404: _not_found})
+    refusals = {ApiError: _refusal, 404: _not_found, 405: _not_allowed}
+    return Starlette(routes=routes, exception_handlers=refusals)
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
-    raise NotFound("the server could not find the requested resource")
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.status(), status_code=error.code)
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    return await _refusal(request, NotFound("the server could not find the requested resource"))
+
+
+async def _not_allowed(request: Request, _: Exception) -> Response:
+    problem = "the server does not allow this method on the requested resource"
+    return await _refusal(request, MethodNotAllowed(problem))
 
 
 class _Documents:

@@ -5,15 +5,21 @@ request needs no such status and is never late (kubernetes pkg/registry/core/pod
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from roadstead.api.conditions import is_true
 from roadstead.api.errors import TooManyRequests
-from roadstead.api.objects import ReadOnlyObject, labels_of
+from roadstead.api.objects import ReadOnlyObject, controller_of, labels_of
 from roadstead.api.selectors import label_selector_from
 
+ReplicasOf = Callable[[Mapping[str, Any]], int | None]
+"""Tells how many pods the controller in an owner reference wants, None if it does not say."""
 
-def check_budgets(pod: ReadOnlyObject, budgets: Iterable[ReadOnlyObject], pods: Sequence[ReadOnlyObject]) -> None:
+
+def check_budgets(
+    pod: ReadOnlyObject, budgets: Iterable[ReadOnlyObject], pods: Sequence[ReadOnlyObject], replicas_of: ReplicasOf
+) -> None:
     """Raise TooManyRequests if evicting a pod would break one of its namespace's budgets.
 
     `pods` are those of the namespace. A pod that is not ready may always go: it serves nobody.
@@ -26,7 +32,7 @@ def check_budgets(pod: ReadOnlyObject, budgets: Iterable[ReadOnlyObject], pods: 
             continue
         covered = [other for other in pods if selector.matches(labels_of(other))]
         healthy = sum(map(_healthy, covered))
-        desired = desired_healthy(budget["spec"], len(covered))
+        desired = desired_healthy(budget["spec"], expected_pods(covered, replicas_of))
         if healthy - 1 < desired:
             name = budget["metadata"]["name"]
             message = f"The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
@@ -36,13 +42,21 @@ def check_budgets(pod: ReadOnlyObject, budgets: Iterable[ReadOnlyObject], pods: 
             )
 
 
+def expected_pods(covered: Sequence[ReadOnlyObject], replicas_of: ReplicasOf) -> int:
+    """Return how many pods there should be: what the controllers want, and pods without one as they are."""
+    owners = {owner["uid"]: owner for pod in covered if (owner := controller_of(pod)) is not None}
+    alone = sum(controller_of(pod) is None for pod in covered)
+    wanted = (replicas_of(owner) for owner in owners.values())
+    return alone + sum(count for count in wanted if count is not None)
+
+
 def desired_healthy(spec: ReadOnlyObject, expected: int) -> int:
     """Return how many of the expected pods a budget wants healthy; percentages are rounded up, as Kubernetes does."""
     if spec.get("minAvailable") is not None:
         return _amount(spec["minAvailable"], expected)
     if spec.get("maxUnavailable") is not None:
         return max(0, expected - _amount(spec["maxUnavailable"], expected))
-    return max(0, expected - 1)
+    return 1
 
 
 def _amount(value: int | str, whole: int) -> int:

@@ -145,7 +145,7 @@ class _Tunnel:
             await self._end(connection, b"")
         finally:
             await cancel_all([up])
-            writer.close()
+            await _close(writer)
 
     async def _end(self, connection: _Connection, problem: bytes) -> None:
         self._by_stream.pop(connection.data, None)
@@ -179,7 +179,7 @@ class _Channels:
         finally:
             await cancel_all(tasks)
             for writer in self._writers.values():
-                writer.close()
+                await _close(writer)
 
     async def _dial(self, channel: int, port: int) -> list[asyncio.Task[None]]:
         try:
@@ -217,6 +217,12 @@ async def _copy_up(chunks: asyncio.Queue[bytes | None], writer: asyncio.StreamWr
     # The pod may close before the client has said everything: what comes now goes nowhere, but it must be taken.
     while await chunks.get() is not None:
         continue
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

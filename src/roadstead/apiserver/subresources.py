@@ -3,7 +3,7 @@
 `status` is written by `rest`; `log`, `exec`, `attach` and `portforward` are streams, see `pod_streams`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,11 @@ from roadstead.apiserver.store import Location, Store
 from roadstead.apiserver.versions import convert
 from roadstead.apiserver.writer import Writer
 
+_SCALED = {
+    "ReplicaSet": "replicasets.apps",
+    "StatefulSet": "statefulsets.apps",
+    "ReplicationController": "replicationcontrollers",
+}
 _POD = resource("Pod")
 _SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -120,9 +125,16 @@ class Subresources:
         budgets = self._store.records("poddisruptionbudgets.policy", call.namespace)
         if budgets:
             pods = [record.decode() for record in self._store.records("pods", call.namespace)]
-            check_budgets(pod, [record.decode() for record in budgets], pods)
+            check_budgets(
+                pod, [record.decode() for record in budgets], pods, lambda owner: self._replicas(call.namespace, owner)
+            )
         await self._writer.delete(call, options)
         return Answer(201, obj=_SUCCESS)
+
+    def _replicas(self, namespace: str, owner: Mapping[str, Any]) -> int | None:
+        collection = _SCALED.get(owner.get("kind", ""))
+        record = self._store.get(Location(collection, namespace, owner["name"])) if collection else None
+        return (record.decode().get("spec") or {}).get("replicas") if record is not None else None
 
     async def _token(self, call: Call) -> Answer:
         request = decode_object(call.content_type, call.body)

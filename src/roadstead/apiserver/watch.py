@@ -167,6 +167,8 @@ class WatchHub:
             if options.revision is not None:
                 self._store.events_after(call.collection, max(options.revision, self._store.revision))
             initial = watcher.chosen(self._store.records(call.collection, call.namespace))
+            if initial:
+                watcher.columns_due()  # they go with the first of these, whatever happens before it is sent
         elif options.revision is not None:
             now = self._clock()
             for event in self._store.events_after(call.collection, options.revision):
@@ -232,8 +234,8 @@ class WatchStream:
         presenter, now = self.watcher.presenter, self._clock()
         lines: list[bytes] = []
         size = 0
-        for record in self._initial:
-            lines.append(presenter.event("ADDED", record, now, with_columns=self.watcher.columns_due()))
+        for position, record in enumerate(self._initial):
+            lines.append(presenter.event("ADDED", record, now, with_columns=position == 0))
             size += len(lines[-1])
             if size > _CHUNK_BYTES:
                 yield b"".join(lines)
