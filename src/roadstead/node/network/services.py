@@ -7,7 +7,7 @@ Endpoints come from EndpointSlices, as in kube-proxy, so whoever writes slices d
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
@@ -70,7 +70,7 @@ def cluster_address(service: ReadOnlyObject) -> str | None:
     return next((address for address in candidates if is_ipv4(address)), None)
 
 
-def is_ipv4(address: Any) -> bool:
+def is_ipv4(address: Any) -> TypeGuard[str]:
     """Say whether this is the text of an IPv4 address."""
     try:
         ipaddress.IPv4Address(address)
@@ -85,9 +85,10 @@ def _ports_of(service: ReadOnlyObject, slices: list[ReadOnlyObject]) -> Iterator
         return
     for port in service["spec"].get("ports") or ():
         name = port.get("name") or ""
-        protocol = port.get("protocol") or "TCP"
-        label = f"{key_of(service)}:{name or port['port']}"
-        yield ServicePort(address, protocol, port["port"], label, endpoints_of(slices, name, protocol))
+        protocol, number = port.get("protocol") or "TCP", port.get("port")
+        if _is_port(number):
+            label = f"{key_of(service)}:{name or number}"
+            yield ServicePort(address, protocol, number, label, endpoints_of(slices, name, protocol))
 
 
 def endpoints_of(slices: Iterable[ReadOnlyObject], port_name: str, protocol: str) -> tuple[Endpoint, ...]:
@@ -96,7 +97,7 @@ def endpoints_of(slices: Iterable[ReadOnlyObject], port_name: str, protocol: str
     terminating: set[Endpoint] = set()
     for endpoint_slice in slices:
         number = _slice_port(endpoint_slice, port_name, protocol)
-        if number is None:
+        if not _is_port(number):
             continue
         for endpoint in endpoint_slice.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
@@ -108,7 +109,11 @@ def endpoints_of(slices: Iterable[ReadOnlyObject], port_name: str, protocol: str
     return tuple(sorted(ready or terminating))
 
 
-def _slice_port(endpoint_slice: ReadOnlyObject, name: str, protocol: str) -> int | None:
+def _is_port(number: Any) -> TypeGuard[int]:
+    return isinstance(number, int) and 0 < number < 1 << 16
+
+
+def _slice_port(endpoint_slice: ReadOnlyObject, name: str, protocol: str) -> Any:
     def fits(port: Mapping[str, Any]) -> bool:
         return (port.get("name") or "") == name and (port.get("protocol") or "TCP") == protocol
 

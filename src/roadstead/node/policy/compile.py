@@ -12,6 +12,7 @@ import msgspec
 
 from roadstead.api.objects import ObjectKey, ReadOnlyObject, key_of, labels_of
 from roadstead.api.selectors import LabelSelector, Requirement, label_selector_from
+from roadstead.node.network.services import is_ipv4
 from roadstead.node.policy.table import (
     AddressRange,
     Isolation,
@@ -24,6 +25,7 @@ from roadstead.node.policy.table import (
 
 NOTHING = LabelSelector((Requirement("", "Exists"),))
 _DIRECTIONS = {"Ingress": ("ingress", "from"), "Egress": ("egress", "to")}
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
 _LAST_PORT = 65535
 
 
@@ -170,7 +172,7 @@ def _pods(objects: Iterable[ReadOnlyObject], addresses: Mapping[ObjectKey, str])
         key = key_of(obj)
         address = addresses.get(key) or (obj.get("status") or {}).get("podIP")
         # A status may name an address that another pod has by now: then it is the status that is out of date.
-        if address and owners.get(address, key) == key and is_filtered(obj):
+        if is_ipv4(address) and owners.get(address, key) == key and is_filtered(obj):
             pods.append(_Pod(key.namespace, labels_of(obj), address, tuple(_container_ports(obj))))
     return pods
 
@@ -238,16 +240,24 @@ def _ports(
 ) -> tuple[tuple[PortRange, ...] | None, tuple[str, ...] | None]:
     if not ports:
         return None, None
-    numbered, named = set(), set()
+    numbered: set[PortRange] = set()
+    named: set[str] = set()
     for port in ports:
         protocol, number = port.get("protocol") or "TCP", port.get("port")
+        if protocol not in _PROTOCOLS:
+            continue
         if isinstance(number, str):
             named.add(f"{protocol}/{number}")
-        elif number is None:
-            numbered.add(PortRange(protocol, 0, _LAST_PORT))
         else:
-            numbered.add(PortRange(protocol, number, port.get("endPort") or number))
+            numbered |= _port_range(protocol, number, port.get("endPort"))
     return _merged_ports(numbered), tuple(sorted(named))
+
+
+def _port_range(protocol: str, number: Any, end: Any) -> set[PortRange]:
+    first, last = (0, _LAST_PORT) if number is None else (number, end or number)
+    if isinstance(first, int) and isinstance(last, int) and 0 <= first <= last <= _LAST_PORT:
+        return {PortRange(protocol, first, last)}
+    return set()
 
 
 def _merged_ports(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:

@@ -4,8 +4,9 @@
 other: what is compiled and enforced must agree with what is read here.
 """
 
+import contextlib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +111,8 @@ class _Judge:
         peer_field = "from" if direction == "ingress" else "to"
         for number, rule in enumerate(policy["spec"].get(direction) or ()):
             peers, ports = rule.get(peer_field) or [], rule.get("ports") or []
-            peer_number = next((i for i, each in enumerate(peers) if self._is_peer(each, policy, peer)), None)
-            port_number = next((i for i, each in enumerate(ports) if self._is_port(each)), None)
+            peer_number = _first(peers, lambda item: self._is_peer(item, policy, peer))
+            port_number = _first(ports, self._is_port)
             if (not peers or peer_number is not None) and (not ports or port_number is not None):
                 where = f".{peer_field}[{peer_number}]" if peers else ""
                 yield f"{key_of(policy)} {direction}[{number}]{where}" + (f".ports[{port_number}]" if ports else "")
@@ -144,6 +145,15 @@ class _Judge:
                 for port in container.get("ports") or ()
             )
         return wanted is None or wanted <= self.port <= (item.get("endPort") or wanted)
+
+
+def _first(items: Sequence[Mapping[str, Any]], fits: Callable[[Mapping[str, Any]], bool]) -> int | None:
+    """Return the number of the first item that fits; one that cannot be read fits nothing."""
+    for number, item in enumerate(items):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            if fits(item):
+                return number
+    return None
 
 
 def _selects(policy: ReadOnlyObject, direction: str, party: Party) -> bool:

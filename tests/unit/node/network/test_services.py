@@ -90,6 +90,12 @@ def test_services_without_an_ipv4_cluster_address_are_left_out(without):
     assert services_from([without], []) == ServiceTable()
 
 
+@pytest.mark.parametrize("number", [0, 70000, "http", None])
+def test_a_port_that_is_none_is_left_out(number):
+    assert services_from([service(ports=[{"name": "http", "port": number}])], []) == ServiceTable()
+    assert endpoints([service()], [endpoint_slice(endpoint("10.244.0.2"), port=number)])[0][2] == []
+
+
 def test_the_slices_of_another_namespace_or_family_do_not_count():
     elsewhere = endpoint_slice(endpoint("10.244.0.2"))
     elsewhere["metadata"]["namespace"] = "other"

@@ -189,6 +189,22 @@ def test_a_rule_that_nobody_matches_still_isolates():
 
 
 @pytest.mark.parametrize(
+    "port",
+    [
+        {"protocol": "QUIC", "port": 80},
+        {"protocol": "QUIC", "port": "web"},
+        {"port": 70000},
+        {"port": 80, "endPort": 79},
+        {"port": 80, "endPort": "ninety"},
+        {"port": [80]},
+    ],
+)
+def test_a_port_that_cannot_be_read_is_no_port(port):
+    rule = only_rule(compiled(policy(ingress=[{"ports": [port]}])))
+    assert (rule.ports, rule.named_ports) == ((), ())
+
+
+@pytest.mark.parametrize(
     "peer",
     [
         {},

@@ -76,5 +76,19 @@ def test_egress_of_the_source_and_ingress_of_the_destination_must_agree():
     assert not verdict.allowed
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"from": [{"ipBlock": {"cidr": "everywhere"}}]},
+        {"from": [{"podSelector": {"matchExpressions": [{"key": "role"}]}}]},
+        {"from": [{"podSelector": 7}]},
+        {"ports": [{"port": [80]}]},
+    ],
+)
+def test_what_cannot_be_read_allows_nobody(rule):
+    broken = {**POLICY, "spec": {"podSelector": {}, "ingress": [rule]}}
+    assert not judged(FRONTEND, policies=(broken,)).allowed
+
+
 def test_without_policies_everything_is_allowed():
     assert judged(Party("192.0.2.1"), policies=()).allowed
