@@ -144,6 +144,7 @@ class _Tunnel:
                 await self._send_bytes(self._session.data(connection.data, chunk))
             await self._end(connection, b"")
         finally:
+            writer.close()  # at once: a cancelled task may not get to what comes after the next await
             await cancel_all([up])
             await _close(writer)
 
