@@ -227,5 +227,41 @@ def test_udp_services_answer_from_the_service_address(user):
 
 
 @as_both_users
+def test_a_udp_client_that_keeps_its_socket_follows_the_endpoints(user):
+    def served(*addresses: str) -> ServiceTable:
+        places = tuple(Endpoint(address, 53) for address in addresses)
+        return ServiceTable((ServicePort("10.96.0.10", "UDP", 53, "kube-system/kube-dns:dns", places),))
+
+    def test(network: NodeNetwork):
+        bed = Bed(network)
+        network.attach("client", CLIENT)
+        old, new = "10.244.0.11", "10.244.0.12"
+        listeners = {}
+        for address in (old, new):
+            network.attach(address, address)
+            listeners[address] = bed.listen(address, address, "UDP", 53)
+        with inside(network.namespace("client")):
+            client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        client.connect(("10.96.0.10", 53))
+        arrived = []
+        for serving in ((old,), (new,), (new, old), (old,)):
+            network.apply_services(served(*serving))
+            client.send(b"query")
+            arrived.append([address for address, listener in listeners.items() if _received(listener)])
+        return arrived
+
+    # A flow stays where it is while its endpoint serves.
+    assert in_node(user, test) == [["10.244.0.11"], ["10.244.0.12"], ["10.244.0.12"], ["10.244.0.11"]]
+
+
+def _received(listener: socket.socket) -> bool:
+    try:
+        listener.recv(100)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@as_both_users
 def test_the_probe_of_this_machine_tells_what_this_file_shows(user):
     assert in_child(user, probe) == Capabilities(namespaces=True, packet_filter=True, network=True)

@@ -17,6 +17,7 @@ import structlog
 
 from roadstead.node.network import netlink, nftables
 from roadstead.node.network.base_rules import ATTACHED, ITSELF, TABLE, attached, base_rules
+from roadstead.node.network.conntrack import forget_stale_flows
 from roadstead.node.network.namespaces import inside_new_network
 from roadstead.node.network.netlink import LOOPBACK, NetlinkSocket, VethEnd
 from roadstead.node.network.service_rules import service_change
@@ -194,7 +195,8 @@ class NodeNetwork:
         """Make the kernel serve exactly these Services; only differences to the last table are sent."""
         with _explained("change the rules of Services"):
             self._filter.commit(service_change(TABLE, self._services, table))
-        self._services = table
+            before, self._services = self._services, table
+            forget_stale_flows(before, table)
 
     def apply_policies(self, table: PolicyTable) -> None:
         """Make the kernel enforce exactly this table, in one atomic step; only differences are sent."""

@@ -13,7 +13,8 @@ from typing import NamedTuple, Self
 
 REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, APPEND = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _NEW_NEIGHBOUR = 16, 17, 20, 24, 25, 28
-_ERROR, _CAPPED, _HAS_TEXT = 2, 0x100, 0x200
+_ERROR, _DONE, _CAPPED, _HAS_TEXT = 2, 3, 0x100, 0x200
+_DUMP = 0x300
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHII")
 _UP, _PERMANENT = 1, 0x80
@@ -57,6 +58,17 @@ def nested(kind: int, *attributes: bytes) -> bytes:
 def text(kind: int, value: str) -> bytes:
     """Return an attribute that holds a NUL-terminated string."""
     return attribute(kind, value.encode() + b"\0")
+
+
+def decode_attributes(encoded: bytes) -> dict[int, bytes]:
+    """Return the attributes of a message or of a nested attribute, by kind; of equal ones the last."""
+    attributes: dict[int, bytes] = {}
+    offset = 0
+    while offset + 4 <= len(encoded):
+        length, kind = struct.unpack_from("=HH", encoded, offset)
+        attributes[kind & 0x3FFF] = encoded[offset + 4 : offset + length]
+        offset += max(4, (length + 3) & ~3)
+    return attributes
 
 
 def encode(messages: Sequence[Message], first_sequence: int = 1, *, acknowledge: bool = True) -> bytes:
@@ -215,6 +227,21 @@ class NetlinkSocket:
         self._sequence += len(messages)
         self._socket.send(encode(messages, first, acknowledge=acknowledge))
         return first
+
+    def dump(self, message: Message) -> list[bytes]:
+        """Ask for a list and return the body of each entry. Raises NetlinkError."""
+        self.send([message._replace(flags=message.flags | _DUMP)], acknowledge=False)
+        bodies: list[bytes] = []
+        while True:
+            received, offset = self._socket.recv(1 << 16), 0
+            while offset + _HEADER.size <= len(received):
+                length, kind, *_ = _HEADER.unpack_from(received, offset)
+                if kind == _DONE:
+                    return bodies
+                if kind == _ERROR:
+                    raise refused(message, next(decode_replies(received[offset:])))
+                bodies.append(received[offset + _HEADER.size : offset + length])
+                offset += (length + 3) & ~3
 
     def receive(self, *, wait: bool = True) -> list[Reply]:
         """Return the answers of one datagram; without `wait`, an empty list when none is there."""
