@@ -16,6 +16,9 @@ State = Literal["ready", "waiting", "failed"]
 _FATAL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff",
           "CreateContainerError", "RunContainerError"}  # fmt: skip
 
+# Reasons of conditions that are False only until somebody else has done their part.
+_PASSING = {"Pending", "AddressNotAssigned"}
+
 
 class Standing(NamedTuple):
     """How one object stands; `message` says what it waits for or why it failed."""
@@ -113,9 +116,8 @@ def _unfulfilled(kind: str, key: ObjectKey, conditions: Iterable[Object] | None,
         if found is None or found["status"] == "Unknown":
             return Standing(kind, key, "waiting", (found or {}).get("message") or f"waiting for {type_}")
         if found["status"] == "False":
-            pending = found["reason"] == "Pending"
             message = found.get("message") or found["reason"]
-            return Standing(kind, key, "waiting" if pending else "failed", message)
+            return Standing(kind, key, "waiting" if found["reason"] in _PASSING else "failed", message)
     return Standing(kind, key, "ready", "")
 
 

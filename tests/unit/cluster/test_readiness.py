@@ -64,6 +64,8 @@ def test_a_gateway_is_ready_when_it_is_programmed() -> None:
     accepted = condition("Accepted", "True")
     assert of("Gateway", gateway(accepted, condition("Programmed", "True"))) == ("ready", "127.1.0.1")
     assert of("Gateway", gateway(accepted, condition("Programmed", "Unknown"))) == ("waiting", "waiting for Programmed")
+    unassigned = condition("Programmed", "False", "AddressNotAssigned", "no address yet")
+    assert of("Gateway", gateway(accepted, unassigned)) == ("waiting", "no address yet")
     unusable = condition("Programmed", "False", "AddressNotUsable", "port 443 is in use")
     assert of("Gateway", gateway(accepted, unusable)) == ("failed", "port 443 is in use")
 
