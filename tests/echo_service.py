@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 
 import grpc
 import grpc.aio
@@ -167,21 +168,22 @@ def _threaded_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
 
 
 class LoopThread:
-    """An event loop in a thread of its own, so that a test can be a plain function."""
+    """An event loop in a thread, so that a test can be a plain function.
 
-    def __enter__(self) -> "LoopThread":
+    There is one for the whole run: grpc.aio has one poller per process, and loops that come and go upset it.
+    """
+
+    def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-        return self
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     def run(self, coroutine, timeout: float = 20):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
 
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
+
+@cache
+def loop_thread() -> LoopThread:
+    return LoopThread()
 
 
 @contextmanager
@@ -193,12 +195,11 @@ def _async_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
         await server.start()
         return server, port
 
-    with LoopThread() as thread:
-        server, port = thread.run(start())
-        try:
-            yield port
-        finally:
-            thread.run(server.stop(None))
+    server, port = loop_thread().run(start())
+    try:
+        yield port
+    finally:
+        loop_thread().run(server.stop(None))
 
 
 class Recorder(Stage):

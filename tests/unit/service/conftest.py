@@ -1,7 +1,7 @@
 """Fixtures of the service library's tests; what they give is in `tests/echo_service.py`."""
 
 import pytest
-from echo_service import KINDS, SERVERS, Certificates, LoopThread, Recorder, serving
+from echo_service import KINDS, SERVERS, Certificates, LoopThread, Recorder, loop_thread, serving
 
 
 @pytest.fixture(params=KINDS)
@@ -24,10 +24,9 @@ def serving_fixture():
     return serving
 
 
-@pytest.fixture
-def loop_thread():
-    with LoopThread() as thread:
-        yield thread
+@pytest.fixture(name="loop_thread")
+def loop_thread_fixture() -> LoopThread:
+    return loop_thread()
 
 
 @pytest.fixture
