@@ -145,17 +145,24 @@ def in_node_cluster(
 
     `before` is called with the API server's client before the node runs.
     """
+    return in_child(user, lambda: run_node_cluster(scenario, isolated=isolated, hosts=hosts, before=before))
 
-    def run() -> Any:
-        folder = Path(tempfile.mkdtemp(prefix="roadstead-node-"))
-        try:
-            control = fork_netd(NetworkSettings(), folder, isolated=isolated)
-            limitations = tuple(wait_ready(control))
-            return asyncio.run(_run(scenario, folder, control, limitations, isolated, hosts, before))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
-    return in_child(user, run)
+def run_node_cluster(
+    scenario: Callable[[NodeBed], Awaitable[Any]],
+    *,
+    isolated: bool = True,
+    hosts: Mapping[str, Host] | None = None,
+    before: Callable[[ApiClient], Awaitable[Any]] | None = None,
+) -> Any:
+    """Run a scenario in this process, as its user."""
+    folder = Path(tempfile.mkdtemp(prefix="roadstead-node-"))
+    try:
+        control = fork_netd(NetworkSettings(), folder, isolated=isolated)
+        limitations = tuple(wait_ready(control))
+        return asyncio.run(_run(scenario, folder, control, limitations, isolated, hosts, before))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _run(scenario, folder, control, limitations, isolated, hosts, before) -> Any:
