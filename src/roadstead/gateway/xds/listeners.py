@@ -52,13 +52,13 @@ _LOG_FIELDS = {
 }
 
 
-def listener(source: ir.Listener, bind: str, secrets: Collection[str]) -> Any:
+def listener(source: ir.Listener, bind: str, secrets: Collection[str], *, access_log: bool = True) -> Any:
     """Return the Listener message on the address `bind`; `secrets` are the names of secrets that there are."""
     made = listener_pb2.Listener(
         name=source.name,
         address=socket_address(bind, source.bind_port),
         per_connection_buffer_limit_bytes=uint32(BUFFER_LIMIT),
-        filter_chains=[_chain(source, chain, secrets) for chain in source.chains],
+        filter_chains=[_chain(source, chain, secrets, access_log) for chain in source.chains],
     )
     if source.protocol != "HTTP":
         made.listener_filters.append(_TLS_INSPECTOR)
@@ -77,12 +77,15 @@ def listener_needs(source: ir.Listener) -> frozenset[Ref]:
     return frozenset(needs)
 
 
-def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str]) -> Any:
+def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str], access_log: bool) -> Any:
     made = listener_components_pb2.FilterChain(name=chain.name)
     made.filter_chain_match.server_names.extend(chain.server_names)
     if chain.tls is not None:
         made.transport_socket.CopyFrom(_transport_socket(chain.tls, secrets))
-    made.filters.append(_passthrough(chain) if chain.passthrough else _http(source.name, chain.route_table))
+    if chain.passthrough:
+        made.filters.append(_passthrough(chain))
+    else:
+        made.filters.append(_http(source.name, chain.route_table, access_log))
     return made
 
 
@@ -129,10 +132,10 @@ def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
 # HTTP
 
 
-def _http(name: str, route_table: str) -> Any:
+def _http(name: str, route_table: str, access_log: bool) -> Any:
     settings = _http_settings(name)
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
-    settings.access_log.append(_ACCESS_LOG)
+    settings.access_log.extend([_ACCESS_LOG] if access_log else [])
     settings.local_reply_config.CopyFrom(_local_replies())
     return extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
 

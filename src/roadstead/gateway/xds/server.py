@@ -237,6 +237,7 @@ def node_settings(metadata: Mapping[str, Any]) -> NodeSettings:
         bind=bind if isinstance(bind, str) and bind else defaults.bind,
         ready_port=int(port) if isinstance(port, float) else defaults.ready_port,
         statistics=metadata.get("statistics") is True,
+        access_log=metadata.get("access_log") is not False,
     )
 
 

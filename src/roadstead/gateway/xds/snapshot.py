@@ -37,14 +37,15 @@ _REDACTED = b"[redacted]"
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What one Envoy says of itself in its node metadata: the address to bind, and where it can be asked for stats.
+    """What one Envoy says of itself in its node metadata: the address to bind, and what it offers beside routes.
 
-    `ready_port` 0: no readiness port.
+    `ready_port` 0: no readiness port. `statistics`: they are shown there. `access_log`: one line for each request.
     """
 
     bind: str = "0.0.0.0"
     ready_port: int = READY_PORT
     statistics: bool = False
+    access_log: bool = True
 
 
 _Remembered: TypeAlias = dict[tuple[ResourceType, str], tuple[Any, Resource]]
@@ -134,7 +135,7 @@ def _encode_listener(bound: _BoundListener) -> Resource:
     if bound.source is None:
         message = readiness_listener(settings.bind, port=settings.ready_port, statistics=settings.statistics)
         return resource(message, message.name)
-    message = listener(bound.source, settings.bind, bound.secrets)
+    message = listener(bound.source, settings.bind, bound.secrets, access_log=settings.access_log)
     return resource(message, bound.source.name, listener_needs(bound.source))
 
 

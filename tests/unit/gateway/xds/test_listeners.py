@@ -53,6 +53,11 @@ def test_a_certificate_that_is_not_there_is_not_named():
     assert [each["name"] for each in context["tls_certificate_sds_secret_configs"]] == ["certificate:ns/rsa"]
 
 
+def test_the_access_log_can_be_off():
+    chain = as_json(listener(PLAIN, "0.0.0.0", (), access_log=False))["filter_chains"][0]
+    assert "access_log" not in chain["filters"][0]["typed_config"]
+
+
 def test_needs():
     assert listener_needs(SECURE) == {
         Ref(ResourceType.ROUTES, "foo"),

@@ -206,6 +206,7 @@ def test_a_path_too_long_for_a_socket_is_refused_with_a_remedy():
     [
         ({}, NodeSettings()),
         ({"bind": "127.8.0.1", "ready_port": 19103.0, "statistics": True}, NodeSettings("127.8.0.1", 19103, True)),
+        ({"access_log": False}, NodeSettings(access_log=False)),
         ({"bind": 5.0, "ready_port": "x", "statistics": "yes"}, NodeSettings()),
     ],
 )
