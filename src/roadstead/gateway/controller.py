@@ -22,7 +22,7 @@ from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
 from roadstead.gateway.resources import CONTROLLER_NAME
-from roadstead.gateway.translate import Translation, translate
+from roadstead.gateway.translate import Memory, Translation, translate
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.workloads import Workloads
 from roadstead.gateway.writer import StatusWriter
@@ -67,6 +67,7 @@ class GatewayController:
         self._workloads = Workloads(client, config.infra)
         self._events = EventRecorder(client, component="roadstead-gateway")
         self._told: frozenset[tuple[ObjectKey, str, str]] = frozenset()
+        self._memory = Memory()
         self._wake = asyncio.Event()
         self._default_certificate = fallback_certificate(datetime.now(UTC))
 
@@ -122,7 +123,7 @@ class GatewayController:
             controller_names=self._config.controller_names,
             default_certificate=self._default_certificate,
         )
-        return translate(resources)
+        return translate(resources, self._memory)
 
     def _tell(self, notices: Iterable[Notice]) -> None:
         """Record what has not been said yet; what is still so is not repeated at every pass."""

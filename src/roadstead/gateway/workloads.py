@@ -15,7 +15,7 @@ from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of, labels
 from roadstead.api.resources import resource
 from roadstead.client import ApiClient, Informer
 from roadstead.gateway.infra import PROXY_LABEL, InfraSettings, objects_for
-from roadstead.gateway.ir import Proxy
+from roadstead.gateway.ir import Listener, Proxy, Workload
 
 FIELD_MANAGER = "roadstead-gateway"
 _RETRY_SECONDS = 1.0
@@ -31,6 +31,7 @@ class Workloads:
     def __init__(self, client: ApiClient, settings: InfraSettings) -> None:
         self._client = client
         self._settings = settings
+        self._made: dict[str, tuple[tuple[Workload, tuple[Listener, ...]], list[Object]]] = {}
         self._wanted: dict[_Name, Object] = {}
         self._applied: dict[_Name, Object] = {}
         self._kept: set[ObjectKey] = set()
@@ -44,7 +45,7 @@ class Workloads:
     def wanted(self, proxies: Iterable[Proxy]) -> None:
         """Want the objects of these proxies from now on, and no others."""
         proxies = list(proxies)
-        objects = [obj for proxy in proxies for obj in objects_for(proxy, self._settings)]
+        objects = [obj for proxy in proxies for obj in self._objects(proxy)]
         wanted = {(str(obj["kind"]), key_of(obj)): obj for obj in objects}
         self._kept = {ObjectKey(proxy.workload.namespace, proxy.workload.name) for proxy in proxies}
         self._namespaces = {proxy.workload.namespace for proxy in proxies if proxy.workload.owner is None}
@@ -52,6 +53,14 @@ class Workloads:
         self._wanted = wanted
         if wanted != self._applied or self._abandoned():
             self._wake.set()
+
+    def _objects(self, proxy: Proxy) -> list[Object]:
+        """Return a proxy's objects, made only once for as long as what they depend on is the same."""
+        depends = (proxy.workload, proxy.listeners)
+        before = self._made.get(proxy.key)
+        if before is None or before[0] != depends:
+            before = self._made[proxy.key] = (depends, objects_for(proxy, self._settings))
+        return before[1]
 
     async def run(self) -> None:
         """Apply until cancelled."""

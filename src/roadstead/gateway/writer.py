@@ -31,12 +31,14 @@ class StatusWriter:
         self._client = client
         self._current = current
         self._wanted: dict[tuple[str, ObjectKey], StatusUpdate] = {}
+        self._said: dict[tuple[str, ObjectKey], tuple[StatusUpdate, Object]] = {}
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def wanted(self, updates: Sequence[StatusUpdate]) -> None:
         """Want these statuses from now on, instead of those before."""
         self._wanted = {(update.kind, update.key): update for update in updates}
+        self._said = {name: said for name, said in self._said.items() if name in self._wanted}
         self._wake.set()
 
     def wake(self) -> None:
@@ -55,10 +57,17 @@ class StatusWriter:
                 self._wake.set()
 
     def _patch(self, update: StatusUpdate) -> Object | None:
-        current = self._current(update.kind, update.key)
+        name = (update.kind, update.key)
+        current = self._current(*name)
         if current is None:
             return None
-        return patch_for(update, current, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        said = self._said.get(name)
+        if said is not None and said[0] is update and said[1] is current:
+            return None
+        patch = patch_for(update, current, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        if patch is None:
+            self._said[name] = (update, current)
+        return patch
 
     async def _write(self, update: StatusUpdate, patch: Object) -> bool:
         """Return whether nothing is left to do for this one."""

@@ -5,11 +5,12 @@
     parents ─ precedence ─ proxies                            which rules meet at a listener, in which order
     ingress                                                   Ingress and nginx's annotations, to the same IR
 
-Pure: no clock, no sockets, nothing is remembered between two calls but parsed certificates. It never raises on what a
+Pure: no clock, no sockets; a `memory` saves work between two calls and changes no result. It never raises on what a
 user wrote: a fault becomes a condition of the object that has it, and whatever is valid beside it is served.
 Next: `xds` sends the proxies, `statuses` makes patches of what is to be said.
 """
 
+from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.translation import Translation, translate
 
-__all__ = ["Translation", "translate"]
+__all__ = ["Memory", "Translation", "translate"]

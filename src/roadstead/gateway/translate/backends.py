@@ -93,11 +93,16 @@ def endpoints_name(namespace: str, service: str, port: int) -> str:
     return f"{namespace}/{service}/{port}"
 
 
+def endpoints_service(name: str) -> ObjectKey:
+    """Return the Service that an endpoint set is of."""
+    namespace, service, _ = name.split("/")
+    return ObjectKey(namespace, service)
+
+
 def endpoint_set(name: str, resources: Resources) -> EndpointSet:
     """Return who serves a Service port now: the ready ones; failing these, those that end but still serve."""
-    namespace, service_name, number = name.split("/")
-    key = ObjectKey(namespace, service_name)
-    port_name = _port_name(resources.services.get(key), int(number))
+    key = endpoints_service(name)
+    port_name = _port_name(resources.services.get(key), int(name.rpartition("/")[2]))
     slices = resources.endpoint_slices.get(key, ())
     ready = set(_endpoints(slices, port_name, ("ready",)))
     chosen = ready or set(_endpoints(slices, port_name, ("serving", "terminating")))

@@ -33,12 +33,12 @@ from roadstead.gateway.ir import (
     container_port,
 )
 from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.backends import endpoint_set
 from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.headers import is_header_name, is_header_value
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.nginx import Annotations, Canary
 from roadstead.gateway.translate.precedence import EVERY_REQUEST
-from roadstead.gateway.translate.proxies import used_endpoints
 
 _HTTP, _HTTPS = 80, 443
 _PERMANENT_REDIRECT, _NOT_FOUND, _UNAVAILABLE = 308, 404, 503
@@ -98,7 +98,7 @@ def ingress_proxy(
             _table(f"{key}/{_HTTPS}", hosts, https_port, plain=False),
         ),
         clusters=clusters,
-        endpoints=used_endpoints(clusters, resources),
+        endpoints=tuple(endpoint_set(name, resources) for name in sorted({one.endpoints for one in clusters})),
         certificates=tuple(certificates[name] for name in sorted(certificates)),
     )
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from roadstead.gateway.ir import DirectResponse, Match, PathMatch, Route, VirtualHost
 from roadstead.gateway.translate.hostnames import ANY, covers, specificity
+from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.parents import Claim
 from roadstead.gateway.translate.routes import Entry, RoutePlan
 
@@ -33,7 +34,7 @@ class ListenerRoutes(NamedTuple):
     routes: Sequence[AttachedRoute]
 
 
-def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str]) -> list[VirtualHost]:
+def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str], memory: Memory) -> list[VirtualHost]:
     """Return the virtual hosts of one listener.
 
     `neighbours`: host names of the other listeners on the port. What one of them is more specific about is theirs
@@ -44,10 +45,17 @@ def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str]) -> list[V
     domains = [
         host for host in dict.fromkeys((listener.hostname, *claims)) if not any(covers(rival, host) for rival in rivals)
     ]
-    return [
-        VirtualHost(domain, (domain,), (*_lines(domain, claims), _unmatched(listener.name, domain)), listener.name)
-        for domain in sorted(domains)
-    ]
+    return [_virtual_host(listener.name, domain, claims, memory) for domain in sorted(domains)]
+
+
+def _virtual_host(listener: str, domain: str, claims: "_Claims", memory: Memory) -> VirtualHost:
+    claimed = _best(domain, claims)
+    inputs = [part for one in claimed for part in one]
+
+    def make() -> VirtualHost:
+        return VirtualHost(domain, (domain,), (*_lines(claimed), _unmatched(listener, domain)), listener)
+
+    return memory.recall(("host", listener, domain), inputs, make)
 
 
 def unknown_host(listeners: Iterable[str]) -> VirtualHost:
@@ -67,7 +75,11 @@ class _Claimed(NamedTuple):
     plan: RoutePlan
 
 
-def _by_hostname(routes: Iterable[AttachedRoute]) -> dict[str, list[_Claimed]]:
+_Claims = Mapping[str, Sequence[_Claimed]]
+"""By what is left of a route's host name at the listener."""
+
+
+def _by_hostname(routes: Iterable[AttachedRoute]) -> _Claims:
     found: dict[str, list[_Claimed]] = defaultdict(list)
     for route in routes:
         for claim in route.claims:
@@ -75,14 +87,21 @@ def _by_hostname(routes: Iterable[AttachedRoute]) -> dict[str, list[_Claimed]]:
     return found
 
 
-def _lines(domain: str, claims: Mapping[str, list[_Claimed]]) -> Iterator[Route]:
+def _best(domain: str, claims: _Claims) -> list[_Claimed]:
+    """Return the routes that serve a domain, each under the most specific of its host names that covers it."""
+    found = [claimed for hostname in _covering(domain) for claimed in claims.get(hostname, ())]
+    if len(found) <= 1:
+        return found
     best: dict[int, _Claimed] = {}
-    for hostname in _covering(domain):
-        for claimed in claims.get(hostname, ()):
-            known = best.get(id(claimed.plan))
-            if known is None or specificity(claimed.written) > specificity(known.written):
-                best[id(claimed.plan)] = claimed
-    ranked = [(_precedence(claimed, entry), entry) for claimed in best.values() for entry in claimed.plan.entries]
+    for claimed in found:
+        known = best.get(id(claimed.plan))
+        if known is None or specificity(claimed.written) > specificity(known.written):
+            best[id(claimed.plan)] = claimed
+    return list(best.values())
+
+
+def _lines(claimed: Iterable[_Claimed]) -> Iterator[Route]:
+    ranked = [(_precedence(one, entry), entry) for one in claimed for entry in one.plan.entries]
     ranked.sort(key=lambda pair: pair[0])
     for _, entry in ranked:
         yield from entry.routes

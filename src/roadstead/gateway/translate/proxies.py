@@ -26,10 +26,11 @@ from roadstead.gateway.ir import (
     gateway_proxy_key,
 )
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
-from roadstead.gateway.translate.backends import endpoint_set
+from roadstead.gateway.translate.backends import endpoint_set, endpoints_service
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan
+from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.parents import GatewayPlan
 from roadstead.gateway.translate.precedence import (
     AttachedRoute,
@@ -57,7 +58,7 @@ class _Port(NamedTuple):
     listeners: tuple[tuple[ListenerPlan, ListenerRoutes], ...]
 
 
-def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Resources) -> Proxy:
+def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Resources, memory: Memory) -> Proxy:
     """Return what the Envoys of a Gateway shall do; those of an invalid one, nothing."""
     key = gateway_proxy_key(*gateway.key)
     if gateway.invalid:
@@ -69,9 +70,9 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
         key=key,
         workload=workload(gateway.obj),
         listeners=tuple(_listener(key, port) for port in ports),
-        route_tables=tuple(table for port in ports for table in _tables(key, port)),
+        route_tables=tuple(table for port in ports for table in _tables(key, port, memory)),
         clusters=clusters,
-        endpoints=used_endpoints(clusters, resources),
+        endpoints=used_endpoints(clusters, resources, memory),
         certificates=tuple(certificates[name] for name in sorted(certificates)),
     )
 
@@ -82,9 +83,16 @@ def used_clusters(routes: Iterable[AttachedRoute]) -> tuple[Cluster, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def used_endpoints(clusters: Iterable[Cluster], resources: Resources) -> tuple[EndpointSet, ...]:
+def used_endpoints(clusters: Iterable[Cluster], resources: Resources, memory: Memory) -> tuple[EndpointSet, ...]:
     """Return the endpoints of these clusters, each set once, sorted."""
-    return tuple(endpoint_set(name, resources) for name in sorted({cluster.endpoints for cluster in clusters}))
+    names = sorted({cluster.endpoints for cluster in clusters})
+    return tuple(_endpoints(name, resources, memory) for name in names)
+
+
+def _endpoints(name: str, resources: Resources, memory: Memory) -> EndpointSet:
+    service = endpoints_service(name)
+    inputs = (resources.services.get(service), *resources.endpoint_slices.get(service, ()))
+    return memory.recall(("endpoints", name), inputs, lambda: endpoint_set(name, resources))
 
 
 def _ports(gateway: GatewayPlan, attached: AttachedRoutes) -> list[_Port]:
@@ -119,17 +127,17 @@ def _table_name(key: str, port: _Port, listener: str) -> str:
     return f"{key}/{port.number}/{listener}" if listener else f"{key}/{port.number}"
 
 
-def _tables(key: str, port: _Port) -> list[RouteTable]:
+def _tables(key: str, port: _Port, memory: Memory) -> list[RouteTable]:
     if port.protocol == HTTPS:
-        return [_tls_table(key, port, plan, routes) for plan, routes in port.listeners]
+        return [_tls_table(key, port, plan, routes, memory) for plan, routes in port.listeners]
     hostnames = [plan.hostname for plan, _ in port.listeners]
-    hosts = [host for _, routes in port.listeners for host in virtual_hosts(routes, hostnames)]
+    hosts = [host for _, routes in port.listeners for host in virtual_hosts(routes, hostnames, memory)]
     return [RouteTable(_table_name(key, port, ""), _completed(hosts, port))]
 
 
-def _tls_table(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes) -> RouteTable:
+def _tls_table(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes, memory: Memory) -> RouteTable:
     others = [(other, named.name) for other, named in port.listeners if other is not plan]
-    hosts = virtual_hosts(routes, [other.hostname for other, _ in others])
+    hosts = virtual_hosts(routes, [other.hostname for other, _ in others], memory)
     known = {host.name for host in hosts}
     hosts += [misdirected(other.hostname, name, routes.name) for other, name in others if other.hostname not in known]
     return RouteTable(_table_name(key, port, plan.name), _completed(hosts, port))

@@ -1,10 +1,11 @@
 """The one entry: judge Gateways, then routes, let them meet, and say what comes of it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from roadstead.api.objects import ObjectKey, is_deleting
+from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of
 from roadstead.gateway.ir import Proxies, Proxy
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.statuses import StatusUpdate
@@ -14,6 +15,7 @@ from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, p
 from roadstead.gateway.translate.grpcroute import plan_grpc_route
 from roadstead.gateway.translate.httproute import plan_http_route
 from roadstead.gateway.translate.ingress import translate_ingresses
+from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.translate.parents import GatewayPlan, Parent, attach
 from roadstead.gateway.translate.precedence import AttachedRoute
@@ -23,6 +25,7 @@ from roadstead.gateway.translate.routestatus import route_status
 
 GatewayPlans = Mapping[ObjectKey, GatewayPlan]
 Loads = Mapping[ObjectKey, Mapping[int, ListenerLoad]]
+_Attached = tuple[RoutePlan, tuple[Parent, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +37,25 @@ class Translation:
     notices: tuple[Notice, ...] = ()
 
 
-def translate(resources: Resources) -> Translation:
-    """Translate all Gateways, routes and Ingresses. Never raises on what a user wrote."""
+def translate(resources: Resources, memory: Memory | None = None) -> Translation:
+    """Translate all Gateways, routes and Ingresses. Never raises on what a user wrote.
+
+    A `memory` that is handed in again and again saves the work that was done before; it never changes the result.
+    """
+    memory = memory or Memory()
+    memory.begin()
     classes = our_classes(resources)
-    gateways = _gateways(classes, resources)
-    routes = [(plan, attach(plan, gateways, resources)) for plan in _routes(resources)]
+    gateways = memory.settled("gateways", _gateways(classes, resources))
+    routes = list(_routes(gateways, resources, memory))
     loads = _loads(routes)
-    proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources)}
+    proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources, memory)}
     ingresses = translate_ingresses(resources)
     if ingresses.proxy:
         proxies[ingresses.proxy.key] = ingresses.proxy
     statuses = (
         *(gateway_class_status(found) for key, found in resources.gateway_classes.items() if key.name in classes),
         *_gateway_statuses(gateways, loads, proxies, resources),
-        *(update for plan, parents in routes if (update := route_status(plan, parents, resources))),
+        *_route_statuses(routes, resources, memory),
         *ingresses.statuses,
     )
     return Translation(proxies, statuses, ingresses.notices)
@@ -61,14 +69,36 @@ def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
     }
 
 
-def _routes(resources: Resources) -> Iterator[RoutePlan]:
+def _routes(gateways: GatewayPlans, resources: Resources, memory: Memory) -> Iterator[_Attached]:
+    grants = memory.settled("grants", tuple(resources.reference_grants.values()))
+
+    def planned(kind: str, route: Object, plan: Callable[[Object, Resources], RoutePlan]) -> _Attached:
+        key = key_of(route)
+        made = memory.recall_watched(
+            (kind, key),
+            (route, grants),
+            resources.services,
+            lambda services: plan(route, replace(resources, services=services)),
+        )
+        namespace = resources.namespaces.get(ObjectKey("", key.namespace))
+        inputs = (made, gateways, namespace)
+        return made, memory.recall(("parents", kind, key), inputs, lambda: attach(made, gateways, resources))
+
     for route in resources.grpc_routes.values():
-        yield plan_grpc_route(route, resources)
+        yield planned("GRPCRoute", route, plan_grpc_route)
     for route in resources.http_routes.values():
-        yield plan_http_route(route, resources)
+        yield planned("HTTPRoute", route, plan_http_route)
 
 
-def _loads(routes: Iterable[tuple[RoutePlan, Iterable[Parent]]]) -> Loads:
+def _route_statuses(routes: Iterable[_Attached], resources: Resources, memory: Memory) -> Iterator[StatusUpdate]:
+    for plan, parents in routes:
+        inputs = (plan, parents, resources.controller_names)
+        made = memory.recall(("status", plan.kind, plan.key), inputs, partial(route_status, plan, parents, resources))
+        if made is not None:
+            yield made
+
+
+def _loads(routes: Iterable[_Attached]) -> Loads:
     """Gather what is attached where; a route that names a listener twice counts once."""
     found: dict[ObjectKey, dict[int, dict[int, AttachedRoute]]] = defaultdict(lambda: defaultdict(dict))
     for plan, parents in routes:
@@ -83,10 +113,10 @@ def _loads(routes: Iterable[tuple[RoutePlan, Iterable[Parent]]]) -> Loads:
     }
 
 
-def _proxies(gateways: GatewayPlans, loads: Loads, resources: Resources) -> Iterator[Proxy]:
+def _proxies(gateways: GatewayPlans, loads: Loads, resources: Resources, memory: Memory) -> Iterator[Proxy]:
     for key, gateway in gateways.items():
         attached = {index: load.routes for index, load in loads.get(key, {}).items()}
-        yield gateway_proxy(gateway, attached, resources)
+        yield gateway_proxy(gateway, attached, resources, memory)
 
 
 def _gateway_statuses(
