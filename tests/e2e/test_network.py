@@ -1,5 +1,8 @@
 """The node's network in real namespaces: pods, the node, Services, the edge, hosts outside the cluster."""
 
+import contextlib
+import os
+import signal
 import socket
 import time
 from pathlib import Path
@@ -75,6 +78,40 @@ def test_a_detached_pod_is_gone_and_its_address_can_be_given_again(user):
     assert outcomes[::2] == ["open"] * 3
     assert "open" not in outcomes[1::2]
     assert leaked == 0
+
+
+@contextlib.contextmanager
+def _busy_machine():
+    hogs = []
+    for _ in range(3):
+        hogs.append(os.fork())
+        while hogs[-1] == 0:
+            pass
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            os.kill(hog, signal.SIGKILL)
+            os.waitpid(hog, 0)
+
+
+def test_a_pod_can_be_reached_at_once_however_busy_the_machine():
+    """The kernel takes note of a new link in the background: `attach` must wait for it, or first packets are lost."""
+
+    def test(network: NodeNetwork):
+        bed = Bed(network)
+        with _busy_machine():
+            outcomes = []
+            for number in range(1, 101):
+                address = f"10.244.3.{number}"
+                network.attach(address, address)
+                listener = bed.listen(address, address, "TCP", 80)
+                outcomes.append(bed.connect(Probe("node", address, "TCP", 80), 0.5))
+                listener.close()
+                network.detach(address)
+        return outcomes
+
+    assert in_node("ordinary", test) == ["open"] * 100
 
 
 @as_both_users

@@ -5,8 +5,10 @@ shared segment, so whatever goes from pod to pod is forwarded, and the packet fi
 edge, from which outside clients come, and for hosts outside the cluster. The host's own network is never touched.
 """
 
+import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ EDGE = "edge"
 _GATEWAY = "169.254.1.1"  # exists nowhere: the permanent neighbour entry is all that a route needs
 _NODE_HARDWARE = bytes.fromhex("eeeeeeeeeeee")
 _FIRST_LINK = 100
+_LINK_SECONDS = 2.0
 _POD_LINK = 100  # above the indexes of tunnel devices that some kernels put into every namespace
 _UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _log = structlog.get_logger(__name__)
@@ -159,6 +162,19 @@ class NodeNetwork:
                 netlink.new_route(f"{address}/32", number, source=self.settings.node_address),
             ]
         )
+        self._await_running(number)
+
+    def _await_running(self, number: int) -> None:
+        """Wait until the kernel has noticed that both ends are up: it does so in the background (linkwatch).
+
+        Until then the node's end throws away what it should send, and a pod's first connection would take a second
+        longer. Newer kernels finish this when they are asked, so there is nothing to wait for.
+        """
+        deadline = time.monotonic() + _LINK_SECONDS
+        while not netlink.is_link_running(self._routes.ask(netlink.get_link(number))):
+            if time.monotonic() > deadline:
+                raise OSError(errno.ETIMEDOUT, f"link {number} does not come up")
+            time.sleep(0.001)
 
     def _admit_link(self, number: int, address: str) -> None:
         batch = nftables.Batch(TABLE)

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, APPEND = 0x1, 0x4, 0x100, 0x200, 0x400, 0x800
+_GET_LINK = 18
 _NEW_LINK, _DELETE_LINK, _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _NEW_NEIGHBOUR = 16, 17, 20, 24, 25, 28
 _ERROR, _DONE, _CAPPED, _HAS_TEXT = 2, 3, 0x100, 0x200
 _DUMP = 0x300
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHII")
-_UP, _PERMANENT = 1, 0x80
+_UP, _PERMANENT, _OPERATIONAL = 1, 0x80, 6
 _SCOPE_LINK, _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 253, 254, 4, 1
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _SO_SNDBUFFORCE = 270, 10, 11, 32
 LOOPBACK = 1
@@ -136,6 +137,17 @@ def new_veth(here: VethEnd, there: VethEnd, namespace: int) -> Message:
     return Message(_NEW_LINK, CREATE | EXCLUSIVE, body, f"create the veth pair {here.name}")
 
 
+def get_link(index: int) -> Message:
+    """Ask for a link's state; `is_link_running` reads the answer."""
+    without_statistics = attribute(29, struct.pack("=I", 8))
+    return Message(_GET_LINK, 0, _link(index, without_statistics), f"read the state of link {index}")
+
+
+def is_link_running(body: bytes) -> bool:
+    """Say whether a link sends what it is given: up, and its other end too."""
+    return decode_attributes(body[16:]).get(16) == bytes([_OPERATIONAL])
+
+
 def delete_link(index: int) -> Message:
     """Delete a link; the other end of a veth pair goes too."""
     return Message(_DELETE_LINK, 0, _link(index), f"delete link {index}")
@@ -227,6 +239,15 @@ class NetlinkSocket:
         self._sequence += len(messages)
         self._socket.send(encode(messages, first, acknowledge=acknowledge))
         return first
+
+    def ask(self, message: Message) -> bytes:
+        """Ask for one thing and return the body of the answer. Raises NetlinkError."""
+        self.send([message], acknowledge=False)
+        received = self._socket.recv(1 << 16)
+        length, kind, *_ = _HEADER.unpack_from(received)
+        if kind == _ERROR:
+            raise refused(message, next(decode_replies(received)))
+        return received[_HEADER.size : length]
 
     def dump(self, message: Message) -> list[bytes]:
         """Ask for a list and return the body of each entry. Raises NetlinkError."""

@@ -63,6 +63,15 @@ def test_the_kernel_is_asked_and_its_refusal_raised():
     assert caught.value.errno in (errno.ENODEV, errno.EPERM)
 
 
+def test_the_kernel_answers_what_it_is_asked():
+    with NetlinkSocket() as routes:
+        body = routes.ask(netlink.get_link(1))
+        assert netlink.decode_attributes(body[16:])[3] == b"lo\0"
+        assert not netlink.is_link_running(body[:16])
+        with pytest.raises(NetlinkError, match=r"could not read the state of link 4242424: No such device"):
+            routes.ask(netlink.get_link(4242424))
+
+
 def test_an_ordinary_user_gets_the_buffer_that_the_kernel_allows():
     with NetlinkSocket(socket.NETLINK_ROUTE, 1 << 20) as routes:
         assert routes.capacity > 200_000
