@@ -132,14 +132,10 @@ def _check_text(value: str, schema: Schema, path: str, found: Causes) -> None:
     if (limit := limits.get("minLength")) is not None and len(value) < limit:
         found.append(causes.invalid(path, value, f"{path} in body should be at least {limit} chars long"))
     if schema.pattern is not None and not schema.pattern.search(value):
-        found.append(causes.invalid(path, value, f"{path} in body should match '{_go_pattern(schema.pattern)}'"))
+        found.append(causes.invalid(path, value, f"{path} in body should match '{schema.pattern_text}'"))
     if schema.format and not matches_format(value, schema.format):
         detail = f"{path} in body must be of type {schema.format}: {json.dumps(value)}"
         found.append(causes.type_invalid(path, value, detail))
-
-
-def _go_pattern(pattern: re.Pattern[str]) -> str:
-    return pattern.pattern.replace(r"\Z", "$")
 
 
 def _check_number(value: float, schema: Schema, path: str, found: Causes) -> None:

@@ -35,7 +35,7 @@ class Schema:
 
     __slots__ = (
         "all_of", "any_of", "atomic", "default", "embedded", "enum", "format", "items", "limits", "list_type",
-        "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern",
+        "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern", "pattern_text",
         "properties", "required", "retain_keys", "rules", "strict", "type", "values",
     )  # fmt: skip
 
@@ -50,7 +50,8 @@ class Schema:
         self.open = bool(raw.get("x-kubernetes-preserve-unknown-fields"))
         self.embedded = bool(raw.get("x-kubernetes-embedded-resource"))
         self.enum: tuple[Any, ...] = tuple(raw.get("enum", ()))
-        self.pattern: re.Pattern[str] | None = compile_pattern(raw.get("pattern"))
+        self.pattern_text: str = raw.get("pattern", "")
+        self.pattern: re.Pattern[str] | None = compile_pattern(self.pattern_text)
         self.limits: dict[str, Any] = {key: raw[key] for key in _LIMITS if key in raw}
         self.rules: tuple[ReadOnlyObject, ...] = tuple(raw.get("x-kubernetes-validations", ()))
         self.strict = False
