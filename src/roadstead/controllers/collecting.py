@@ -38,7 +38,7 @@ def garbage_controller() -> Controller:
     """Return the controller that deletes what lost its owners."""
     collector = _Collector(collected_kinds())
     triggers = dict.fromkeys(collector.kinds, collector.trigger)
-    return Controller("garbage-collector", triggers, collector.decide, look=collector.look)
+    return Controller("garbage-collector", triggers, collector.decide, look=collector.look, unhurried=True)
 
 
 class _Collector:

@@ -59,7 +59,8 @@ Look: TypeAlias = Callable[[ApiClient, View, Any], Awaitable[Any]]
 class Controller:
     """A name for logs and events, what triggers it by kind, its decision, and kinds that it only reads.
 
-    `look` asks the server for what no informer knows, before the decision.
+    `look` asks the server for what no informer knows, before the decision. `unhurried` controllers get to know their
+    kinds one after another, so that they do not delay those that a starting system waits for.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Controller:
     decide: Callable[[Situation], list[Action]]
     reads: tuple[str, ...] = field(default=())
     look: Look | None = None
+    unhurried: bool = False
 
 
 def itself(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:

@@ -79,18 +79,15 @@ class Runner:
         kinds = dict.fromkeys(kind for entry in controllers for kind in (*entry.triggers, *entry.reads))
         self._informers = {kind: Informer(client, resource(kind)) for kind in kinds}
         self._view = InformerView(self._informers)
+        self._started: set[str] = set()
 
     async def run(self) -> None:
         """Start the controllers in order, each as soon as it knows all it reads; go on until cancelled."""
         tasks: list[asyncio.Task[Any]] = []
-        started: set[str] = set()
-        loops = []
+        loops: list[ControlLoop] = []
         try:
             for controller in self._controllers:
-                needed = [kind for kind in (*controller.triggers, *controller.reads) if kind not in started]
-                tasks += [spawn(self._informers[kind].run(), name=f"informer {kind}") for kind in needed]
-                started.update(needed)
-                await asyncio.gather(*(self._informers[kind].wait_synced() for kind in needed))
+                await self._learn(controller, tasks)
                 loop = ControlLoop(self._client, controller, self._view, self._informers)
                 loops.append(loop)
                 tasks += loop.start()
@@ -99,6 +96,16 @@ class Runner:
             await cancel_all(tasks)
             for loop in loops:
                 await loop.close()
+
+    async def _learn(self, controller: Controller, tasks: list[asyncio.Task[Any]]) -> None:
+        """Start the informers that a controller needs and none before it did, and wait until they are synced."""
+        needed = [kind for kind in (*controller.triggers, *controller.reads) if kind not in self._started]
+        for kind in dict.fromkeys(needed):
+            self._started.add(kind)
+            tasks.append(spawn(self._informers[kind].run(), name=f"informer {kind}"))
+            if controller.unhurried:
+                await self._informers[kind].wait_synced()
+        await asyncio.gather(*(self._informers[kind].wait_synced() for kind in needed))
 
 
 class ControlLoop:
