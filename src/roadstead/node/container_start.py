@@ -67,12 +67,12 @@ class ContainerStart:
         except (ReferenceProblem, KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
             tell("Warning", "Failed", f"Error: {error}")
             raise StartProblem("CreateContainerConfigError", str(error)) from error
-        for path in self.runtime.unmountable(request.mounts):
+        for path in self.runtime.unmountable(request):
             tell(
                 "Warning",
                 "MountUnavailable",
                 f"Container {manifest['name']} runs without a mount namespace, and nothing can be put at {path}: "
-                "use a path that this user may create, or a machine with user namespaces",
+                "name the path in an argument or a variable, which is then changed to where the volume is",
             )
         return Prepared(request, runnable.identity)
 

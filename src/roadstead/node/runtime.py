@@ -5,23 +5,24 @@ runs plain processes, each pod has an address 127.x.y.z, and what cannot be had 
 said in `limitations` and by `unmountable`. Next: `agent`.
 """
 
-import asyncio
 import ipaddress
-import os
+import re
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from roadstead.node.container_logs import ContainerLog
 from roadstead.node.netd_client import NetdClient
-from roadstead.node.netd_protocol import Execute, Mount, StartContainer, Transport
+from roadstead.node.netd_protocol import Execute, StartContainer, Transport
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyTable
 from roadstead.node.sessions import ProcessSession, RunningContainer, close_ends, open_streams
+
+SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class Runtime(Protocol):
@@ -42,7 +43,7 @@ class Runtime(Protocol):
     ) -> RunningContainer:
         """Start a container's process; the request's id is set here."""
 
-    def unmountable(self, mounts: Sequence[Mount]) -> list[str]:
+    def unmountable(self, request: StartContainer) -> list[str]:
         """Return the paths at which this runtime cannot provide a volume."""
 
     async def signal(self, container: RunningContainer, number: int) -> None:
@@ -142,7 +143,7 @@ class NamespacedRuntime(_NetdRuntime):
         super().__init__(netd, limitations)
         self.pod_range = ipaddress.IPv4Network(pod_range)
 
-    def unmountable(self, mounts: Sequence[Mount]) -> list[str]:
+    def unmountable(self, request: StartContainer) -> list[str]:
         """Return nothing: a mount namespace can have a volume at any path."""
         return []
 
@@ -167,34 +168,20 @@ class PlainRuntime(_NetdRuntime):
 
     def __init__(self, netd: NetdClient, why: str) -> None:
         super().__init__(netd, [why])
-        self._links: dict[str, list[Path]] = {}
 
     async def start_container(
         self, request: StartContainer, log: ContainerLog, *, stdin: bool = False, terminal: bool = False
     ) -> RunningContainer:
-        """Start a process; its volumes become links where that is possible."""
-        for mount in request.mounts:
-            self._link(request.key, mount)
-        plain = msgspec.structs.replace(request, mounts=[], user=0, group=0)
-        return await super().start_container(plain, log, stdin=stdin, terminal=terminal)
+        """Start a process that is told where its volumes really are."""
+        return await super().start_container(relocated(request), log, stdin=stdin, terminal=terminal)
 
-    def unmountable(self, mounts: Sequence[Mount]) -> list[str]:
-        """Return the paths that exist already, or where this user may not make a link."""
-        return [mount.target for mount in mounts if not _linkable(mount)]
-
-    def _link(self, key: str, mount: Mount) -> None:
-        target = Path(mount.target)
-        if not _linkable(mount) or target.is_symlink():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(mount.source)
-        self._links.setdefault(key, []).append(target)
-
-    async def remove_sandbox(self, key: str) -> None:
-        """Kill what runs and remove the pod's links."""
-        await super().remove_sandbox(key)
-        for link in self._links.pop(key, ()):
-            await asyncio.to_thread(link.unlink, missing_ok=True)
+    def unmountable(self, request: StartContainer) -> list[str]:
+        """Return the mount paths that the container is not told by an argument or a variable: it will not find them."""
+        told = [*request.argv, *request.environment.values()]
+        # Every pod has the service account's, few read it: it is no news.
+        known = (SERVICE_ACCOUNT_PATH,)
+        elsewhere = [mount for mount in request.mounts if mount.target not in known and mount.source != mount.target]
+        return [mount.target for mount in elsewhere if not any(_path(mount.target).search(text) for text in told)]
 
     async def apply_services(self, table: ServiceTable) -> None:
         """Do nothing: there are no virtual addresses without a network namespace."""
@@ -203,17 +190,32 @@ class PlainRuntime(_NetdRuntime):
         """Do nothing: `limitations` says that policies are not enforced."""
 
 
-def _linkable(mount: Mount) -> bool:
-    target = Path(mount.target)
-    if mount.memory:
-        return False
-    if target.is_symlink():
-        return str(target.readlink()) == mount.source
-    if target.exists():
-        return str(target) == mount.source
-    nearest = next(parent for parent in target.parents if parent.exists())
-    return nearest.is_dir() and _may_write(nearest)
+def relocated(request: StartContainer) -> StartContainer:
+    """Return the request for a process without mounts: paths below a volume's mount path in its arguments, variables
+    and directory become paths below the volume itself. Nothing is written on the machine for it.
+    """
+    ordered = sorted(request.mounts, key=lambda mount: -len(mount.target))
+
+    def there(text: str) -> str:
+        for mount in ordered:
+            text = _path(mount.target).sub(partial(_in_place, mount.source), text)
+        return text
+
+    return msgspec.structs.replace(
+        request,
+        argv=[there(argument) for argument in request.argv],
+        environment={name: there(value) for name, value in request.environment.items()},
+        directory=there(request.directory),
+        mounts=[],
+        user=0,
+        group=0,
+    )
 
 
-def _may_write(folder: Path) -> bool:
-    return os.access(folder, os.W_OK | os.X_OK)
+def _in_place(source: str, _: re.Match[str]) -> str:
+    return source
+
+
+def _path(target: str) -> re.Pattern[str]:
+    """Match a mount path where it stands as a whole path or the beginning of one."""
+    return re.compile(rf"(?<![\w./-]){re.escape(target.rstrip('/'))}(?![\w.-])")
