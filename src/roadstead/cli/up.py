@@ -1,6 +1,7 @@
 """`roadstead up`: starts a cluster, applies manifests, shows what becomes of them, and follows until Ctrl-C."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,9 +71,11 @@ def command(
     try:
         standings = asyncio.run(_bring_up(running.layout, documents, timeout, output, begun))
         if not detach:
-            asyncio.run(_follow(running.layout))
+            # Ctrl-C is how this ends in order; only before that point does it mean that something was broken off.
+            with contextlib.suppress(KeyboardInterrupt):
+                asyncio.run(_follow(running.layout))
     except KeyboardInterrupt:
-        standings = []
+        raise SystemExit(130) from None
     finally:
         if not detach:
             err.print("Stopping ...")

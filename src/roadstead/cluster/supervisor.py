@@ -31,6 +31,7 @@ from roadstead.controllers import ClusterFacts, run_controllers
 from roadstead.gateway.controller import GatewayConfig, run_gateway
 from roadstead.gateway.infra import InfraSettings
 from roadstead.lib import tasks
+from roadstead.lib.logs import log_for_people
 from roadstead.node import Node, NodeConfig
 from roadstead.node.network.loadbalancer_controller import LoadBalancerController
 from roadstead.node.network.relay_client import RelayClient
@@ -45,6 +46,7 @@ def supervise(
     children: Children, configuration: ClusterConfiguration, layout: Layout, *, report: int, lifeline: int | None
 ) -> int:
     """Run the cluster until SIGTERM, SIGINT or the end of the lifeline; return the process' exit code."""
+    log_for_people()
     supervisor = Supervisor(children, configuration, layout)
     return asyncio.run(_supervise(supervisor, report, lifeline))
 
