@@ -52,7 +52,7 @@ def test_envoy_refuses_nothing(tmp_path: Path) -> None:
         async with running(tmp_path, here(proxies[0], ports)) as bed:
             for proxy in proxies:
                 state = await bed.serve(here(proxy, ports))
-                assert state.rejections == ()
+                assert state.rejections == (), state.rejections
 
     run(test)
 

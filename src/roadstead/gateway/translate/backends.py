@@ -6,6 +6,8 @@ its own, and all share one set of endpoints.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any, Literal
 
 from roadstead.api.objects import Object, ObjectKey
@@ -17,6 +19,8 @@ from roadstead.gateway.translate.references import Referrer, Target, is_permitte
 
 Protocol = Literal["h2", "http1"]
 _H2 = ("kubernetes.io/h2c", "h2c", "grpc")
+_LARGEST_PORT = 65535
+_CACHED = 16384
 _HTTP1 = ("http", "kubernetes.io/ws", "ws")
 
 
@@ -118,12 +122,22 @@ def _endpoints(slices: Iterable[Object], port_name: str, wanted: tuple[str, ...]
     for found in slices:
         ports = mappings(found.get("ports"))
         number = next((integer(one.get("port")) for one in ports if text(one.get("name")) == port_name), 0)
-        if not number or found.get("addressType") not in ("IPv4", "IPv6"):
+        if not 0 < number <= _LARGEST_PORT or found.get("addressType") not in ("IPv4", "IPv6"):
             continue
         for entry in mappings(found.get("endpoints")):
             if _is(entry, wanted):
                 pod = text(mapping(entry.get("targetRef")).get("name"))
-                yield from (Endpoint(address, number, pod) for address in texts(entry.get("addresses"))[:1])
+                addresses = texts(entry.get("addresses"))[:1]
+                yield from (Endpoint(address, number, pod) for address in addresses if _is_address(address))
+
+
+@lru_cache(maxsize=_CACHED)
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text  # an IPv6 zone means something on one machine only
 
 
 def _is(endpoint: Mapping[str, Any], wanted: tuple[str, ...]) -> bool:

@@ -24,7 +24,9 @@ _REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 
 @lru_cache(maxsize=_CACHED)
 def expression_problem(expression: str) -> str | None:
-    """Return what is wrong with an expression as a predicate (`is ...`), or None if it can be used."""
+    """Return what is wrong with an expression as a predicate (`is empty`), or None if it can be used."""
+    if not expression:
+        return "is empty"
     if len(expression) > _LONGEST:
         return f"is longer than {_LONGEST} characters"
     unknown = _UNKNOWN_TO_RE2.search(expression)

@@ -42,3 +42,8 @@ def test_the_port_is_found_by_its_name() -> None:
 
 def test_a_service_that_is_gone_has_no_endpoints() -> None:
     assert endpoint_set(NAME, resources([])).endpoints == ()
+
+
+def test_what_is_no_address_or_port_is_left_out() -> None:
+    assert addresses(endpoint_slice("foo-svc", "not an address", "fe80::1%eth0", "10.0.0.1")) == ["10.0.0.1"]
+    assert addresses(endpoint_slice("foo-svc", "10.0.0.1", port=65536)) == []
