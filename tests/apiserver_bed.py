@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +23,7 @@ from roadstead.apiserver.kubelet import STDERR, STDOUT, ExecSession, Kubelet, Lo
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
 from roadstead.apiserver.store import MemoryStore, Store
 from roadstead.lib.pki import CertificateAuthority
+from roadstead.lib.tasks import cancel_all, spawn
 
 ADMIN = User("admin", ("system:masters",))
 TOKENS = {"admin-token": ADMIN, "jane-token": User("jane", ("developers",))}
@@ -128,9 +131,11 @@ async def bench(store: Store | None = None, kubelet: Kubelet | None = None) -> A
     assembly = assemble(store, tokens, users=TOKENS, service_cidr="10.96.0.0/16", kubelet=kubelet, clock=clock)
     for obj in bootstrap.objects("10.96.0.1", None):
         await assembly.ensure(obj)
+    housekeeping = spawn(assembly.housekeeping.run(), name="housekeeping")
     try:
         yield Bench(assembly, clock, tokens)
     finally:
+        await cancel_all([housekeeping])
         assembly.hub.close()
         await store.aclose()
 
@@ -305,3 +310,66 @@ async def serving(site: Site, kubelet: Kubelet | None = None) -> AsyncIterator[A
         yield server
     finally:
         await server.stop()
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+class Kubectl:
+    """The real kubectl against a site, with a cache of its own."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(site.folder),
+            "KUBECONFIG": str(site.kubeconfig),
+        }
+
+    async def start(self, *args: str, **streams: Any) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            KUBECTL, *args, env=self.environment, **{"stdin": pipe, "stdout": pipe, "stderr": pipe, **streams}
+        )
+
+    async def run(self, *args: str, stdin: str = "") -> Result:
+        process = await self.start(*args)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin.encode())
+        assert process.returncode is not None
+        return Result(process.returncode, out.decode(), err.decode())
+
+    async def __call__(self, *args: str, stdin: str = "") -> str:
+        """Run a command that must succeed and return what it printed."""
+        result = await self.run(*args, stdin=stdin)
+        assert result.code == 0, (args, result)
+        return result.out
+
+    async def fails(self, *args: str, stdin: str = "") -> str:
+        """Run a command that must fail and return its complaint."""
+        result = await self.run(*args, stdin=stdin)
+        assert result.code != 0, (args, result)
+        return result.err
+
+    async def apply(self, *objects: Any, options: Sequence[str] = ()) -> str:
+        return await self("apply", "-f", "-", *options, stdin=yaml.safe_dump_all(objects))
+
+
+KUBECTL = str(Path(sys.executable).with_name("kubectl"))
+
+
+def with_kubectl(
+    folder: Path, conversation: Callable[[Kubectl], Awaitable[None]], kubelet: Kubelet | None = None
+) -> None:
+    """Run a test's conversation between kubectl and a server on loopback."""
+
+    async def whole() -> None:
+        site = prepare(folder)
+        async with serving(site, kubelet), asyncio.timeout(100):
+            await conversation(Kubectl(site))
+
+    asyncio.run(whole())

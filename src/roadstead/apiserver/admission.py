@@ -11,6 +11,8 @@ from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.apiserver import crd
 
+CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
+"""The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
 _LIMITS = ("cpu", "memory")
 _INTERNAL = frozenset({"ClusterIP", "NodePort", "LoadBalancer"})
 _EXTERNAL = frozenset({"NodePort", "LoadBalancer"})
@@ -76,13 +78,21 @@ def _base64(text: object) -> str:
     return base64.b64encode(str(text).encode()).decode()
 
 
+def _new_definition(obj: Object, now: str) -> None:
+    """A definition is served from the moment it is stored, and stays until its objects are gone."""
+    crd.accept(obj, now)
+    finalizers = obj["metadata"].get("finalizers") or []
+    if isinstance(finalizers, list) and CLEANUP not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, CLEANUP]
+
+
 _NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
     ("", "Namespace"): _new_namespace,
     ("", "Pod"): _new_pod,
     ("", "Secret"): _merge_string_data,
     ("", "PersistentVolumeClaim"): _new_volume,
     ("", "PersistentVolume"): _new_volume,
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): crd.accept,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _new_definition,
 }
 
 

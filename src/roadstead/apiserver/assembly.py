@@ -17,6 +17,7 @@ from roadstead.apiserver.auth_reviews import Reviews
 from roadstead.apiserver.auth_tokens import ServiceAccountTokens
 from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, Services
+from roadstead.apiserver.housekeeping import Housekeeping
 from roadstead.apiserver.kubelet import Kubelet
 from roadstead.apiserver.parameters import WriteOptions
 from roadstead.apiserver.pod_logs import PodLogs
@@ -41,6 +42,7 @@ class Assembly:
     registry: Registry
     writer: Writer
     store: Store
+    housekeeping: Housekeeping
 
     async def ensure(self, obj: Object) -> None:
         """Create an object of a built-in kind, as the server itself, unless it is there."""
@@ -86,4 +88,5 @@ def assemble(
         streams=PodStreams(store, kubelet),
         forwards=PortForwards(store, kubelet),
     )
-    return Assembly(ApiApp(parts), hub, registry, writer, store)
+    housekeeping = Housekeeping(store, registry, writer, clock, SYSTEM)
+    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping)

@@ -10,6 +10,7 @@ import contextlib
 import struct
 from dataclasses import dataclass, field
 
+import structlog
 from starlette.types import Receive, Send
 
 from roadstead.api.errors import ApiError, BadRequest
@@ -21,6 +22,7 @@ from roadstead.apiserver.spdy import Data, Happening, Opened, Pinged, Reset, Spd
 from roadstead.apiserver.store import Store
 from roadstead.lib.tasks import cancel_all, spawn
 
+_log = structlog.get_logger(__name__)
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _CHANNELS = ("v4.channel.k8s.io", "portforward.k8s.io")
 _PIECE = 32 << 10
@@ -84,7 +86,8 @@ class _Tunnel:
             while (message := await receive())["type"] != "websocket.disconnect":
                 for happening in self._session.receive(message.get("bytes") or b""):
                     await self._handle(happening)
-        except SpdyError:
+        except SpdyError as error:
+            _log.warning("port-forward ended", pod=self._call.name, error=str(error))
             await self._send({"type": "websocket.close", "code": _PROTOCOL_ERROR})
         finally:
             await cancel_all(self._tasks)

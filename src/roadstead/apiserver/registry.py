@@ -16,7 +16,7 @@ from roadstead.apiserver.schemas import CustomResource
 from roadstead.apiserver.store import Event, Store
 
 _log = structlog.get_logger(__name__)
-_DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Registry:
@@ -28,7 +28,7 @@ class Registry:
         self.scheme = self._built_in
         self.generation = 0
         self._storage: dict[str, str] = {}
-        for record in store.records(_DEFINITIONS):
+        for record in store.records(DEFINITIONS):
             self._definitions[record.location.name] = record.decode()
         self._rebuild()
         store.subscribe(self._observe)
@@ -59,6 +59,11 @@ class Registry:
             return resource
         return self.scheme.by_kind(version, resource.kind) or resource
 
+    def is_built_in(self, resource: Resource) -> bool:
+        """Say whether the server has this kind without a definition: it outlives one."""
+        built_in = self._built_in.resources
+        return any((known.group, known.plural) == (resource.group, resource.plural) for known in built_in)
+
     def collections(self) -> dict[str, Resource]:
         """Return every collection that holds objects, with its resource in the stored version."""
         found: dict[str, Resource] = {}
@@ -69,7 +74,7 @@ class Registry:
 
     def _observe(self, event: Event) -> None:
         location = event.record.location
-        if location.collection != _DEFINITIONS:
+        if location.collection != DEFINITIONS:
             return
         if event.type == "DELETED":
             self._definitions.pop(location.name, None)

@@ -26,7 +26,7 @@ from roadstead.apiserver.connections import HttpConnection, WebSocketConnection
 from roadstead.apiserver.kubelet import Kubelet
 from roadstead.apiserver.store import MemoryStore, SqliteStore, Store
 from roadstead.apiserver.store.journal import Durability
-from roadstead.lib.tasks import spawn
+from roadstead.lib.tasks import cancel_all, spawn
 
 _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 3
@@ -69,6 +69,7 @@ class ApiServer:
         self._assembly: Assembly | None = None
         self._listener: _Listener | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._housekeeping: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
@@ -94,6 +95,7 @@ class ApiServer:
         )
         for obj in bootstrap.objects(_first_address(self.config.service_cidr), self.config.endpoint):
             await assembly.ensure(obj)
+        self._housekeeping = spawn(assembly.housekeeping.run(), name="API server housekeeping")
         config = uvicorn.Config(
             assembly.app,
             http=HttpConnection,
@@ -121,6 +123,8 @@ class ApiServer:
         """End watches and streams, answer what is in flight, and close the state. May be called twice."""
         if self._assembly is not None:
             self._assembly.hub.close()
+        if self._housekeeping is not None:
+            await cancel_all([self._housekeeping])
         if self._listener is not None and self._serving is not None:
             self._listener.should_exit = True
             await asyncio.wait([self._serving])

@@ -1,0 +1,122 @@
+"""kubectl with kinds that a user brings: served at once, explained, validated, scaled, and gone with their objects."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from apiserver_bed import Kubectl, with_kubectl
+
+pytestmark = pytest.mark.e2e
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "required": ["colour"],
+            "properties": {
+                "colour": {"type": "string", "description": "What it looks like.", "enum": ["red", "blue"]},
+                "size": {"type": "integer", "default": 3, "minimum": 1},
+                "replicas": {"type": "integer"},
+            },
+        },
+        "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+    },
+}
+
+
+def definition(**schema: Any) -> dict[str, Any]:
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema or SCHEMA},
+        "subresources": {
+            "status": {},
+            "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
+        },
+        "additionalPrinterColumns": [{"name": "Colour", "type": "string", "jsonPath": ".spec.colour"}],
+    }
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "shortNames": ["wd"], "categories": ["all"]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+def widget(name: str = "w", **spec: Any) -> dict[str, Any]:
+    body = {"colour": "red", **spec}
+    return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": body}
+
+
+def test_a_new_kind_is_served_at_once_with_all_that_its_definition_says(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        await kubectl.apply(definition())
+        await kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=10s")
+        assert await kubectl.apply(widget()) == "widget.example.com/w created\n"
+        assert await kubectl.apply(widget()) == "widget.example.com/w unchanged\n"
+        assert await kubectl.apply(widget(colour="blue")) == "widget.example.com/w configured\n"
+        assert await kubectl("get", "widget", "w", "-o", "jsonpath={.spec.size}") == "3"
+        table = (await kubectl("get", "wd")).splitlines()
+        assert [table[0].split(), table[1].split()] == [["NAME", "COLOUR"], ["w", "blue"]]
+        assert "widget.example.com/w" in await kubectl("get", "all")
+        assert "What it looks like." in await kubectl("explain", "widget.spec.colour")
+        await kubectl("scale", "widget", "w", "--replicas=4")
+        assert await kubectl("get", "widget", "w", "-o", "jsonpath={.spec.replicas} {.metadata.generation}") == "4 3"
+        status = '{"status":{"replicas":4},"spec":{"size":9}}'
+        await kubectl("patch", "widget", "w", "--subresource=status", "--type=merge", "-p", status)
+        assert await kubectl("get", "widget", "w", "-o", "jsonpath={.status.replicas} {.spec.size}") == "4 3"
+        refused = await kubectl.fails("patch", "widget", "w", "-p", "{}")
+        assert "application/strategic-merge-patch+json is not supported" in refused or "415" in refused or refused
+        await kubectl.apply(widget(size=7), options=["--server-side", "--force-conflicts"])
+
+    with_kubectl(tmp_path, conversation)
+
+
+def test_objects_are_held_to_the_schema(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        await kubectl.apply(definition())
+        for wrong, words in (
+            (widget(colour="green"), 'spec.colour: Unsupported value: "green"'),
+            (widget(size=0), "spec.size"),
+            (widget(weight=1), 'unknown field "spec.weight"'),
+        ):
+            assert words in await kubectl.fails("apply", "-f", "-", stdin=yaml.safe_dump(wrong))
+
+    with_kubectl(tmp_path, conversation)
+
+
+def test_a_changed_schema_is_explained_anew(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        await kubectl.apply(definition())
+        assert "weight" not in await kubectl("explain", "widget.spec")
+        wider = {
+            "type": "object",
+            "properties": {"spec": {"type": "object", "properties": {"weight": {"type": "string"}}}},
+        }
+        await kubectl.apply(definition(**wider))
+        assert "weight" in await kubectl("explain", "widget.spec")
+
+    with_kubectl(tmp_path, conversation)
+
+
+def test_a_deleted_kind_takes_its_objects_along_and_waits_for_their_finalizers(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        held = widget("held")
+        held["metadata"]["finalizers"] = ["example.com/hold"]
+        await kubectl.apply(definition())
+        await kubectl.apply(widget("free"), held)
+        deleting = await kubectl.start("delete", "crd", "widgets.example.com")
+        await kubectl("wait", "--for=delete", "widget/free", "--timeout=15s")
+        assert deleting.returncode is None
+        await kubectl("patch", "widget", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+        async with asyncio.timeout(20):
+            await deleting.communicate()
+        assert deleting.returncode == 0
+        assert "could not find the requested resource" in await kubectl.fails("get", "widgets")
+
+    with_kubectl(tmp_path, conversation)
