@@ -6,7 +6,10 @@ Only for programs that have no logging of their own: `roadstead.service` itself 
 import logging
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 import structlog
@@ -16,18 +19,27 @@ def log_as_json(level: str | None = None, variables: Mapping[str, str] = os.envi
     """Configure structlog for a service's process. `level` defaults to `$LOG_LEVEL`, or info."""
     name = (level or variables.get("LOG_LEVEL") or "info").upper()
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_encode),
-        ],
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, as_json_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(name, logging.INFO)),
         logger_factory=structlog.BytesLoggerFactory(file=sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
 
 
-def _encode(event: object, default: object = None) -> bytes:
-    return msgspec.json.encode(event, enc_hook=str)
+def as_json_line(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:
+    """Render an event as JSON with its time and level first: structlog's last processor.
+
+    One function where structlog offers three: there is a line for every RPC, and it should not cost a tenth of it.
+    """
+    now = time.time()
+    line = {"time": f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z", "level": _LEVELS.get(method, method), **event}
+    return msgspec.json.encode(line, enc_hook=str)
+
+
+# The method of a logger is its level, but for these.
+_LEVELS = {"warn": "warning", "exception": "error"}
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

@@ -58,15 +58,14 @@ class Authentication(Stage):
 
     def _verify(self, call: Call) -> "Verified | Future[Verified]":
         claim = presented(call.metadata)
-        match claim:
-            case None:
-                return unauthenticated("no credentials")
-            case Malformed(problem):
-                return unauthenticated(problem, f"unusable credentials: {problem}")
-            case NamePassword() if self._passwords is not None:
-                return self._passwords.verify(claim)
-            case Token() if self._tokens is not None:
-                return self._tokens.verify(claim)
+        if isinstance(claim, NamePassword) and self._passwords is not None:
+            return self._passwords.verify(claim)
+        if isinstance(claim, Token) and self._tokens is not None:
+            return self._tokens.verify(claim)
+        if isinstance(claim, Malformed):
+            return unauthenticated(claim.problem, f"unusable credentials: {claim.problem}")
+        if claim is None:
+            return unauthenticated("no credentials")
         return unauthenticated(f"{type(claim).__name__} is not accepted here")
 
 

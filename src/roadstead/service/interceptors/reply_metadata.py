@@ -6,7 +6,10 @@ from roadstead.service.interceptors.stage import Admission, Call, Stage
 
 
 class ReplyMetadata(Stage):
-    """Adds `values` to the initial metadata of every reply. Put it first, so that refusals carry them too."""
+    """Adds `values` to the initial metadata of every reply. Put it first, so that refusals carry them too.
+
+    Costs one more write per RPC: grpc sends the metadata apart from the reply.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = tuple(values.items())
