@@ -79,7 +79,7 @@ def command(
     finally:
         if not detach:
             err.print("Stopping ...")
-            running.stop()
+            running.remove()
     if any(standing.state != "ready" for standing in standings):
         raise SystemExit(1)
 

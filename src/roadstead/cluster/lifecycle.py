@@ -50,12 +50,12 @@ class Running:
     process: subprocess.Popen[bytes]
     lifeline: int | None
 
-    def stop(self) -> None:
-        """Stop the cluster and wait until all of it is gone."""
+    def remove(self) -> None:
+        """Stop the cluster, wait until all of it is gone, and remove its files."""
         if self.lifeline is not None:
             os.close(self.lifeline)
             self.lifeline = None
-        stop(self.layout)
+        delete(self.layout)
         self.process.wait()
 
 
