@@ -86,6 +86,14 @@ class Agent:
             ):
                 spawn(worker.refresh_volumes(), name=f"volumes of {worker.key}")
 
+    def retry_images(self) -> None:
+        """Try again at once what waits for an image."""
+        for worker in self.workers.values():
+            for container in worker.record.containers.values():
+                if container.reason in ("ErrImagePull", "ImagePullBackOff"):
+                    container.retry_at = 0.0
+            worker.wake()
+
     async def refresh(self) -> None:
         """Renew tokens and downward API files once a minute, until cancelled."""
         while True:

@@ -123,7 +123,7 @@ class Node:
         await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
         self._background(self.feeder.run(), "network feeder")
         await self._start_dns()
-        self.hosts.start(list(self._projects.current().hosts.values()) if self.runtime.isolated else [])
+        self._start_hosts()
         self.agent.start()
         self._background(self.agent.refresh(), "volumes")
         self._background(self._heartbeat(), "heartbeat")
@@ -132,6 +132,10 @@ class Node:
 
     def _background(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._tasks.append(spawn(work, name=name))
+
+    def _start_hosts(self) -> None:
+        if self.runtime.isolated:
+            self.hosts.start(self._projects.current().hosts.values())
 
     async def stop(self) -> None:
         """End pods gracefully, then everything; pods stay in the API and are started again next time."""
@@ -146,8 +150,10 @@ class Node:
     # What pods and the supervisor ask
 
     def use_project(self, project: Project) -> None:
-        """Resolve images by another project file from now on; running pods stay as they are."""
+        """Resolve images by another project file from now on and start its hosts; what runs stays as it is."""
         self._projects.use(project)
+        self._start_hosts()
+        self.agent.retry_images()
 
     def of(self, pod: ReadOnlyObject) -> Path:
         """Return the folder of a pod's volumes and logs."""

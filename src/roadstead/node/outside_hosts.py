@@ -6,6 +6,7 @@ started again, later and later.
 
 import asyncio
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -28,13 +29,14 @@ class OutsideHosts:
 
     def __init__(self, runtime: Runtime, here: Installation, folder: Path, hidden: tuple[str, ...]) -> None:
         self._runtime, self._here, self._folder, self._hidden = runtime, here, folder, hidden
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, RunningContainer] = {}
 
-    def start(self, hosts: list[Host]) -> None:
-        """Start them all; one that cannot be started is logged and tried again."""
+    def start(self, hosts: Iterable[Host]) -> None:
+        """Start those that do not run yet; one that cannot be started is logged and tried again."""
         for host in hosts:
-            self._tasks.append(spawn(self._run(host), name=f"host {host.name}"))
+            if host.name not in self._tasks:
+                self._tasks[host.name] = spawn(self._run(host), name=f"host {host.name}")
 
     async def _run(self, host: Host) -> None:
         key, pause = f"host/{host.name}", _FIRST_PAUSE
@@ -74,7 +76,7 @@ class OutsideHosts:
 
     async def close(self) -> None:
         """Stop starting them again and ask those that run to end."""
-        await cancel_all(self._tasks)
+        await cancel_all(self._tasks.values())
         for running in self._running.values():
             if not running.ended.done():
                 await self._runtime.signal(running, signal.SIGTERM)
