@@ -115,11 +115,18 @@ def test_a_pod_can_be_reached_at_once_however_busy_the_machine():
 
 
 @as_both_users
-def test_an_address_that_is_taken_is_refused_by_name(user):
+def test_an_address_that_cannot_be_had_is_refused_by_name(user):
     def test(network: NodeNetwork):
         network.attach("default/web", WEB)
         errors = []
-        for key, address in (("default/other", WEB), ("host warehouse", NODE), ("default/web", CLIENT)):
+        for key, address in (
+            ("default/other", WEB),
+            ("host warehouse", NODE),
+            ("default/web", CLIENT),
+            ("host typo", "10.0.0"),
+            ("host lo", "127.0.0.1"),
+            ("host service", "10.96.0.5"),
+        ):
             try:
                 network.attach(key, address)
             except NetworkError as error:
@@ -130,6 +137,9 @@ def test_an_address_that_is_taken_is_refused_by_name(user):
         "could not connect default/other: default/web has the address 10.244.0.2; choose another",
         "could not connect host warehouse: the node has the address 100.64.0.1; choose another",
         "default/web is connected already",
+        "could not connect host typo: '10.0.0' is not a host's IPv4 address; give it one",
+        "could not connect host lo: '127.0.0.1' is not a host's IPv4 address; give it one",
+        "could not connect host service: 10.96.0.5 lies in 10.96.0.0/16, the Services' range; choose another",
     ]
 
 

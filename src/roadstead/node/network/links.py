@@ -6,6 +6,7 @@ edge, from which outside clients come, and for hosts outside the cluster. The ho
 """
 
 import errno
+import ipaddress
 import os
 import socket
 import time
@@ -23,7 +24,7 @@ from roadstead.node.network.conntrack import forget_stale_flows
 from roadstead.node.network.namespaces import inside_new_network
 from roadstead.node.network.netlink import LOOPBACK, NetlinkSocket, VethEnd
 from roadstead.node.network.service_rules import service_change
-from roadstead.node.network.services import ServiceTable
+from roadstead.node.network.services import ServiceTable, is_ipv4
 from roadstead.node.policy.rules import PolicyRules
 from roadstead.node.policy.table import PolicyChange, PolicyTable, difference
 
@@ -103,7 +104,7 @@ class NodeNetwork:
         need not lie in the pod range. The descriptor stays owned by this object (close-on-exec); the caller may `setns`
         to it in a forked child or dial from it. Raises NetworkError when the address is taken or the kernel refuses.
         """
-        self._refuse_duplicates(key, address)
+        self._refuse_unusable(key, address)
         with _explained(f"connect {key} with the address {address}"):
             namespace, inner = self._new_namespace()
             link = _Link(self._next_link, address, namespace)
@@ -117,9 +118,16 @@ class NodeNetwork:
         self._links[key] = link
         return namespace
 
-    def _refuse_duplicates(self, key: str, address: str) -> None:
+    def _refuse_unusable(self, key: str, address: str) -> None:
         if key in self._links:
             raise NetworkError(f"{key} is connected already")
+        if not _is_host_address(address):
+            raise NetworkError(f"could not connect {key}: {address!r} is not a host's IPv4 address; give it one")
+        if ipaddress.IPv4Address(address) in ipaddress.IPv4Network(self.settings.service_range):
+            services = self.settings.service_range
+            raise NetworkError(
+                f"could not connect {key}: {address} lies in {services}, the Services' range; choose another"
+            )
         taken = {link.address: name for name, link in self._links.items()} | {self.settings.node_address: "the node"}
         if address in taken:
             raise NetworkError(f"could not connect {key}: {taken[address]} has the address {address}; choose another")
@@ -232,6 +240,14 @@ class NodeNetwork:
         self._links.clear()
         self._routes.close()
         self._filter.close()
+
+
+def _is_host_address(address: str) -> bool:
+    if not is_ipv4(address):
+        return False
+    number = ipaddress.IPv4Address(address)
+    special = (number.is_loopback, number.is_link_local, number.is_multicast, number.is_unspecified, number.is_reserved)
+    return not any(special)
 
 
 @contextmanager

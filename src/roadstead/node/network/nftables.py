@@ -168,8 +168,19 @@ def _load_connection(register: int, key: int) -> bytes:
 
 def equals(value: bytes, *, negate: bool = False, register: int = REGISTER) -> bytes:
     """Go on only if the register holds (or with `negate` does not hold) this value."""
-    operator = _number(1 if negate else 0)
-    return _expression("cmp", attribute(1, _number(register)), attribute(2, operator), nested(3, attribute(1, value)))
+    return _compare(1 if negate else 0, value, register)
+
+
+def between(first: bytes, last: bytes, register: int = REGISTER) -> bytes:
+    """Go on only if the register holds a value of this range, both ends included, in network byte order."""
+    if first == last:
+        return equals(first, register=register)
+    return _compare(5, first, register) + _compare(3, last, register)
+
+
+def _compare(operator: int, value: bytes, register: int) -> bytes:
+    operands = attribute(1, _number(register)), attribute(2, _number(operator)), nested(3, attribute(1, value))
+    return _expression("cmp", *operands)
 
 
 def masked(mask: bytes, register: int = REGISTER) -> bytes:

@@ -18,6 +18,7 @@ import msgspec
 
 from roadstead.node.network.base_rules import EGRESS, INGRESS, TABLE
 from roadstead.node.network.nftables import (
+    PROTOCOLS,
     REGISTER,
     Batch,
     Change,
@@ -27,8 +28,10 @@ from roadstead.node.network.nftables import (
     accept,
     address_key,
     address_ranges,
+    between,
     counted,
     drop,
+    equals,
     goto_value,
     is_in,
     jump,
@@ -210,11 +213,14 @@ def _delete_chains(changes: Change, before: PolicyRules, after: PolicyRules) -> 
 
 
 def _own_sets(chain: str, rules: Iterable[Rule]) -> Iterator[tuple[str, Set, list[Element]]]:
-    """Yield the sets that belong to a policy's chain alone: the address ranges and ports that its rules spell out."""
+    """Yield the sets that belong to a policy's chain alone: several address ranges or ports that a rule spells out.
+
+    A single one, which is what most rules have, is compared directly: sets cost the kernel the most.
+    """
     for number, rule in enumerate(rules):
-        if rule.blocks:
+        if rule.blocks and len(rule.blocks) > 1:
             yield f"{chain}-blocks-{number}", _RANGES, address_ranges(rule.blocks)
-        if rule.ports:
+        if rule.ports and len(rule.ports) > 1:
             yield f"{chain}-ports-{number}", _PORTS, [_port_range(ports) for ports in rule.ports]
 
 
@@ -243,15 +249,23 @@ def _peers(rule: Rule, blocks: str, direction: str, table: PolicyTable) -> Itera
         if key in table.groups:
             yield load_peer + is_in(_set_name("group", key))
     if rule.blocks:
-        yield load_peer + is_in(blocks)
+        first, last = (number.to_bytes(4, "big") for number in rule.blocks[0])
+        yield load_peer + (is_in(blocks) if len(rule.blocks) > 1 else between(first, last))
+
+
+def _only_ports(ports: PortRange) -> bytes:
+    first, last = ports.first.to_bytes(2, "big"), ports.last.to_bytes(2, "big")
+    return load_protocol() + equals(bytes([PROTOCOLS[ports.protocol]])) + load_port() + between(first, last)
 
 
 def _ports(rule: Rule, ports: str, table: PolicyTable) -> Iterator[bytes]:
     """Yield the alternatives of "to which port": expressions that go on only for such a destination."""
     if rule.ports is None and rule.named_ports is None:
         yield b""
-    if rule.ports:
+    if rule.ports and len(rule.ports) > 1:
         yield load_protocol() + load_port(REGISTER + 1) + is_in(ports)
+    elif rule.ports:
+        yield _only_ports(rule.ports[0])
     for key in rule.named_ports or ():
         if key in table.named_ports:
             found = load_destination() + load_protocol(REGISTER + 1) + load_port(REGISTER + 2)

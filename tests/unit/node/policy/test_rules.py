@@ -7,7 +7,8 @@ from roadstead.node.policy.rules import PolicyRules
 from roadstead.node.policy.table import Isolation, Policy, PolicyTable, PortRange, Rule, difference
 
 FRONT = "front"
-RULE = Rule("default/db ingress[0]", groups=(FRONT,), ports=(PortRange("TCP", 6379, 6379),))
+PORTS = (PortRange("TCP", 6379, 6379), PortRange("TCP", 6381, 6390))
+RULE = Rule("default/db ingress[0]", groups=(FRONT,), ports=PORTS)
 
 
 def table(members=("10.244.0.3",), rules=(RULE,), isolated=("10.244.0.2",)):
@@ -70,6 +71,13 @@ def test_a_policy_that_goes_takes_its_sets_along():
         "delete the set ingress",
         "delete the set group",
     ]
+
+
+def test_a_single_port_or_block_needs_no_set_of_its_own():
+    single = Rule("default/db ingress[0]", blocks=((1, 2),), ports=PORTS[:1])
+    prepare, _, _ = purposes(PolicyTable(), table(rules=(single,)))
+    assert "create the set ingress" not in prepare
+    assert "create the set ingress" in purposes(PolicyTable(), table())[0]
 
 
 def test_pods_isolated_by_the_same_policies_share_a_chain():
