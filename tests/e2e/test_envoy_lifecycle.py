@@ -248,3 +248,64 @@ def test_streams_live_on_when_routes_change(tmp_path):
             stream.cancel()
 
     run(test)
+
+
+def test_a_changed_listener_loses_no_call_and_lets_streams_run_on_for_a_while(tmp_path):
+    async def test():
+        foo, port = await Backend("foo").start(), free_port()
+
+        def behind(table):
+            tables = tuple(
+                ir.RouteTable(name, (host((any_grpc(), forward("foo"))),)) for name in ("one", "two") if name == table
+            )
+            base = proxy([http_listener(port, table)], [], [cluster("foo", foo)])
+            return ir.Proxy(KEY, base.workload, base.listeners, tables, base.clusters, base.endpoints)
+
+        async with running(tmp_path, behind("one")) as bed, Load(port) as load, channel(port) as over:
+            stream = over.unary_stream("/com.example.User/Stream")(b"")
+            assert await stream.read() == b"foo"
+            for table in ("two", "one", "two"):
+                await bed.serve(behind(table))
+                seen = load.count
+                await until(lambda seen=seen: load.count > seen + 20, "calls go on")
+            assert [await stream.read() for _ in range(5)] == [b"foo"] * 5
+            stream.cancel()
+        assert load.failures == []
+
+    run(test)
+
+
+def test_many_calls_at_once_on_one_connection(tmp_path):
+    async def test():
+        foo, port = await Backend("foo").start(), free_port()
+        served = proxy([http_listener(port)], [host((any_grpc(), forward("foo")))], [cluster("foo", foo)])
+        async with running(tmp_path, served) as bed, channel(port) as over:
+            calls = []
+            for number in range(200, 1201, 200):  # A burst of them all is more than a grpcio server accepts.
+                loop = asyncio.get_running_loop()
+                calls += [loop.create_task(call(over, "Sleep", b"4", timeout=30)) for _ in range(200)]
+                await until(lambda number=number: _open_requests(bed, number), f"{number} are open at once")
+            assert await asyncio.gather(*calls) == ["foo"] * 1200
+            _, connections = await http_get(bed.envoy.admin_port, f"/stats?filter=http.http-{port}.downstream_cx_total")
+            assert "downstream_cx_total: 1\n" in connections
+
+    run(test)
+
+
+async def _open_requests(bed: Bed, expected: int) -> bool:
+    _, statistics = await http_get(bed.envoy.admin_port, "/stats?filter=cluster.foo/h2.upstream_rq_active")
+    return f"upstream_rq_active: {expected}\n" in statistics
+
+
+def test_a_large_message_passes_both_ways(tmp_path):
+    async def test():
+        foo, port = await Backend("foo").start(), free_port()
+        served = proxy([http_listener(port)], [host((any_grpc(), forward("foo")))], [cluster("foo", foo)])
+        async with running(tmp_path, served), channel(port) as over:
+            chat = over.stream_stream("/com.example.User/Chat")()
+            message = bytes(3 << 20)
+            await chat.write(message)
+            assert await chat.read() == message
+            await chat.done_writing()
+
+    run(test)
