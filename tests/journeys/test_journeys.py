@@ -64,11 +64,16 @@ def translated(case: Path) -> Translation:
     connected = ir.ProxyState(connected=1)
     keys = [ir.gateway_proxy_key(*key_of(obj)) for obj in found if obj["kind"] == "Gateway"]
     states = dict.fromkeys([*keys, ir.INGRESS_PROXY_KEY], connected)
-    return translate(given.resources(found, proxy_states=states))
+    return translate(given.resources(found, proxy_states=states, default_certificate=fallback()))
 
 
 def before(case: Path) -> Translation:
-    return translate(given.resources(stored(case / "0-given.yaml")))
+    return translate(given.resources(stored(case / "0-given.yaml"), default_certificate=fallback()))
+
+
+def fallback() -> ir.Certificate:
+    pair = given.key_pair("ingress.local")
+    return ir.Certificate("default-certificate", pair.certificate, ir.PrivateKey(pair.key))
 
 
 def everything(case: Path) -> list[Object]:

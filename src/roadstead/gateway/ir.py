@@ -49,7 +49,7 @@ class PrivateKey:
         return hash(self.pem)
 
 
-class _Part(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Part(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """Base of every part of the IR: frozen, and quiet about fields at their default when written to a file."""
 
 
