@@ -1,0 +1,114 @@
+import base64
+from concurrent.futures import Future
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roadstead.service.identity import Identity
+from roadstead.service.interceptors import Authentication, Authorization, Call
+from roadstead.service.policy import parse_policy
+from roadstead.service.refusal import Refusal, unauthenticated
+
+ALICE = Identity(name="alice", proof="password")
+METHOD = "test.Echo/unary_unary"
+RIGHT = (("username", "alice"), ("password", "wonderland"))
+
+
+class Passwords:
+    def __init__(self, later: bool = False) -> None:
+        self.later = later
+
+    def verify(self, claim):
+        right = (claim.name, claim.password) == ("alice", "wonderland")
+        result = ALICE if right else unauthenticated("wrong password")
+        if not self.later:
+            return result
+        future: Future = Future()
+        future.set_result(result)
+        return future
+
+
+class Tokens:
+    def verify(self, claim):
+        return Identity(name="bob", proof="token") if claim.text == "good" else unauthenticated("token")
+
+
+def admitted(stage: Authentication, *metadata, method: str = METHOD) -> tuple[Refusal | None, Identity | None]:
+    call = Call(method, metadata, 0.0)
+    answer = stage.admit(call)
+    return (answer.result(1) if isinstance(answer, Future) else answer), call.identity
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_the_identity_is_the_calls(later):
+    assert admitted(Authentication(Passwords(later)), *RIGHT) == (None, ALICE)
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_wrong_credentials_leave_no_identity(later):
+    refusal, identity = admitted(Authentication(Passwords(later)), ("username", "alice"), ("password", "x"))
+    assert refusal.code.name == "UNAUTHENTICATED"
+    assert identity is None
+
+
+def test_a_fault_of_the_check_is_passed_on():
+    class Broken:
+        def verify(self, claim):
+            future: Future = Future()
+            future.set_exception(OSError("disk"))
+            return future
+
+    with pytest.raises(OSError, match="disk"):
+        admitted(Authentication(Broken()), *RIGHT)
+
+
+def test_kinds_of_credentials():
+    stage = Authentication(Passwords(), Tokens())
+    basic = "Basic " + base64.b64encode(b"alice:wonderland").decode()
+    assert admitted(stage, ("authorization", basic)) == (None, ALICE)
+    assert admitted(stage, ("authorization", "Bearer good"))[1].name == "bob"
+    assert admitted(Authentication(Passwords()), ("authorization", "Bearer good"))[0].reason == (
+        "Token is not accepted here"
+    )
+    assert admitted(Authentication(tokens=Tokens()), *RIGHT)[0].reason == "NamePassword is not accepted here"
+
+
+def test_open_methods_look_at_no_credentials():
+    stage = Authentication(Passwords(), is_open=lambda method: method == METHOD)
+    assert admitted(stage, ("username", "alice"), ("password", "x")) == (None, None)
+    assert admitted(stage, method="test.Echo/other")[0].reason == "no credentials"
+
+
+def test_health_is_open_by_default():
+    assert admitted(Authentication(), method="grpc.health.v1.Health/Check") == (None, None)
+
+
+_TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
+_METADATA = st.lists(
+    st.tuples(st.sampled_from(["username", "password", "authorization", "x"]), _TEXT | st.binary(max_size=9)),
+    max_size=5,
+)
+
+
+@given(_METADATA)
+def test_no_metadata_gets_in_or_raises(metadata):
+    refusal, identity = admitted(Authentication(Passwords(), Tokens()), *metadata)
+    assert refusal.code.name == "UNAUTHENTICATED"
+    assert identity is None
+
+
+@pytest.mark.parametrize(("metadata", "code"), [
+    ((), "UNAUTHENTICATED"),
+    ((("username", "alice"), ("password", "x")), "UNAUTHENTICATED"),
+    ((("authorization", "Bearer good"),), "PERMISSION_DENIED"),
+    (RIGHT, "OK"),
+    ((("username", "alice"), ("username", "alice"), ("password", "wonderland")), "UNAUTHENTICATED"),
+    ((("password-bin", b"\xff\xfe"),), "UNAUTHENTICATED"),
+])  # fmt: skip
+@pytest.mark.parametrize("later", [False, True])
+def test_over_the_wire_on_every_kind(serving, server_sort, kind, metadata, code, later):
+    policy = parse_policy("{roles: {echo: [test.Echo/*]}, identities: {alice: [echo]}}")
+    stages = (Authentication(Passwords(later), Tokens()), Authorization(lambda: policy))
+    with serving(server_sort, *stages) as client:
+        assert client.call(kind, b"hello", metadata=metadata).code == code
