@@ -12,14 +12,14 @@ import structlog
 
 from roadstead.api.errors import AlreadyExists, ApiError, NotFound
 from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of, labels_of
-from roadstead.api.resources import resource
+from roadstead.api.resources import Resource, resource
 from roadstead.client import ApiClient, Informer
 from roadstead.gateway.infra import PROXY_LABEL, InfraSettings, objects_for
 from roadstead.gateway.ir import Listener, Proxy, Workload
 
 FIELD_MANAGER = "roadstead-gateway"
 _RETRY_SECONDS = 1.0
-_KINDS = ("Service", "Deployment", "ConfigMap", "ServiceAccount")
+_KINDS = ("Service", "Deployment", "ServiceAccount")
 _log = structlog.get_logger(__name__)
 
 _Name = tuple[str, ObjectKey]
@@ -105,12 +105,23 @@ class Workloads:
     async def _apply(self, name: _Name, obj: Object) -> bool:
         kind = resource(name[0], str(obj["apiVersion"]))
         try:
+            if name not in self._applied and await self._is_somebody_elses(kind, name[1]):
+                _log.error("proxy object not applied: one of this name is not ours", kind=name[0], object=str(name[1]))
+                return False
             await self._client.apply(kind, obj, field_manager=FIELD_MANAGER)
         except ApiError as error:
             _log.warning("proxy object not applied", kind=name[0], object=str(name[1]), error=error.message)
             return False
         self._applied[name] = obj
         return True
+
+    async def _is_somebody_elses(self, kind: Resource, key: ObjectKey) -> bool:
+        """Say whether there is an object of this name that no proxy of ours has made; we must not take it over."""
+        try:
+            found = await self._client.get(kind, key.name, key.namespace)
+        except NotFound:
+            return False
+        return PROXY_LABEL not in labels_of(found)
 
     def _abandoned(self) -> list[_Name]:
         """Return the objects of proxies that are not there any more. One that serves nothing at the moment stays."""
