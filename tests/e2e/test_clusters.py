@@ -2,6 +2,7 @@
 
 import json
 import stat
+import urllib.request
 
 import pytest
 import yaml
@@ -14,7 +15,10 @@ kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 name: devops
 networking: {podSubnet: 10.200.0.0/16, serviceSubnet: 10.201.0.0/16}
-nodes: [{role: control-plane}, {role: worker}]
+nodes:
+- role: control-plane
+  extraPortMappings: [{containerPort: 30080, hostPort: 18080}]
+- role: worker
 """
 
 
@@ -68,6 +72,21 @@ def test_the_configured_ranges_are_used(commands) -> None:
     [pod] = commands.get("pods", "-l", "app=echo")["items"]
     assert pod["status"]["podIP"].startswith("10.200.")
     assert commands.get("service", "echo")["spec"]["clusterIP"].startswith("10.201.")
+
+
+def test_a_mapped_node_port_answers_on_the_host(commands) -> None:
+    commands.kubectl("create", "service", "nodeport", "mapped", "--tcp=80:8080", "--node-port=30080")
+    commands.kubectl("set", "selector", "service/mapped", "app=echo")
+
+    def fetched() -> bytes:
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:18080/", timeout=5) as answer:
+                return answer.read()
+        except OSError as error:
+            return str(error).encode()
+
+    assert eventually(fetched, lambda body: body == b"hello")
+    commands.kubectl("delete", "service", "mapped")
 
 
 def test_the_node_is_ready(commands) -> None:

@@ -33,6 +33,7 @@ from roadstead.gateway.infra import InfraSettings
 from roadstead.lib import tasks
 from roadstead.lib.logs import log_for_people
 from roadstead.node import Node, NodeConfig
+from roadstead.node.network.loadbalancer import Place
 from roadstead.node.network.loadbalancer_controller import LoadBalancerController
 from roadstead.node.network.relay_client import RelayClient
 from roadstead.node.project import Project, ProjectError, read_project
@@ -151,9 +152,11 @@ class Supervisor:
         infra = InfraSettings(str(socket_path), bind_pod_address=not children.isolated)
         open_socket = partial(node.netd.open_socket, "edge") if children.isolated else None
         relay = RelayClient(children.relay, children.loan, open_socket)
+        mappings = self._configuration.port_mappings
         balancer = LoadBalancerController(
-            self._client(server, "relay"), relay, cluster=self._configuration.name, isolated=children.isolated
-        )
+            self._client(server, "relay"), relay, cluster=self._configuration.name, isolated=children.isolated,
+            node_ports={each.container_port: Place(each.listen_address, each.host_port) for each in mappings},
+        )  # fmt: skip
         self._run("controllers", run_controllers(self._client(server, "controllers"), cluster=facts))
         self._run("gateway", run_gateway(self._client(server, "gateway"), GatewayConfig(socket_path, infra)))
         self._run("load balancer", balancer.run())

@@ -8,6 +8,7 @@ Each LoadBalancer Service gets an address of its own on the host's loopback, so 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from roadstead.api.conditions import condition, merge_conditions
@@ -107,9 +108,11 @@ def wanted_listeners(
     addresses: Mapping[ObjectKey, str],
     pods: Iterable[ReadOnlyObject] = (),
     without_network: ServiceTable | None = None,
+    node_ports: Mapping[int, Place] = MappingProxyType({}),
 ) -> dict[Place, Listener]:
     """Return everything that should be open.
 
+    `node_ports` are those that the cluster's configuration opens on the host (kind's `extraPortMappings`).
     `without_network` is the Service table where there is no node network: then the relay dials endpoints itself, and
     stands in for the ClusterIPs.
     """
@@ -118,6 +121,7 @@ def wanted_listeners(
         address = addresses.get(key_of(service))
         if address is not None:
             wanted.update(_balanced(service, address, without_network))
+        wanted.update(_mapped(service, node_ports, without_network))
     for pod in pods:
         wanted.update(_host_ports(pod))
     if without_network is not None:
@@ -128,16 +132,35 @@ def wanted_listeners(
 def _balanced(
     service: ReadOnlyObject, address: str, without_network: ServiceTable | None
 ) -> Iterator[tuple[Place, Listener]]:
-    virtual, key = cluster_address(service), key_of(service)
-    assert virtual is not None
-    endpoints = {
-        port.port: tuple((each.address, each.port) for each in port.endpoints)
-        for port in (without_network.ports if without_network is not None else ())
-        if port.address == virtual and port.protocol == "TCP"
-    }
     for number in _tcp_ports(service):
-        targets = ((virtual, number),) if without_network is None else endpoints.get(number, ())
-        yield Place(address, number), Listener(targets, ("Service", key))
+        listener = Listener(_targets(service, number, without_network), ("Service", key_of(service)))
+        yield Place(address, number), listener
+
+
+def _mapped(
+    service: ReadOnlyObject, node_ports: Mapping[int, Place], without_network: ServiceTable | None
+) -> Iterator[tuple[Place, Listener]]:
+    for port in (service.get("spec") or {}).get("ports") or ():
+        place = node_ports.get(port.get("nodePort") or 0)
+        if place is not None and (port.get("protocol") or "TCP") == "TCP":
+            # Whoever wrote the mapping calls that very port: another one would not be found.
+            targets = _targets(service, port["port"], without_network)
+            yield place, Listener(targets, ("Service", key_of(service)), fallback=False)
+
+
+def _targets(service: ReadOnlyObject, number: int, without_network: ServiceTable | None) -> tuple[tuple[str, int], ...]:
+    """Return what the relay dials for a port of a Service: its ClusterIP, or its endpoints where there is none."""
+    virtual = cluster_address(service)
+    if virtual is None:
+        return ()
+    if without_network is None:
+        return ((virtual, number),)
+    return tuple(
+        (each.address, each.port)
+        for port in without_network.ports
+        if (port.address, port.port, port.protocol) == (virtual, number, "TCP")
+        for each in port.endpoints
+    )
 
 
 def _tcp_ports(service: ReadOnlyObject) -> list[int]:

@@ -35,7 +35,10 @@ _log = structlog.get_logger(__name__)
 
 
 class LoadBalancerController:
-    """Run `run` as a background task; it ends when cancelled. `isolated` is false where there is no node network."""
+    """Run `run` as a background task; it ends when cancelled. `isolated` is false where there is no node network.
+
+    `node_ports` says where on the host a NodePort is opened.
+    """
 
     def __init__(
         self,
@@ -45,9 +48,11 @@ class LoadBalancerController:
         cluster: str,
         isolated: bool = True,
         addresses: str = DEFAULT_RANGE,
+        node_ports: Mapping[int, Place] | None = None,
     ) -> None:
         self._client, self._relay = client, relay
         self._cluster, self._isolated, self._range = cluster, isolated, addresses
+        self._node_ports = dict(node_ports or {})
         self._services, self._pods = Informer(client, _SERVICE), Informer(client, _POD)
         self._slices = Informer(client, _SLICE)
         self._events = EventRecorder(client, component="roadstead-relay")
@@ -83,7 +88,7 @@ class LoadBalancerController:
         services = list(self._services.objects.values())
         addresses = allocate(services, self._cluster, self._range)
         table = None if self._isolated else services_from(services, self._slices.objects.values())
-        wanted = wanted_listeners(services, addresses, self._pods.objects.values(), table)
+        wanted = wanted_listeners(services, addresses, self._pods.objects.values(), table, self._node_ports)
         due = changes(self._opened, self._outcomes, wanted)
         for place in due.close:
             await self._close(place)

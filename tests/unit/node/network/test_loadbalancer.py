@@ -156,3 +156,11 @@ def test_a_service_that_is_no_longer_balanced_loses_its_address_and_keeps_other_
     }
     assert host_ports_annotation(former, None, {}) == {"roadstead.dev/host-ports": None}
     assert service_status(service(type="ClusterIP"), None, {}, LATER) is None
+
+
+def test_a_mapped_node_port_is_opened_where_the_configuration_says_and_nowhere_else():
+    mapped = service(type="NodePort", ports=[{"port": 443, "nodePort": 30443}, {"port": 80, "nodePort": 30080}])
+    here = Place("127.0.0.1", 8443)
+    target = Listener((("10.96.0.7", 443),), ("Service", KEY), fallback=False)
+    assert wanted_listeners([mapped], {}, node_ports={30443: here}) == {here: target}
+    assert wanted_listeners([mapped], {}) == {}
