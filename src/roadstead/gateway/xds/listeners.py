@@ -5,6 +5,7 @@ limit here: a stream may live for days. Next: `routes`, what happens to a reques
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.accesslog.v3 import accesslog_pb2
@@ -19,6 +20,7 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds, socket_address, uint32
+from roadstead.gateway.xds.persistence import session_filter
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 
@@ -52,13 +54,21 @@ _LOG_FIELDS = {
 }
 
 
-def listener(source: ir.Listener, bind: str, secrets: Collection[str], *, access_log: bool = True) -> Any:
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints."""
+
+    access_log: bool = True
+    sessions: bool = False
+
+
+def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
     """Return the Listener message on the address `bind`; `secrets` are the names of secrets that there are."""
     made = listener_pb2.Listener(
         name=source.name,
         address=socket_address(bind, source.bind_port),
         per_connection_buffer_limit_bytes=uint32(BUFFER_LIMIT),
-        filter_chains=[_chain(source, chain, secrets, access_log) for chain in source.chains],
+        filter_chains=[_chain(source, chain, secrets, http) for chain in source.chains],
     )
     if source.protocol != "HTTP":
         made.listener_filters.append(_TLS_INSPECTOR)
@@ -77,7 +87,7 @@ def listener_needs(source: ir.Listener) -> frozenset[Ref]:
     return frozenset(needs)
 
 
-def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str], access_log: bool) -> Any:
+def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str], http: HttpOptions) -> Any:
     made = listener_components_pb2.FilterChain(name=chain.name)
     made.filter_chain_match.server_names.extend(chain.server_names)
     if chain.tls is not None:
@@ -85,7 +95,7 @@ def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str],
     if chain.passthrough:
         made.filters.append(_passthrough(chain))
     else:
-        made.filters.append(_http(source.name, chain.route_table, access_log))
+        made.filters.append(_http(source.name, chain.route_table, http))
     return made
 
 
@@ -132,10 +142,11 @@ def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
 # HTTP
 
 
-def _http(name: str, route_table: str, access_log: bool) -> Any:
+def _http(name: str, route_table: str, http: HttpOptions) -> Any:
     settings = _http_settings(name)
+    settings.http_filters.extend([_SESSIONS, _ROUTER] if http.sessions else [_ROUTER])
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
-    settings.access_log.extend([_ACCESS_LOG] if access_log else [])
+    settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
     settings.local_reply_config.CopyFrom(_local_replies())
     return extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
 
@@ -145,7 +156,6 @@ def _http_settings(name: str) -> Any:
     return manager.HttpConnectionManager(
         stat_prefix=name,
         codec_type=manager.HttpConnectionManager.AUTO,
-        http_filters=[_ROUTER],
         use_remote_address=flag(True),
         normalize_path=flag(True),
         strip_trailing_host_dot=True,
@@ -183,6 +193,7 @@ def _access_log() -> Any:
     )
 
 
+_SESSIONS = session_filter()
 _ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router())
 _TLS_INSPECTOR = listener_components_pb2.ListenerFilter(
     name="envoy.filters.listener.tls_inspector", typed_config=packed(tls_inspector_pb2.TlsInspector())

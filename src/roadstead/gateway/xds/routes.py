@@ -17,6 +17,7 @@ from envoy.type.v3 import percent_pb2
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
+from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
 
 _VIRTUAL_HOSTS = route_pb2.RouteConfiguration.DESCRIPTOR.fields_by_name["virtual_hosts"].number
 _LENGTH_DELIMITED = 2
@@ -152,6 +153,8 @@ def _forward(made: Any, forward: ir.Forward) -> None:
     if forward.path_rewrite is not None:
         _rewrite(action, forward.path_rewrite, made.match)
     action.request_mirror_policies.extend(_mirror(each) for each in forward.mirrors)
+    if forward.session is not None:
+        made.typed_per_filter_config[SESSION_FILTER].CopyFrom(packed(persistent(forward.session)))
     _edit_headers(made, forward.request_headers, forward.response_headers)
 
 

@@ -18,7 +18,7 @@ from roadstead.gateway import ir
 from roadstead.gateway.infra import READY_PORT
 from roadstead.gateway.xds.clusters import cluster, cluster_needs
 from roadstead.gateway.xds.endpoints import load_assignment
-from roadstead.gateway.xds.listeners import listener, listener_needs
+from roadstead.gateway.xds.listeners import HttpOptions, listener, listener_needs
 from roadstead.gateway.xds.messages import as_json
 from roadstead.gateway.xds.readiness import readiness_listener
 from roadstead.gateway.xds.resources import Resource, ResourceType, Snapshot, digest, resource, snapshot
@@ -100,6 +100,7 @@ class _BoundListener:
     source: ir.Listener | None
     secrets: frozenset[str]
     settings: NodeSettings
+    sessions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,18 @@ def _name(source: Any) -> str:
 def _listeners(proxy: ir.Proxy, settings: NodeSettings) -> Iterable[_BoundListener]:
     """Bind every listener, but to secrets that exist only: Envoy would wait for others for ever."""
     known = {certificate_ref(each.name).name for each in proxy.certificates}
+    sessions = _has_sessions(proxy)
     for source in proxy.listeners:
         mentioned = {name for chain in source.chains if chain.tls for name in chain.tls.certificates}
-        yield _BoundListener(source, frozenset(certificate_ref(name).name for name in mentioned) & known, settings)
+        named = frozenset(certificate_ref(name).name for name in mentioned)
+        yield _BoundListener(source, named & known, settings, sessions)
     if settings.ready_port:
         yield _BoundListener(None, frozenset(), settings)
+
+
+def _has_sessions(proxy: ir.Proxy) -> bool:
+    actions = (route.action for table in proxy.route_tables for host in table.virtual_hosts for route in host.routes)
+    return any(isinstance(action, ir.Forward) and action.session is not None for action in actions)
 
 
 def _listener_name(bound: _BoundListener) -> str:
@@ -135,7 +143,8 @@ def _encode_listener(bound: _BoundListener) -> Resource:
     if bound.source is None:
         message = readiness_listener(settings.bind, port=settings.ready_port, statistics=settings.statistics)
         return resource(message, message.name)
-    message = listener(bound.source, settings.bind, bound.secrets, access_log=settings.access_log)
+    options = HttpOptions(settings.access_log, bound.sessions)
+    message = listener(bound.source, settings.bind, bound.secrets, options)
     return resource(message, bound.source.name, listener_needs(bound.source))
 
 

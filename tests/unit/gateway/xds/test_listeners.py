@@ -1,5 +1,5 @@
 from roadstead.gateway import ir
-from roadstead.gateway.xds.listeners import listener, listener_needs
+from roadstead.gateway.xds.listeners import HttpOptions, listener, listener_needs
 from roadstead.gateway.xds.messages import as_json
 from roadstead.gateway.xds.resources import Ref, ResourceType
 
@@ -53,9 +53,12 @@ def test_a_certificate_that_is_not_there_is_not_named():
     assert [each["name"] for each in context["tls_certificate_sds_secret_configs"]] == ["certificate:ns/rsa"]
 
 
-def test_the_access_log_can_be_off():
-    chain = as_json(listener(PLAIN, "0.0.0.0", (), access_log=False))["filter_chains"][0]
-    assert "access_log" not in chain["filters"][0]["typed_config"]
+def test_the_access_log_can_be_off_and_sessions_on():
+    chain = as_json(listener(PLAIN, "0.0.0.0", (), HttpOptions(access_log=False, sessions=True)))["filter_chains"][0]
+    settings = chain["filters"][0]["typed_config"]
+    assert "access_log" not in settings
+    filters = [each["name"] for each in settings["http_filters"]]
+    assert filters == ["envoy.filters.http.stateful_session", "envoy.filters.http.router"]
 
 
 def test_needs():

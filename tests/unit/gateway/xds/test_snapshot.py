@@ -91,6 +91,14 @@ def test_the_readiness_port_is_part_of_it_unless_it_is_off():
     )
 
 
+def test_a_session_on_some_route_puts_the_filter_into_the_listeners():
+    sticky = ir.Forward((ir.Destination("c"),), session=ir.SessionPersistence("cookie", "pod"))
+    hosts = (ir.VirtualHost("v", ("*",), (ir.Route("r", MATCH, sticky),)),)
+    tables = (ir.RouteTable("http-80", hosts), foo_proxy().route_tables[1])
+    changed = changed_between(Encoder(NodeSettings()), foo_proxy(), foo_proxy(route_tables=tables))
+    assert changed == {("ROUTES", "http-80"), ("LISTENER", "http-80"), ("LISTENER", "https-443")}
+
+
 def test_what_protobuf_cannot_hold_is_refused_by_name_and_the_rest_stays():
     encoder = Encoder(NodeSettings())
     good = encoder.encode(foo_proxy())
@@ -145,7 +153,7 @@ forwards = st.builds(
     st.lists(st.builds(ir.Mirror, texts, numbers), max_size=2).map(tuple),
     st.builds(ir.Timeouts, amounts, amounts, amounts, amounts),
     retries,
-    st.none(),
+    st.none() | st.builds(ir.SessionPersistence, st.sampled_from(["cookie", "header"]), texts, amounts, texts),
 )
 redirects = st.builds(ir.Redirect, numbers, texts, texts, st.none() | numbers, rewrites, edits)
 matches = st.builds(
