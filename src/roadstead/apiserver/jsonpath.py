@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 _STEP = re.compile(
-    r"""\.?(?P<name>(?:\\.|[^.\[\]\\])+)
+    r"""(?P<every>\[\*\]|\.\*)
+      | \.?(?P<name>(?:\\.|[^.\[\]\\])+)
       | \[\s*'(?P<quoted>[^']*)'\s*\] | \[\s*"(?P<double>[^"]*)"\s*\]
-      | \[(?P<index>-?\d+)\] | (?P<every>\[\*\]|\.\*)
+      | \[(?P<index>-?\d+)\]
       | \[\?\(\s*@(?P<path>[^=!<>\s]*)\s*(?:(?P<operator>==|!=)\s*(?P<value>.+?)\s*)?\)\]""",
     re.VERBOSE,
 )

@@ -48,7 +48,7 @@ def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: in
     if wanted is not None and (not isinstance(value, wanted) or isinstance(value, bool) is not (wanted == (bool,))):
         # Null is "not set", except as an entry of a list.
         if value is not None and not _is_whole(value, schema):
-            found.append(causes.type_invalid(path, value, _type_detail(value, schema)))
+            found.append(_mistyped(value, schema, path))
         return
     if depth > _MAX_DEPTH:
         found.append(causes.invalid(path, "", "nested too deeply"))
@@ -60,7 +60,7 @@ def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: in
     elif isinstance(value, list) and schema.items is not None:
         for position, entry in enumerate(value):
             if entry is None and schema.items.type != "any":
-                found.append(causes.type_invalid(f"{path}[{position}]", None, _type_detail(None, schema.items)))
+                found.append(_mistyped(None, schema.items, f"{path}[{position}]"))
             _check_types(entry, schema.items, f"{path}[{position}]", found, depth + 1)
 
 
@@ -69,12 +69,13 @@ def _is_whole(value: Any, schema: Schema) -> bool:
     return schema.type == "integer" and isinstance(value, float) and value.is_integer()
 
 
-def _type_detail(value: Any, schema: Schema) -> str:
+def _mistyped(value: Any, schema: Schema, path: str) -> causes.Cause:
+    """Return the cause for a value of a wrong type; it names the type and not the value, which may be a secret."""
     hint = ""
     if schema.type == "string" and isinstance(value, int | float):
         hint = "; put it in quotes"
     kinds = {"int-or-string": "integer or string", "quantity": "string or number"}
-    return f"must be of type {kinds.get(schema.type, schema.type)}, not {type_name(value)}{hint}"
+    return causes.type_invalid(path, type_name(value), f"must be of type {kinds.get(schema.type, schema.type)}{hint}")
 
 
 def schema_causes(value: Any, schema: Schema, path: str = "") -> Causes:

@@ -35,8 +35,8 @@ class Schema:
 
     __slots__ = (
         "all_of", "any_of", "atomic", "default", "embedded", "enum", "format", "items", "limits", "list_type",
-        "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern", "pattern_text",
-        "properties", "required", "retain_keys", "rules", "strict", "type", "values",
+        "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern",
+        "pattern_text", "properties", "required", "retain_keys", "rules", "strict", "type", "values",
     )  # fmt: skip
 
     def __init__(self, raw: ReadOnlyObject, name: str = "") -> None:

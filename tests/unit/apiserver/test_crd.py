@@ -1,0 +1,193 @@
+"""CustomResourceDefinitions: from a definition to a resource that prunes, defaults and checks its objects."""
+
+import pytest
+import yaml
+
+from roadstead.api.conditions import is_true
+from roadstead.api.objects import clone
+from roadstead.api.resources import Scheme
+from roadstead.apiserver.apply import server_side_apply
+from roadstead.apiserver.crd import accept, has_rules, prune, resources, storage_version
+from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.validation import unknown_fields, validate
+
+CRD = yaml.safe_load("""
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: boats.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: boats, kind: Boat, shortNames: [bt], categories: [fleet]}
+  versions:
+  - name: v1beta1
+    served: false
+    storage: false
+    schema: {openAPIV3Schema: {type: object}}
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}, scale: {specReplicasPath: .spec.crew, statusReplicasPath: .status.crew}}
+    additionalPrinterColumns: [{name: Crew, type: integer, jsonPath: .spec.crew}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        required: [spec]
+        properties:
+          spec:
+            type: object
+            required: [name]
+            properties:
+              name: {type: string, maxLength: 5, pattern: "^[a-z]+$"}
+              crew: {type: integer, minimum: 1, maximum: 9, default: 2}
+              sail: {type: object, default: {}, properties: {color: {type: string, default: white, enum: [white, red]}}}
+              port: {x-kubernetes-int-or-string: true}
+              note: {type: string, nullable: true}
+              masts:
+                type: array
+                maxItems: 2
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [id]
+                items: {type: object, required: [id], properties: {id: {type: string}, height: {type: number}}}
+              cargo: {type: object, x-kubernetes-preserve-unknown-fields: true}
+              labels: {type: object, additionalProperties: {type: string}}
+              pod: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}
+              since: {type: string, format: date-time}
+              closed: {type: object}
+          status:
+            type: object
+            default: {phase: Docked}
+            properties: {phase: {type: string}, crew: {type: integer}}
+""")
+BOAT = resources(CRD)[0]
+
+
+def boat(**spec):
+    metadata = {"name": "a", "namespace": "default"}
+    return {"apiVersion": "example.com/v1", "kind": "Boat", "metadata": metadata, "spec": {"name": "abc", **spec}}
+
+
+def wrong(obj):
+    return [f"{field}: {message}" for _, field, message in validate(BOAT, obj, None)]
+
+
+def test_only_served_versions_become_resources():
+    assert [r.version for r in resources(CRD)] == ["v1"]
+    assert storage_version(CRD) == "v1"
+    assert (BOAT.plural, BOAT.kind, BOAT.namespaced, BOAT.short_names, BOAT.categories) == (
+        "boats", "Boat", True, ("bt",), ("fleet",),
+    )  # fmt: skip
+    assert BOAT.subresources == ("status", "scale")
+    assert BOAT.scale == {"specReplicasPath": ".spec.crew", "statusReplicasPath": ".status.crew"}
+    assert Scheme().with_resources(resources(CRD)).by_kind("example.com/v1", "Boat") == BOAT
+
+
+def test_defaults_go_into_defaults_and_into_the_status():
+    obj = boat(crew=None, note=None)
+    apply_defaults(BOAT, obj)
+    assert obj["spec"] == {"name": "abc", "crew": 2, "note": None, "sail": {"color": "white"}}
+    assert obj["status"] == {"phase": "Docked"}
+    assert wrong(obj) == []
+
+
+def test_unknown_fields_are_named_and_pruned():
+    obj = boat(
+        extra=1,
+        sail={"color": "red", "size": 3},
+        cargo={"any": {"thing": 1}},
+        masts=[{"id": "a", "flag": "x"}],
+        labels={"a": "b"},
+        pod={"kind": "Pod", "metadata": {"name": "x"}, "spec": {}},
+        closed={"a": 1},
+    )
+    expected = ["spec.extra", "spec.sail.size", "spec.masts[0].flag", "spec.closed.a"]
+    assert unknown_fields(BOAT, obj) == expected
+    prune(BOAT, obj)
+    assert unknown_fields(BOAT, obj) == []
+    assert obj["spec"]["cargo"] == {"any": {"thing": 1}}
+    assert obj["spec"]["pod"] == {"kind": "Pod", "metadata": {"name": "x"}, "spec": {}}
+    assert obj["spec"]["closed"] == {}
+    assert obj["metadata"] == {"name": "a", "namespace": "default"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        ({"name": None}, 'spec.name: Invalid value: "null": spec.name in body must be of type string: "null"'),
+        ({"name": "toolong"}, "spec.name: Too long: may not be more than 5 bytes"),
+        ({"name": "A"}, "spec.name: Invalid value: \"A\": spec.name in body should match '^[a-z]+$'"),
+        ({"crew": 0}, "spec.crew: Invalid value: 0: spec.crew in body should be greater than or equal to 1"),
+        ({"crew": 10}, "spec.crew: Invalid value: 10: spec.crew in body should be less than or equal to 9"),
+        ({"crew": "2"}, 'spec.crew: Invalid value: "string": spec.crew in body must be of type integer: "string"'),
+        ({"crew": True}, 'spec.crew: Invalid value: "boolean": spec.crew in body must be of type integer: "boolean"'),
+        ({"sail": {"color": "blue"}}, 'spec.sail.color: Unsupported value: "blue": supported values: "red", "white"'),
+        ({"masts": [{"height": 1}]}, "spec.masts[0].id: Required value"),
+        ({"masts": [{"id": "a"}, {"id": "a"}]}, 'spec.masts[1]: Duplicate value: {"id":"a"}'),
+        ({"masts": [{"id": c} for c in "abc"]}, "spec.masts: Too many: 3: must have at most 2 items"),
+        ({"labels": {"a": 1}}, 'spec.labels.a: Invalid value: "integer": spec.labels.a in body must be of type string'),
+        (
+            {"since": "noon"},
+            'spec.since: Invalid value: "noon": spec.since in body must be of type date-time: "noon"',
+        ),
+        ({"port": 1.5}, 'spec.port: Invalid value: "number": spec.port in body must be of type integer,string'),
+    ],
+)
+def test_what_the_schema_forbids_is_said_with_the_fields_path(spec, complaint):
+    assert any(found.startswith(complaint) for found in wrong(boat(**spec))), wrong(boat(**spec))
+
+
+def test_what_the_schema_allows_is_allowed():
+    assert (
+        wrong(boat(port=80, note=None, crew=3.0, masts=[{"id": "a", "height": 1.5}], since="2026-01-01T00:00:00Z"))
+        == []
+    )
+    assert wrong(boat(port="http", crew=9)) == []
+
+
+def test_all_causes_come_at_once_and_required_objects_are_asked_for():
+    assert len(wrong(boat(name="A1", crew=0, sail={"color": "blue"}))) == 3
+    missing = boat()
+    del missing["spec"]
+    assert wrong(missing) == ["spec: Required value"]
+
+
+def test_lists_with_keys_are_applied_by_key():
+    live = server_side_apply(
+        BOAT, None, boat(masts=[{"id": "a", "height": 1}]), manager="x", force=False, subresource="", now="t"
+    )
+    merged = server_side_apply(BOAT, live, boat(masts=[{"id": "b"}]), manager="y", force=False, subresource="", now="t")
+    assert merged["spec"]["masts"] == [{"id": "a", "height": 1}, {"id": "b"}]
+
+
+def test_a_definition_without_a_schema_takes_anything():
+    crd = clone(CRD)
+    del crd["spec"]["versions"][1]["schema"]
+    anything = resources(crd)[0]
+    assert unknown_fields(anything, boat(extra=1)) == []
+    assert validate(anything, boat(extra=1), None) == []
+
+
+def test_accepting_fills_in_names_and_writes_the_status_once():
+    crd = clone(CRD)
+    accept(crd, "t1")
+    assert crd["spec"]["names"]["listKind"] == "BoatList"
+    assert crd["spec"]["names"]["singular"] == "boat"
+    assert crd["status"]["acceptedNames"]["kind"] == "Boat"
+    assert crd["status"]["storedVersions"] == ["v1"]
+    assert is_true(crd["status"]["conditions"], "Established")
+    assert is_true(crd["status"]["conditions"], "NamesAccepted")
+    again = clone(crd)
+    accept(again, "t2")
+    assert again == crd
+
+
+@pytest.mark.parametrize("spec", ["text", {}, {"names": 5}, {"names": {"kind": "A"}}, {"versions": [{}]}, None])
+def test_a_malformed_definition_is_left_to_validation(spec):
+    crd = {"metadata": {"name": "a"}, "spec": spec}
+    accept(crd, "t1")
+    assert "status" not in crd
+
+
+def test_rules_are_found_wherever_they_are():
+    assert not has_rules(CRD)
+    assert has_rules({"properties": {"a": {"items": {"x-kubernetes-validations": [{"rule": "true"}]}}}})
