@@ -17,17 +17,9 @@ In the order in which a packet meets them:
 import ipaddress
 import struct
 
-from roadstead.node.network.nftables import (
-    PROTOCOLS,
+from roadstead.node.network.expressions import (
     REGISTER,
-    Base,
-    Batch,
-    Element,
-    Hook,
-    Key,
-    Set,
     accept,
-    address_key,
     counted,
     drop,
     equals,
@@ -44,6 +36,7 @@ from roadstead.node.network.nftables import (
     refuse_connection,
     refuse_datagram,
 )
+from roadstead.node.network.nftables import PROTOCOLS, Base, Batch, Element, Hook, Key, Set, address_key
 from roadstead.node.network.service_rules import SERVICES
 
 TABLE = "roadstead"

@@ -1,8 +1,8 @@
 """nf_tables: packet filter transactions in the kernel's own encoding, without `nft` and without a library.
 
-A `Batch` collects changes to one table; `NftablesSocket.commit` makes them in one atomic step. Expressions are bytes:
-a rule is their concatenation. Element changes cost about 0.1 ms, where `nft` first reads back everything it has.
-Layouts: linux/netfilter/nf_tables.h. `nft list ruleset` shows the result, with comments.
+A `Batch` collects changes to one table; `NftablesSocket.commit` makes them in one atomic step. Changing an element
+costs about 0.1 ms, where `nft` first reads back everything it has. Layouts: linux/netfilter/nf_tables.h. `nft list
+ruleset` shows the result, with comments. Rules are made of `expressions`.
 """
 
 import enum
@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from roadstead.node.network.expressions import number
 from roadstead.node.network.netlink import (
     ACK,
     APPEND,
@@ -88,10 +89,6 @@ class Base(NamedTuple):
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
 
-def _number(value: int) -> bytes:
-    return struct.pack(">I", value & 0xFFFFFFFF)
-
-
 def padded(value: bytes) -> bytes:
     """Return a field as it stands in a concatenation: padded to whole registers of four bytes."""
     return value + bytes(-len(value) & 3)
@@ -112,189 +109,11 @@ def address_ranges(ranges: Iterable[tuple[int, int]]) -> list[Element]:
     elements: list[Element] = []
     for first, last in ranges:
         if not elements and first > 0:
-            elements.append(Element(_number(0), boundary=True))
-        elements.append(Element(_number(first)))
+            elements.append(Element(number(0), boundary=True))
+        elements.append(Element(number(first)))
         if last < 0xFFFFFFFF:
-            elements.append(Element(_number(last + 1), boundary=True))
+            elements.append(Element(number(last + 1), boundary=True))
     return elements
-
-
-# Registers of four bytes: 8, 9, ... hold a concatenation; a verdict goes to register 0.
-REGISTER = 8
-_VERDICT = 0
-
-
-def _expression(name: str, *attributes: bytes) -> bytes:
-    return nested(1, text(1, name), nested(2, *attributes))
-
-
-def _load_payload(register: int, base: int, offset: int, length: int) -> bytes:
-    parts = (attribute(kind, _number(value)) for kind, value in enumerate((register, base, offset, length), start=1))
-    return _expression("payload", *parts)
-
-
-def load_source(register: int = REGISTER) -> bytes:
-    """Load the packet's source address."""
-    return _load_payload(register, 1, 12, 4)
-
-
-def load_destination(register: int = REGISTER) -> bytes:
-    """Load the packet's destination address."""
-    return _load_payload(register, 1, 16, 4)
-
-
-def load_port(register: int = REGISTER) -> bytes:
-    """Load the packet's destination port (TCP, UDP and SCTP have it in the same place)."""
-    return _load_payload(register, 2, 2, 2)
-
-
-def load_protocol(register: int = REGISTER) -> bytes:
-    """Load the packet's transport protocol."""
-    return _load_meta(register, 16)
-
-
-def load_interface(register: int = REGISTER) -> bytes:
-    """Load the index of the link on which the packet came in."""
-    return _load_meta(register, 4)
-
-
-def _load_meta(register: int, key: int) -> bytes:
-    return _expression("meta", attribute(2, _number(key)), attribute(1, _number(register)))
-
-
-def _load_connection(register: int, key: int) -> bytes:
-    return _expression("ct", attribute(2, _number(key)), attribute(1, _number(register)))
-
-
-def equals(value: bytes, *, negate: bool = False, register: int = REGISTER) -> bytes:
-    """Go on only if the register holds (or with `negate` does not hold) this value."""
-    return _compare(1 if negate else 0, value, register)
-
-
-def between(first: bytes, last: bytes, register: int = REGISTER) -> bytes:
-    """Go on only if the register holds a value of this range, both ends included, in network byte order."""
-    if first == last:
-        return equals(first, register=register)
-    return _compare(5, first, register) + _compare(3, last, register)
-
-
-def _compare(operator: int, value: bytes, register: int) -> bytes:
-    operands = attribute(1, _number(register)), attribute(2, _number(operator)), nested(3, attribute(1, value))
-    return _expression("cmp", *operands)
-
-
-def masked(mask: bytes, register: int = REGISTER) -> bytes:
-    """Keep only the bits of the mask in a register."""
-    return _expression(
-        "bitwise",
-        attribute(1, _number(register)),
-        attribute(2, _number(register)),
-        attribute(3, _number(len(mask))),
-        nested(4, attribute(1, mask)),
-        nested(5, attribute(1, bytes(len(mask)))),
-    )
-
-
-def is_reply() -> bytes:
-    """Go on only for the answering direction of a connection that was allowed to open (or errors about it)."""
-    established_or_related = struct.pack("=I", 2 | 4)
-    state = _load_connection(REGISTER, 0) + masked(established_or_related) + equals(bytes(4), negate=True)
-    return state + _load_connection(REGISTER, 1) + equals(b"\1")
-
-
-def is_in(name: str, *, negate: bool = False, register: int = REGISTER) -> bytes:
-    """Go on only if the key that starts in this register is (not) in a set."""
-    inverted = (attribute(5, _number(1)),) if negate else ()
-    return _expression("lookup", text(1, name), attribute(2, _number(register)), *inverted)
-
-
-def mapped(name: str, *, source: int = REGISTER, target: int = REGISTER) -> bytes:
-    """Replace the key in `source` by its value, loaded to `target`; stop the rule if it has none."""
-    return _expression("lookup", text(1, name), attribute(2, _number(source)), attribute(3, _number(target)))
-
-
-def follow(name: str) -> bytes:
-    """Do what a verdict map says about the key that starts in the first register."""
-    return mapped(name, target=_VERDICT)
-
-
-def _verdict(code: int, chain: str = "") -> bytes:
-    return nested(2, attribute(1, _number(code)), text(2, chain) if chain else b"")
-
-
-def goto_value(chain: str) -> bytes:
-    """Return the value of a verdict map's element: go to a chain and do not come back."""
-    return _verdict(-4, chain)
-
-
-def field_value(packed: bytes) -> bytes:
-    """Return the value of a map's element: its fields, each `padded`."""
-    return attribute(1, packed)
-
-
-def _immediate(register: int, value: bytes) -> bytes:
-    return _expression("immediate", attribute(1, _number(register)), nested(2, value))
-
-
-def accept() -> bytes:
-    """Let the packet pass this base chain."""
-    return _immediate(_VERDICT, _verdict(1))
-
-
-def drop() -> bytes:
-    """Drop the packet without an answer."""
-    return _immediate(_VERDICT, _verdict(0))
-
-
-def jump(chain: str) -> bytes:
-    """Ask another chain, and come back if it does not decide."""
-    return _immediate(_VERDICT, _verdict(-3, chain))
-
-
-def counted() -> bytes:
-    """Count packets and bytes."""
-    return _expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))
-
-
-def refuse_datagram() -> bytes:
-    """Answer with ICMP "port unreachable"."""
-    return _expression("reject", attribute(1, _number(0)), attribute(2, b"\3"))
-
-
-def refuse_connection() -> bytes:
-    """Answer a TCP packet with a reset.
-
-    A client on the node would overlook an ICMP answer: it comes while `connect` still holds the socket (tcp_v4_err).
-    """
-    return _expression("reject", attribute(1, _number(1)))
-
-
-def masquerade() -> bytes:
-    """Give the packet the address of the link on which it leaves."""
-    return _expression("masq")
-
-
-def load_random(modulus: int, register: int = REGISTER) -> bytes:
-    """Load a random number below `modulus`, in the machine's byte order."""
-    return _expression(
-        "numgen", attribute(1, _number(register)), attribute(2, _number(modulus)), attribute(3, _number(1))
-    )
-
-
-def load_value(value: bytes, register: int = REGISTER) -> bytes:
-    """Load a constant."""
-    return _immediate(register, attribute(1, value))
-
-
-def redirect(register: int = REGISTER) -> bytes:
-    """Send the connection to the `address . port` that starts in this register (destination NAT)."""
-    return _expression(
-        "nat",
-        attribute(1, _number(1)),
-        attribute(2, _number(_IPV4)),
-        attribute(3, _number(register)),
-        attribute(5, _number(register + 1)),
-    )
 
 
 def _key_type(keys: Sequence[Key]) -> int:
@@ -331,8 +150,8 @@ class Batch:
         """Create a chain; a base chain accepts what its rules do not decide."""
         attributes = [text(1, self._table), text(3, name)]
         if base is not None:
-            hook = nested(4, attribute(1, _number(base.hook)), attribute(2, _number(base.priority)))
-            attributes += [hook, attribute(5, _number(1)), text(7, base.kind)]
+            hook = nested(4, attribute(1, number(base.hook)), attribute(2, number(base.priority)))
+            attributes += [hook, attribute(5, number(1)), text(7, base.kind)]
         self._add(_NEW_CHAIN, CREATE, f"create the chain {name}", *attributes)
 
     def delete_chain(self, name: str) -> None:
@@ -354,21 +173,21 @@ class Batch:
         attributes = [
             text(1, self._table),
             text(2, name),
-            attribute(3, _number(flags)),
-            attribute(4, _number(_key_type(form.keys))),
-            attribute(5, _number(_key_length(form.keys))),
+            attribute(3, number(flags)),
+            attribute(4, number(_key_type(form.keys))),
+            attribute(5, number(_key_length(form.keys))),
         ]
         if form.verdicts:
-            attributes += [attribute(6, _number(0xFFFFFF00)), attribute(7, _number(0))]
+            attributes += [attribute(6, number(0xFFFFFF00)), attribute(7, number(0))]
         elif form.values:
             attributes += [
-                attribute(6, _number(_key_type(form.values))),
-                attribute(7, _number(_key_length(form.values))),
+                attribute(6, number(_key_type(form.values))),
+                attribute(7, number(_key_length(form.values))),
             ]
         if concatenated:
-            fields = (nested(1, attribute(1, _number(key.width))) for key in form.keys)
+            fields = (nested(1, attribute(1, number(key.width))) for key in form.keys)
             attributes.append(nested(9, nested(2, *fields)))
-        attributes.append(attribute(10, _number(len(self.messages) + 1)))
+        attributes.append(attribute(10, number(len(self.messages) + 1)))
         self._add(_NEW_SET, CREATE, f"create the set {name}", *attributes)
 
     def delete_set(self, name: str) -> None:
@@ -408,7 +227,7 @@ def _encode_element(element: Element) -> bytes:
     if element.value is not None:
         encoded += nested(2, element.value)
     if element.boundary:
-        encoded += attribute(3, _number(1))
+        encoded += attribute(3, number(1))
     if element.last is not None:
         encoded += nested(10, attribute(1, element.last))
     return nested(1, encoded)

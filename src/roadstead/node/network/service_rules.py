@@ -11,23 +11,25 @@ from hashlib import blake2b
 
 import msgspec
 
-from roadstead.node.network.nftables import (
-    PROTOCOLS,
+from roadstead.node.network.expressions import (
     REGISTER,
-    Change,
-    Element,
-    Key,
-    Set,
-    address_key,
     field_value,
     goto_value,
     load_random,
     load_value,
     mapped,
+    redirect,
+)
+from roadstead.node.network.nftables import (
+    PROTOCOLS,
+    Change,
+    Element,
+    Key,
+    Set,
+    address_key,
     new_change,
     padded,
     port_key,
-    redirect,
 )
 from roadstead.node.network.services import Endpoint, ServicePort, ServiceTable
 

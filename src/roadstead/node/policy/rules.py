@@ -17,17 +17,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from roadstead.node.network.base_rules import EGRESS, INGRESS, TABLE
-from roadstead.node.network.nftables import (
-    PROTOCOLS,
+from roadstead.node.network.expressions import (
     REGISTER,
-    Batch,
-    Change,
-    Element,
-    Key,
-    Set,
     accept,
-    address_key,
-    address_ranges,
     between,
     counted,
     drop,
@@ -39,6 +31,16 @@ from roadstead.node.network.nftables import (
     load_port,
     load_protocol,
     load_source,
+)
+from roadstead.node.network.nftables import (
+    PROTOCOLS,
+    Batch,
+    Change,
+    Element,
+    Key,
+    Set,
+    address_key,
+    address_ranges,
     new_change,
     port_key,
 )
