@@ -123,7 +123,7 @@ async def through_api(client: ApiClient, node: Node, pods: int) -> list[float]:
         manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}}
         began = time.perf_counter()
         await client.create(resource("Pod"), {**manifest, "spec": {**spec, "restartPolicy": "Never"}})
-        while not started(node, name):  # noqa: ASYNC110 (what it waits for has no event that does not disturb it)
+        while not started(node, name):
             await asyncio.sleep(0.0005)
         taken.append(time.perf_counter() - began)
         await client.delete(resource("Pod"), name, "default", grace_period_seconds=0)
