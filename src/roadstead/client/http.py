@@ -1,7 +1,7 @@
 """HTTP/1.1 to one server: keep-alive connections, TLS, bodies read whole or as they arrive.
 
 An own client on httptools because a component makes thousands of small requests: it costs a quarter of the
-processor time of httpx2 for one request and nothing of its 130 ms of import (docs/client.md has the figures).
+processor time of httpx2 for one request, and none of its 75 ms of import (docs/client.md has the figures).
 Next: `client`, which speaks of Kubernetes objects.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.selectors import label_selector_from, label_selector_of
-from roadstead.controllers import deployment, endpointslice, replicaset, scheduler, serviceaccount
+from roadstead.controllers import deployment, endpointslice, job, replicaset, scheduler, serviceaccount
 from roadstead.controllers.actions import Action
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
@@ -29,6 +29,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _REPLICASET,
         _SCHEDULER,
         _ENDPOINTSLICE,
+        _JOB,
         _service_account(cluster),
         namespace_controller(),
         garbage_controller(),
@@ -90,12 +91,17 @@ _DEPLOYMENT = Controller(
 
 
 def _decide_replicaset(situation: Situation) -> list[Action]:
-    view, key = situation.view, situation.key
-    found = view.get("ReplicaSet", key)
+    found = situation.view.get("ReplicaSet", situation.key)
     if found is None:
         return []
-    pods = [*view.owned_by("Pod", found["metadata"]["uid"]), *view.orphans("Pod", key.namespace)]
-    return replicaset.plan(replicaset.Observed(found, pods, situation.failure), situation.now)
+    observed = replicaset.Observed(found, _candidates(situation, found), situation.failure)
+    return replicaset.plan(observed, situation.now)
+
+
+def _candidates(situation: Situation, owner: Object) -> list[Object]:
+    """Return the pods that an owner has or may adopt."""
+    view = situation.view
+    return [*view.owned_by("Pod", owner["metadata"]["uid"]), *view.orphans("Pod", key_of(owner).namespace)]
 
 
 _REPLICASET = Controller(
@@ -173,6 +179,19 @@ _ENDPOINTSLICE = Controller(
     {"Service": itself, "Pod": each(_services_of_pod), "EndpointSlice": each(_service_of_slice)},
     _decide_endpoints,
 )
+
+
+# --- job
+
+
+def _decide_job(situation: Situation) -> list[Action]:
+    found = situation.view.get("Job", situation.key)
+    if found is None:
+        return []
+    return job.plan(job.Observed(found, _candidates(situation, found)), situation.now)
+
+
+_JOB = Controller("job-controller", {"Job": itself, "Pod": each(_controlled_by("Job"))}, _decide_job)
 
 
 # --- serviceaccount
