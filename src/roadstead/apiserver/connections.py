@@ -1,9 +1,10 @@
 """Connections: uvicorn's protocols, which do not tell an application whose certificate the client showed.
 
-These subclasses put it into the request's `state["peer_certificate"]`. Nothing else of uvicorn is changed.
+These subclasses put it into the request's `state["peer_certificate"]`, and have small answers sent at once.
 """
 
 import asyncio
+import socket
 from typing import Any
 
 from uvicorn.config import Config
@@ -18,6 +19,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember the verified certificate of the client, if it showed one."""
         super().connection_made(transport)
+        _send_at_once(transport)
         self.app_state = {**self.app_state, "peer_certificate": _certificate(transport)}
 
 
@@ -31,6 +33,16 @@ class WebSocketConnection(WSProtocol):
         """Remember the verified certificate of the client, if it showed one."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "peer_certificate": _certificate(transport)}
+
+
+def _send_at_once(transport: asyncio.BaseTransport) -> None:
+    """Switch Nagle's algorithm off: an answer's head and body are two writes, and the second must not wait 40 ms.
+
+    asyncio does this only for sockets that were made with `proto=IPPROTO_TCP`, which ours, made by others, may not be.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _certificate(transport: asyncio.BaseTransport) -> dict[str, Any] | None:

@@ -1,0 +1,244 @@
+"""The API server's figures: start-up, memory, reads, lists, writes with and without watchers.
+
+The server runs in a process of its own on loopback with TLS, as in a cluster; this process is the client. On a machine
+with two cores the client's own work limits what is seen: `server CPU` is the server's share per operation.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from roadstead.apiserver.calls import User
+from roadstead.apiserver.server import ApiServer, ApiServerConfig
+from roadstead.lib.pki import CertificateAuthority
+
+PODS = 5_000
+CLIENTS = 8
+SECONDS = 3.0
+NAMESPACE = "/api/v1/namespaces/default"
+
+
+def config(folder: Path) -> ApiServerConfig:
+    """Return a server's configuration, with certificates made where there are none."""
+    now = datetime.now(UTC)
+    authority = CertificateAuthority.load_or_create(folder / "ca.crt", folder / "ca.key", "bench", now)
+    authority.issue("server", now, hosts=["127.0.0.1"]).write(folder / "server.crt", folder / "server.key")
+    tokens = {"bench": User("bench", ("system:masters",))}
+    return ApiServerConfig(folder / "state", folder / "server.crt", folder / "server.key", folder / "ca.crt", tokens)
+
+
+async def serve(folder: Path) -> None:
+    """Be the server: print the port, then serve until killed."""
+    import socket
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = ApiServer(config(folder), sockets=[listening])
+    await server.start()
+    print(listening.getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+class Client:
+    """One keep-alive connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def open(cls, folder: Path, port: int) -> "Client":
+        """Connect."""
+        tls = ssl.create_default_context(cafile=folder / "ca.crt")
+        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls, limit=1 << 26))
+
+    def ask(self, method: str, path: str, body: bytes = b"", content_type: str = "application/json") -> None:
+        """Send a request."""
+        head = (
+            f"{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer bench\r\naccept: application/json\r\n"
+            f"content-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        self.writer.write(head.encode() + body)
+
+    async def answer(self) -> bytes:
+        """Return the body of the answer."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        assert head.startswith((b"http/1.1 200", b"http/1.1 201")), head
+        start = head.index(b"content-length:") + 15
+        return await self.reader.readexactly(int(head[start : head.index(b"\r", start)]))
+
+
+def pod(name: str) -> bytes:
+    """Return a pod of about 2 kB once the server has completed it."""
+    variables = [{"name": f"VARIABLE_{number}", "value": f"value {number}"} for number in range(8)]
+    probe = {"grpc": {"port": 8080}, "periodSeconds": 5}
+    container = {
+        "name": "main",
+        "image": "registry.example.com/user:1.0.0",
+        "env": variables,
+        "ports": [{"containerPort": 8080, "name": "grpc"}],
+        "readinessProbe": probe,
+        "livenessProbe": probe,
+    }
+    labels = {"app": "user", "pod-template-hash": "5d9c8bd6f7"}
+    return json.dumps({"metadata": {"name": name, "labels": labels}, "spec": {"containers": [container]}}).encode()
+
+
+Job = Callable[[Client, int], Awaitable[None]]
+
+
+class Bench:
+    """A running server and its clients."""
+
+    def __init__(self, folder: Path, port: int, pid: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.pid = pid
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that the server has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> float:
+        """Return the server's resident memory in MiB."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise LookupError("VmRSS")
+
+    async def rate(self, what: str, job: Job, *, seconds: float = SECONDS, clients: int = CLIENTS) -> None:
+        """Print how often per second some clients together can do a job."""
+        connections = [await Client.open(self.folder, self.port) for _ in range(clients)]
+        end = time.perf_counter() + seconds
+        latencies: list[float] = []
+
+        async def work(client: Client, number: int) -> None:
+            while (begun := time.perf_counter()) < end:
+                await job(client, number)
+                latencies.append(time.perf_counter() - begun)
+
+        before, begun = self.cpu(), time.perf_counter()
+        await asyncio.gather(*(work(client, number) for number, client in enumerate(connections)))
+        took, used = time.perf_counter() - begun, self.cpu() - before
+        centiles = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 99
+        p50, p99, each = centiles[49] * 1e3, centiles[98] * 1e3, used / len(latencies) * 1e3
+        rate = len(latencies) / took
+        print(f"{what:<34} {rate:>9,.0f}/s   p50 {p50:6.2f} ms   p99 {p99:6.2f} ms   server CPU {each:6.3f} ms each")
+        for client in connections:
+            client.writer.close()
+
+
+def numbers() -> Iterator[int]:
+    """Count for ever."""
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+async def get(client: Client, number: int) -> None:
+    """Read one pod."""
+    client.ask("GET", f"{NAMESPACE}/pods/p{number + 1}")
+    await client.answer()
+
+
+async def list_pods(client: Client, _: int) -> None:
+    """Read all pods."""
+    client.ask("GET", f"{NAMESPACE}/pods")
+    await client.answer()
+
+
+async def list_page(client: Client, _: int) -> None:
+    """Read the first page of pods."""
+    client.ask("GET", f"{NAMESPACE}/pods?limit=100")
+    await client.answer()
+
+
+async def watch(folder: Path, port: int, seen: list[int]) -> None:
+    """Watch all pods and count the lines."""
+    client = await Client.open(folder, port)
+    client.ask("GET", f"{NAMESPACE}/pods?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan")
+    await client.reader.readuntil(b"\r\n\r\n")
+    while chunk := await client.reader.read(1 << 20):
+        seen[0] += chunk.count(b'{"type"')
+
+
+async def measure(folder: Path) -> None:
+    """Start a server and print its figures."""
+    begun = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    port = int(await process.stdout.readline())
+    print(f"{'start, interpreter and all':<34} {time.perf_counter() - begun:>9.2f} s")
+    bench = Bench(folder, port, process.pid)
+    print(f"{'memory, empty':<34} {bench.memory():>9.0f} MiB")
+    try:
+        await figures(bench)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def figures(bench: Bench) -> None:
+    """Print everything that needs a running server."""
+    count = numbers()
+
+    async def create(client: Client, _: int) -> None:
+        client.ask("POST", f"{NAMESPACE}/pods", pod(f"p{next(count)}"))
+        await client.answer()
+
+    clients = [await Client.open(bench.folder, bench.port) for _ in range(CLIENTS)]
+    begun = time.perf_counter()
+    for _ in range(PODS // CLIENTS):
+        await asyncio.gather(*(create(client, 0) for client in clients))
+    print(f"{'create pods':<34} {PODS / (time.perf_counter() - begun):>9,.0f}/s")
+    print(f"{f'memory, {PODS:,} pods':<34} {bench.memory():>9.0f} MiB")
+    await bench.rate("GET one", get)
+    await bench.rate("LIST limit=100", list_page)
+    await bench.rate(f"LIST {PODS:,}", list_pods, clients=2)
+
+    async def status(client: Client, number: int) -> None:
+        patch = json.dumps({"status": {"message": str(next(count))}}).encode()
+        client.ask("PATCH", f"{NAMESPACE}/pods/p{number + 1}/status", patch, "application/merge-patch+json")
+        await client.answer()
+
+    async def label(client: Client, number: int) -> None:
+        patch = json.dumps({"metadata": {"labels": {"n": str(next(count))}}}).encode()
+        client.ask("PATCH", f"{NAMESPACE}/pods/p{number + 1}", patch, "application/merge-patch+json")
+        await client.answer()
+
+    await bench.rate("PATCH status, no watcher", status)
+    await bench.rate("PATCH, no watcher", label)
+    for watchers in (50, 200):
+        seen = [0]
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(watch(bench.folder, bench.port, seen)) for _ in range(watchers)]
+        await asyncio.sleep(1.5)
+        await bench.rate(f"PATCH status, {watchers} watchers", status)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        print(f"{'':<34} {seen[0]:>9,} events received")
+
+
+def main() -> None:
+    """Be the server if a folder is named, else measure one."""
+    if len(sys.argv) > 1:
+        asyncio.run(serve(Path(sys.argv[1])))
+        return
+    with tempfile.TemporaryDirectory(prefix="roadstead-bench-") as folder:
+        asyncio.run(measure(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
