@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +16,7 @@ from network_bed import in_child
 from polling import until
 
 from roadstead.api.conditions import is_true
-from roadstead.api.errors import NotFound
+from roadstead.api.errors import BadRequest, NotFound
 from roadstead.api.objects import Object
 from roadstead.api.resources import resource
 from roadstead.client import ApiClient
@@ -78,8 +79,12 @@ class NodeBed:
         await until(absent, timeout=timeout)
 
     async def log(self, name: str, container: str = "main", **options: Any) -> str:
+        """Return a container's log so far, `""` before its first start."""
         wanted = LogOptions(**options)
-        chunks = [chunk async for chunk in self.node.kubelet.logs("default", name, container, wanted)]
+        try:
+            chunks = [chunk async for chunk in self.node.kubelet.logs("default", name, container, wanted)]
+        except (BadRequest, NotFound):
+            return ""
         return b"".join(chunks).decode()
 
     async def events(self, name: str) -> list[tuple[str, str]]:
@@ -167,6 +172,7 @@ def run_node_cluster(
 
 async def _run(scenario, folder, control, limitations, isolated, hosts, before) -> Any:
     site = prepare(folder / "api", durable=False)
+    site.listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client = ApiClient.from_kubeconfig(site.kubeconfig, user_agent="test")
     config = NodeConfig(
         "test-node", folder / "pods",

@@ -1,5 +1,7 @@
 """A node without namespaces: pods are plain processes, and what is lacking is said."""
 
+from pathlib import Path
+
 import pytest
 from network_bed import as_both_users
 from node_bed import NodeBed, in_node_cluster
@@ -38,10 +40,10 @@ def test_what_is_lacking_is_said(user):
     async def scenario(bed: NodeBed):
         volumes = [{"name": "data", "emptyDir": {}}]
         mounts = [
-            {"name": "data", "mountPath": str(bed.folder / "linked" / "data")},
-            {"name": "data", "mountPath": "/usr"},
+            {"name": "data", "mountPath": "/var/lib/told"},
+            {"name": "data", "mountPath": "/var/lib/silent"},
         ]
-        script = f"touch {bed.folder}/linked/data/x && echo linked"
+        script = "touch /var/lib/told/x && echo written; ls -d /var/lib/told"
         await bed.create("volumes", script, main={"volumeMounts": mounts}, volumes=volumes, restartPolicy="Never")
         log = await bed.finished("volumes")
         events = await bed.events("volumes")
@@ -56,8 +58,11 @@ def test_what_is_lacking_is_said(user):
         return log, events, {one["type"]: one for one in node["status"]["conditions"]}, warnings
 
     log, events, conditions, warnings = in_node_cluster(user, scenario, isolated=False)
-    assert log == "linked\n"
-    assert [message for reason, message in events if reason == "MountUnavailable" and "at /usr:" in message]
+    written, place = log.splitlines()
+    assert (written, place.endswith("/volumes/data")) == ("written", True)
+    assert not Path("/var/lib/told").exists()
+    (lacking,) = [message for reason, message in events if reason == "MountUnavailable"]
+    assert "/var/lib/silent" in lacking
     assert conditions["NetworkPolicyEnforced"]["status"] == "False"
     assert "NOT enforced" in conditions["NetworkPolicyEnforced"]["message"]
     assert warnings == ["PoliciesNotEnforced"]
