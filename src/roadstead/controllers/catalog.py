@@ -8,7 +8,16 @@ from dataclasses import dataclass
 
 from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.selectors import label_selector_from, label_selector_of
-from roadstead.controllers import deployment, endpointslice, job, replicaset, scheduler, serviceaccount
+from roadstead.controllers import (
+    daemonset,
+    deployment,
+    endpointslice,
+    job,
+    replicaset,
+    scheduler,
+    serviceaccount,
+    statefulset,
+)
 from roadstead.controllers.actions import Action
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
@@ -29,8 +38,10 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _REPLICASET,
         _SCHEDULER,
         _ENDPOINTSLICE,
-        _JOB,
         _service_account(cluster),
+        _STATEFULSET,
+        _DAEMONSET,
+        _JOB,
         namespace_controller(),
         garbage_controller(),
     )
@@ -178,6 +189,58 @@ _ENDPOINTSLICE = Controller(
     "endpoint-slice-controller",
     {"Service": itself, "Pod": each(_services_of_pod), "EndpointSlice": each(_service_of_slice)},
     _decide_endpoints,
+)
+
+
+# --- statefulset and daemonset
+
+
+def _decide_statefulset(situation: Situation) -> list[Action]:
+    view, found = situation.view, situation.view.get("StatefulSet", situation.key)
+    if found is None:
+        return []
+    claims = view.in_namespace("PersistentVolumeClaim", situation.key.namespace)
+    revisions = view.owned_by("ControllerRevision", found["metadata"]["uid"])
+    observed = statefulset.Observed(found, _candidates(situation, found), claims, revisions)
+    return statefulset.plan(observed, situation.now)
+
+
+_STATEFULSET = Controller(
+    "statefulset-controller",
+    {
+        "StatefulSet": itself,
+        "Pod": each(_controlled_by("StatefulSet")),
+        "ControllerRevision": each(_controlled_by("StatefulSet")),
+    },
+    _decide_statefulset,
+    reads=("PersistentVolumeClaim",),
+)
+
+
+def _decide_daemonset(situation: Situation) -> list[Action]:
+    view, found = situation.view, situation.view.get("DaemonSet", situation.key)
+    if found is None:
+        return []
+    revisions = view.owned_by("ControllerRevision", found["metadata"]["uid"])
+    observed = daemonset.Observed(found, _candidates(situation, found), view.all("Node"), revisions)
+    return daemonset.plan(observed, situation.now)
+
+
+def _all_daemonsets(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
+    if old is not None and new is not None and _as_seen_by_scheduler(old) == _as_seen_by_scheduler(new):
+        return []
+    return [key_of(entry) for entry in view.all("DaemonSet")]
+
+
+_DAEMONSET = Controller(
+    "daemonset-controller",
+    {
+        "DaemonSet": itself,
+        "Pod": each(_controlled_by("DaemonSet")),
+        "ControllerRevision": each(_controlled_by("DaemonSet")),
+        "Node": _all_daemonsets,
+    },
+    _decide_daemonset,
 )
 
 

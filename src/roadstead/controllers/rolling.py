@@ -49,14 +49,15 @@ def limits_of(deployment: ReadOnlyObject) -> Limits:
     if strategy.get("type") == "Recreate":
         return Limits(replicas)
     rolling = strategy.get("rollingUpdate") or {}
-    surge = math.ceil(_share(rolling.get("maxSurge"), replicas))
-    unavailable = math.floor(_share(rolling.get("maxUnavailable"), replicas))
+    surge = math.ceil(share(rolling.get("maxSurge"), replicas))
+    unavailable = math.floor(share(rolling.get("maxUnavailable"), replicas))
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return Limits(replicas, surge, min(unavailable, replicas))
 
 
-def _share(value: int | str | None, replicas: int) -> float:
+def share(value: int | str | None, replicas: int) -> float:
+    """Read a number or a percentage of `replicas`; 25% if there is none, and 0 for what is neither."""
     if value is None:
         value = "25%"
     if isinstance(value, int):
