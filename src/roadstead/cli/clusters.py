@@ -10,7 +10,7 @@ from roadstead.cluster import kubeconfig, lifecycle
 from roadstead.cluster.configuration import ClusterConfiguration, ConfigurationError, Isolation, checked
 from roadstead.cluster.kind import read_kind_configuration
 from roadstead.cluster.layout import Layout, cluster_names
-from roadstead.cluster.lifecycle import LifecycleError, Report, Running
+from roadstead.cluster.lifecycle import LifecycleError, Report, Running, Starting
 
 
 def configuration_from(
@@ -28,10 +28,18 @@ def configuration_from(
     return configuration
 
 
-def start_showing_progress(configuration: ClusterConfiguration, *, attached: bool) -> Running:
-    """Start a cluster, saying what happens. A cluster that does not start ends the command."""
+def start(configuration: ClusterConfiguration, *, attached: bool) -> Starting:
+    """Start a cluster in the background. One that runs already ends the command."""
     try:
-        with err.status(f"Starting cluster {configuration.name!r} ...") as status:
+        return lifecycle.start(configuration, attached=attached)
+    except LifecycleError as error:
+        raise CommandError(str(error)) from error
+
+
+def wait_showing_progress(starting: Starting) -> Running:
+    """Wait for a cluster, saying what happens. A cluster that does not start ends the command."""
+    try:
+        with err.status("Starting ...") as status:
 
             def show(report: Report) -> None:
                 if report.warning:
@@ -39,7 +47,7 @@ def start_showing_progress(configuration: ClusterConfiguration, *, attached: boo
                 elif report.stage:
                     status.update(f"{report.stage} ...")
 
-            return lifecycle.start(configuration, attached=attached, on_report=show)
+            return starting.wait(show)
     except LifecycleError as error:
         raise CommandError(str(error)) from error
 

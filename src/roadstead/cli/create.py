@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from roadstead.cli.clusters import configuration_from, enter_kubeconfig, start_showing_progress
+from roadstead.cli.clusters import configuration_from, enter_kubeconfig, start, wait_showing_progress
 from roadstead.cli.terminal import InputError, err, name_option
 from roadstead.cluster.configuration import Isolation
 from roadstead.cluster.kubeconfig import context_name
@@ -53,7 +53,7 @@ def cluster(
     _check_project(project)
     configuration = configuration_from(config, name, isolation, project)
     begun = time.monotonic()
-    running = start_showing_progress(configuration, attached=False)
+    running = wait_showing_progress(start(configuration, attached=False))
     path = enter_kubeconfig(running.layout, kubeconfig)
     context = context_name(configuration.name)
     err.print(f"Created cluster {configuration.name!r} in {time.monotonic() - begun:.1f} s.")

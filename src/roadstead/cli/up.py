@@ -10,7 +10,7 @@ import click
 
 from roadstead.api.objects import key_of
 from roadstead.cli.cert import make_certificates, project_at
-from roadstead.cli.clusters import configuration_from, start_showing_progress
+from roadstead.cli.clusters import configuration_from, start, wait_showing_progress
 from roadstead.cli.screen import Screen, entry_rows, standing_line
 from roadstead.cli.terminal import InputError, err, name_option, output_option, print_json, warn
 from roadstead.client import ApiClient
@@ -53,8 +53,8 @@ def command(
     A roadstead.toml beside or above the first path says what the images run, which certificates to make, and which
     machines live outside the cluster. What is wrong with one object is said, and everything else comes up.
 
-    Without --detach the system lives until Ctrl-C, and nothing of it remains. Exit code 1 means that something did
-    not come up.
+    Without --detach the system lives until Ctrl-C, and nothing of it remains (but what a cluster of this name had
+    before). Exit code 1 means that something did not come up.
 
     \b
     roadstead up examples/user-platform
@@ -62,12 +62,16 @@ def command(
     """  # fmt: skip
     begun = time.monotonic()
     project = project_at(paths[0])
-    for outcome in make_certificates(project):
-        if outcome.reason:
-            err.print(f"Made certificate {outcome.certificate.name} ({outcome.reason}).")
-    documents = _read(_manifest_paths(paths, project))
-    configuration = configuration_from(config, name, isolation, project.file)
-    running = start_showing_progress(configuration, attached=not detach)
+    starting = start(configuration_from(config, name, isolation, project.file), attached=not detach)
+    running = starting.running
+    try:
+        # While the cluster starts: what it will need.
+        _make_certificates(project)
+        documents = _read(_manifest_paths(paths, project))
+        wait_showing_progress(starting)
+    except BaseException:
+        running.end()
+        raise
     try:
         standings = asyncio.run(_bring_up(running.layout, documents, timeout, output, begun))
         if not detach:
@@ -79,9 +83,15 @@ def command(
     finally:
         if not detach:
             err.print("Stopping ...")
-            running.remove()
+            running.end()
     if any(standing.state != "ready" for standing in standings):
         raise SystemExit(1)
+
+
+def _make_certificates(project: Project) -> None:
+    for outcome in make_certificates(project):
+        if outcome.reason:
+            err.print(f"Made certificate {outcome.certificate.name} ({outcome.reason}).")
 
 
 def _manifest_paths(paths: Sequence[Path], project: Project) -> list[Path]:

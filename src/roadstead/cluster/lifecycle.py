@@ -49,45 +49,57 @@ class Running:
     layout: Layout
     process: subprocess.Popen[bytes]
     lifeline: int | None
+    is_new: bool
 
-    def remove(self) -> None:
-        """Stop the cluster, wait until all of it is gone, and remove its files."""
+    def end(self) -> None:
+        """Stop the cluster and wait until all of it is gone; its files go too, unless they were there before."""
         if self.lifeline is not None:
             os.close(self.lifeline)
             self.lifeline = None
-        delete(self.layout)
+        if self.is_new:
+            delete(self.layout)
+        else:
+            stop(self.layout)
         self.process.wait()
 
 
-def start(
-    configuration: ClusterConfiguration, *, attached: bool, on_report: Callable[[Report], None] = lambda _: None
-) -> Running:
-    """Start the cluster's supervisor and return when its API answers.
+@dataclass(slots=True)
+class Starting:
+    """A cluster whose supervisor has been started: `wait` for it, or do something else first."""
 
-    Raises LifecycleError when it runs already or gives up while starting.
-    """
+    running: Running
+    _reports: int
+
+    def wait(self, on_report: Callable[[Report], None] = lambda _: None) -> Running:
+        """Return when the cluster's API answers. Raises LifecycleError when the supervisor gives up."""
+        layout, process = self.running.layout, self.running.process
+        for report in _read(self._reports):
+            on_report(report)
+            if report.ready:
+                return self.running
+            if report.error:
+                process.wait()
+                raise LifecycleError(report.error)
+        code = process.wait()
+        raise LifecycleError(
+            f"cluster {layout.root.name!r} ended while starting (exit code {code}); its log {layout.log} ends with:\n"
+            + _tail(layout)
+        )
+
+
+def start(configuration: ClusterConfiguration, *, attached: bool) -> Starting:
+    """Start the cluster's supervisor. Raises LifecycleError when it runs already."""
     layout = Layout.of(configuration.name)
     if (pid := running_supervisor(layout)) is not None:
         raise LifecycleError(
             f"cluster {configuration.name!r} is running already (process {pid}); "
             f"stop it with `roadstead down --name {configuration.name}` or choose another --name"
         )
+    is_new = not layout.exists
     layout.make()
     settings.write(configuration, layout.configuration)
     reports, lifeline, process = _spawn(layout, attached=attached)
-    running = Running(layout, process, lifeline)
-    for report in _read(reports):
-        on_report(report)
-        if report.ready:
-            return running
-        if report.error:
-            process.wait()
-            raise LifecycleError(report.error)
-    code = process.wait()
-    raise LifecycleError(
-        f"cluster {configuration.name!r} ended while starting (exit code {code}); its log {layout.log} ends with:\n"
-        + _tail(layout)
-    )
+    return Starting(Running(layout, process, lifeline, is_new), reports)
 
 
 def _spawn(layout: Layout, *, attached: bool) -> tuple[int, int | None, subprocess.Popen[bytes]]:
