@@ -1,0 +1,84 @@
+"""StatefulSets, DaemonSets and Jobs against the real API server, driven by the real kubectl."""
+
+import asyncio
+import json
+
+import pytest
+from controllers_bed import controllers
+from polling import until
+
+from roadstead.api.resources import resource
+from roadstead.lib.clock import now, rfc3339
+
+pytestmark = pytest.mark.e2e
+
+POD = resource("Pod")
+
+
+def play(tmp_path, conversation):
+    async def run():
+        async with controllers(tmp_path) as bed:
+            await conversation(bed)
+
+    asyncio.run(run())
+
+
+def workload(kind, **spec):
+    template = {
+        "metadata": {"labels": {"app": "w"}},
+        "spec": {"containers": [{"name": "main", "image": "w:1"}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "w"}}, "template": template, **spec}
+    return json.dumps({"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "w"}, "spec": spec})
+
+
+async def images(bed):
+    return {pod["spec"]["containers"][0]["image"] for pod in await bed.client.list(POD, "default")}
+
+
+@pytest.mark.parametrize(("kind", "spec"), [("StatefulSet", {"replicas": 2, "serviceName": "w"}), ("DaemonSet", {})])
+def test_a_rollout_and_its_undoing(tmp_path, kind, spec):
+    async def conversation(bed):
+        name = f"{kind.lower()}/w"
+        await bed.kubectl("apply", "-f", "-", stdin=workload(kind, **spec))
+        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        await bed.kubectl("set", "image", name, "main=w:2")
+        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        assert await images(bed) == {"w:2"}
+        history = await bed.kubectl("rollout", "history", name)
+        assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
+        await bed.kubectl("rollout", "undo", name)
+        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        assert await images(bed) == {"w:1"}
+        await bed.kubectl("delete", name, "--timeout=20s")
+
+        async def nothing_left():
+            return not await bed.client.list(POD, "default") and not await bed.client.list(
+                resource("ControllerRevision"), "default"
+            )
+
+        await until(nothing_left)
+
+    play(tmp_path, conversation)
+
+
+def test_a_job_runs_to_its_end(tmp_path):
+    async def conversation(bed):
+        await bed.kubectl("create", "job", "work", "--image=w:1")
+
+        async def has_pod():
+            return await bed.client.list(POD, "default")
+
+        await until(has_pod)
+        (pod,) = await bed.client.list(POD, "default")
+        terminated = {"exitCode": 0, "finishedAt": rfc3339(now()), "reason": "Completed"}
+        container = {"name": "work", "image": "w:1", "imageID": "", "ready": False, "restartCount": 0}
+        status = {"phase": "Succeeded", "containerStatuses": [{**container, "state": {"terminated": terminated}}]}
+        await until(lambda: bed.node.pods.objects and all(
+            (entry.get("status") or {}).get("podIP") for entry in bed.node.pods.objects.values()
+        ))  # fmt: skip
+        await bed.client.patch(POD, pod["metadata"]["name"], "default", {"status": status}, subresource="status")
+        await bed.kubectl("wait", "--for=condition=Complete", "job/work", "--timeout=20s")
+        assert "1/1" in await bed.kubectl("get", "job", "work")
+
+    play(tmp_path, conversation)
