@@ -31,7 +31,14 @@ from roadstead.lib.pki import CertificateAuthority
 from roadstead.lib.tasks import cancel_all, spawn
 
 _log = structlog.get_logger(__name__)
-_USER_WRITTEN_STATUS = ("gateway_classes", "gateways", "grpc_routes", "http_routes", "ingresses")
+_WITH_STATUS = (
+    "gateway_classes",
+    "gateways",
+    "grpc_routes",
+    "http_routes",
+    "ingresses",
+    "backend_tls_policies",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class GatewayController:
     def _listen(self) -> None:
         for name, informer in self._informers.items():
             informer.on_change(self._changed)
-            if name in _USER_WRITTEN_STATUS:
+            if name in _WITH_STATUS:
                 informer.on_change(lambda *_: self._statuses.wake())
         self._server.on_change(lambda _key: self._wake.set())
 

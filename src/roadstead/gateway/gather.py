@@ -7,6 +7,7 @@ caches hold still for it. Next: `translate`.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, key_of, labels_of, metadata_of
 from roadstead.api.resources import Resource, resource
@@ -25,12 +26,15 @@ READ_KINDS: Mapping[str, Resource] = {
     "endpoint_slices": resource("EndpointSlice"),
     "secrets": resource("Secret"),
     "config_maps": resource("ConfigMap"),
+    "backend_tls_policies": resource("BackendTLSPolicy"),
     "namespaces": resource("Namespace"),
 }
 """Every kind that translation reads, under the name of its field in `Resources`."""
 
 SERVICE_LABEL = "kubernetes.io/service-name"
-_STATUS_IS_OURS = frozenset({"GatewayClass", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Namespace"})
+_STATUS_IS_OURS = frozenset(
+    {"GatewayClass", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Namespace", "BackendTLSPolicy"}
+)
 _BOOKKEEPING = ("resourceVersion", "managedFields")
 
 
@@ -43,14 +47,13 @@ def gather(
     default_certificate: Certificate | None,
 ) -> Resources:
     """Return what is known now. `caches` has an entry for every name in `READ_KINDS`."""
-    slices = _by_service(caches["endpoint_slices"].values())
+    read: dict[str, Any] = {**caches, "endpoint_slices": _by_service(caches["endpoint_slices"].values())}
     return Resources(
         now=now,
         controller_names=controller_names,
         proxy_states=_states(caches["gateways"], server),
         default_certificate=default_certificate,
-        endpoint_slices=slices,
-        **{name: objects for name, objects in caches.items() if name != "endpoint_slices"},
+        **read,
     )
 
 

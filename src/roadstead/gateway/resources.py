@@ -7,9 +7,13 @@ Next: `gather`, how informer caches become this.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from roadstead.api.objects import Object, ObjectKey
 from roadstead.gateway.ir import Certificate, ProxyState
+
+if TYPE_CHECKING:
+    from roadstead.gateway.translate.backendtls import BackendTls
 
 CONTROLLER_NAME = "roadstead.dev/gateway-controller"
 INGRESS_CONTROLLER_NAME = "k8s.io/ingress-nginx"
@@ -25,6 +29,7 @@ class Resources:
 
     `endpoint_slices` is keyed by the Service's key, `proxy_states` by the proxy's.
     `controller_names`: the `spec.controllerName`s of GatewayClasses that we serve. `now` is aware.
+    `backend_tls` is what translation makes of the policies before it looks at routes; nobody else fills it.
     """
 
     now: datetime
@@ -40,6 +45,8 @@ class Resources:
     endpoint_slices: Mapping[ObjectKey, tuple[Object, ...]] = field(default_factory=dict)
     secrets: Objects = field(default_factory=dict)
     config_maps: Objects = field(default_factory=dict)
+    backend_tls_policies: Objects = field(default_factory=dict)
     namespaces: Objects = field(default_factory=dict)
     proxy_states: Mapping[str, ProxyState] = field(default_factory=dict)
     default_certificate: Certificate | None = None
+    backend_tls: "BackendTls" = field(default_factory=dict)

@@ -12,13 +12,16 @@ from roadstead.api.conditions import merge_conditions
 from roadstead.api.objects import Object, ObjectKey, key_of, metadata_of
 
 Field = Mapping[str, Any]
+_REFERENCES = {"parents": "parentRef", "ancestors": "ancestorRef"}
+"""Lists that several controllers share: which field tells their entries apart, beside the controller's name."""
 
 
 class StatusUpdate(NamedTuple):
-    """The wanted `status` of one object, without transition times; of `parents`, only our entries.
+    """The wanted `status` of one object, without transition times; of `parents` and `ancestors`,
+    only our entries.
 
-    It holds for this `generation` and `uid` of the object. `owner_names`: the controllers whose `parents` entries are
-    ours to replace. `proxy`: it tells of this proxy and waits until its Envoys have answered to the newest
+    It holds for this `generation` and `uid` of the object. `owner_names`: the controllers whose entries
+    there are ours to replace. `proxy`: it tells of this proxy and waits until its Envoys have answered to the newest
     configuration; `held`: they had not when this was made.
     """
 
@@ -69,9 +72,10 @@ def _merged(name: str, before: Object, wanted: Any, update: StatusUpdate, now: s
         return merge_conditions(current, wanted, now)
     if name == "listeners":
         return [_with_conditions(entry, _named(current, entry["name"]), now) for entry in wanted]
-    if name == "parents":
+    if name in _REFERENCES:
+        field = _REFERENCES[name]
         others = [entry for entry in current if entry.get("controllerName") not in update.owner_names]
-        return [*others, *(_with_conditions(entry, _same_parent(current, entry), now) for entry in wanted)]
+        return [*others, *(_with_conditions(entry, _same_reference(current, entry, field), now) for entry in wanted)]
     return wanted
 
 
@@ -86,6 +90,6 @@ def _named(entries: list[Object], name: str) -> Field:
     return next((entry for entry in entries if entry.get("name") == name), {})
 
 
-def _same_parent(entries: list[Object], wanted: Object) -> Field:
-    identity = (wanted["parentRef"], wanted["controllerName"])
-    return next((one for one in entries if (one.get("parentRef"), one.get("controllerName")) == identity), {})
+def _same_reference(entries: list[Object], wanted: Object, field: str) -> Field:
+    identity = (wanted[field], wanted["controllerName"])
+    return next((one for one in entries if (one.get(field), one.get("controllerName")) == identity), {})

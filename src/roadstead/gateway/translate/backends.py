@@ -10,12 +10,16 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Literal
 
-from roadstead.api.objects import Object, ObjectKey
+from roadstead.api.objects import Object, ObjectKey, key_of
 from roadstead.gateway.ir import Cluster, Endpoint, EndpointSet
 from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.backendtls import policy_for
 from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_of, text, texts
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.references import Referrer, Target, is_permitted, not_permitted_message
+
+POLICY_NOT_KEPT = "PolicyNotKept"
+"""Reason of a backend that cannot be spoken to because of its policy: told by the policy, not by the route."""
 
 Protocol = Literal["h2", "http1"]
 _H2 = ("kubernetes.io/h2c", "h2c", "grpc")
@@ -48,6 +52,15 @@ def read_reference(entry: Mapping[str, Any], field: str, referrer: Referrer) -> 
     return Reference(field, referrer, target, integer(entry.get("port")))
 
 
+def referenced_services(route: Object) -> set[ObjectKey]:
+    """Return the Services that the rules of a route name as backends."""
+    return {
+        ObjectKey(text(entry.get("namespace")) or key_of(route).namespace, text(entry.get("name")))
+        for rule in mappings(spec_of(route).get("rules"))
+        for entry in mappings(rule.get("backendRefs"))
+    }
+
+
 def resolve(reference: Reference, resources: Resources) -> Cluster | Problem:
     """Return the cluster that a reference means, or why it means none."""
     target = reference.target
@@ -61,10 +74,10 @@ def resolve(reference: Reference, resources: Resources) -> Cluster | Problem:
         return Problem("BackendNotFound", f"{reference.field}: {target} does not exist")
     if spec_of(service).get("type") == "ExternalName":
         return Problem("InvalidKind", f"{reference.field}: {target} is of type ExternalName, which has no endpoints")
-    return _port_cluster(reference, service)
+    return _port_cluster(reference, service, resources)
 
 
-def _port_cluster(reference: Reference, service: Object) -> Cluster | Problem:
+def _port_cluster(reference: Reference, service: Object, resources: Resources) -> Cluster | Problem:
     ports = mappings(spec_of(service).get("ports"))
     port = next((entry for entry in ports if entry.get("port") == reference.port), None)
     if port is None:
@@ -75,7 +88,13 @@ def _port_cluster(reference: Reference, service: Object) -> Cluster | Problem:
     if isinstance(protocol, Problem):
         return protocol
     name = endpoints_name(reference.target.namespace, reference.target.name, reference.port)
-    return Cluster(f"{name}/{protocol}", name, protocol)
+    policy = policy_for(key_of(service), text(port.get("name")), resources.backend_tls)
+    if policy is None:
+        return Cluster(f"{name}/{protocol}", name, protocol)
+    if policy.unaccepted:
+        message = f"{reference.field}: BackendTLSPolicy {key_of(policy.obj)}: {policy.unaccepted.message}"
+        return Problem(POLICY_NOT_KEPT, message)
+    return Cluster(f"{name}/{protocol}-tls", name, protocol, policy.tls)
 
 
 def _protocol(reference: Reference, app_protocol: str) -> Protocol | Problem:

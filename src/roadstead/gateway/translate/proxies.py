@@ -20,6 +20,7 @@ from roadstead.gateway.ir import (
     Proxy,
     RouteTable,
     ServerTls,
+    TrustBundle,
     VirtualHost,
     Workload,
     container_port,
@@ -74,6 +75,7 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
         clusters=clusters,
         endpoints=used_endpoints(clusters, resources, memory),
         certificates=tuple(certificates[name] for name in sorted(certificates)),
+        trust_bundles=used_trust(clusters, resources),
     )
 
 
@@ -87,6 +89,13 @@ def used_endpoints(clusters: Iterable[Cluster], resources: Resources, memory: Me
     """Return the endpoints of these clusters, each set once, sorted."""
     names = sorted({cluster.endpoints for cluster in clusters})
     return tuple(_endpoints(name, resources, memory) for name in names)
+
+
+def used_trust(clusters: Iterable[Cluster], resources: Resources) -> tuple[TrustBundle, ...]:
+    """Return the authorities by which clusters judge their backends, sorted."""
+    wanted = {cluster.tls.trust for cluster in clusters if cluster.tls and cluster.tls.trust}
+    found = {plan.trust.name: plan.trust for plan in resources.backend_tls.values() if plan.trust}
+    return tuple(found[name] for name in sorted(wanted & found.keys()))
 
 
 def _endpoints(name: str, resources: Resources, memory: Memory) -> EndpointSet:

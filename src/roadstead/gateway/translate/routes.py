@@ -20,15 +20,17 @@ from roadstead.gateway.ir import (
     Match,
     Route,
     RouteSource,
+    SessionPersistence,
     Timeouts,
 )
 from roadstead.gateway.resources import Resources
-from roadstead.gateway.translate.backends import read_reference, resolve
+from roadstead.gateway.translate.backends import POLICY_NOT_KEPT, read_reference, resolve
 from roadstead.gateway.translate.fields import integer, mappings, spec_of, text, texts
 from roadstead.gateway.translate.filters import Filters, read_filters
 from roadstead.gateway.translate.hostnames import is_hostname, normal
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.references import Referrer
+from roadstead.gateway.translate.sessions import read_session
 
 _MILLION = 1_000_000
 _LARGEST_WEIGHT = 1_000_000
@@ -47,6 +49,14 @@ class RankedMatch(NamedTuple):
 
 MatchReader = Callable[[Mapping[str, Any], str], Sequence[RankedMatch] | Problem]
 """From a rule and its path in the manifest to its matches, or why they cannot be served."""
+
+
+class Behaviour(NamedTuple):
+    """What a rule says beside matches, filters and backends."""
+
+    timeouts: Timeouts
+    session: SessionPersistence | None
+
 
 TimeoutReader = Callable[[Mapping[str, Any], str], Timeouts | Problem]
 
@@ -146,17 +156,22 @@ def _plan_rule(
     path = f"spec.rules[{index}]"
     matches = read_matches(rule, path)
     timeouts = read_timeouts(rule, path)
+    session = read_session(rule, path)
     referrer = Referrer(plan.kind, plan.key.namespace)
     filters = read_filters(mappings(rule.get("filters")), f"{path}.filters", referrer, resources)
-    for problem in (matches, timeouts, filters.unsupported):
-        if isinstance(problem, Problem):
-            return _Rule(dropped=problem)
-    assert not isinstance(matches, Problem) and not isinstance(timeouts, Problem)  # narrows the types
+    if isinstance(matches, Problem):
+        return _Rule(dropped=matches)
+    if isinstance(timeouts, Problem):
+        return _Rule(dropped=timeouts)
+    if isinstance(session, Problem):
+        return _Rule(dropped=session)
+    if filters.unsupported:
+        return _Rule(dropped=filters.unsupported)
     if _replaces_prefix(filters) and any(ranked.match.path.kind != "prefix" for ranked in matches):
         message = f"{path}.filters: ReplacePrefixMatch needs matches of type PathPrefix in its rule"
         return _Rule(dropped=Problem("IncompatibleFilters", message))
     source = RouteSource(plan.kind, plan.key.namespace, plan.key.name, index, rule_name=text(rule.get("name")))
-    actions = _actions(rule, filters, source, referrer, resources, timeouts)
+    actions = _actions(rule, filters, source, referrer, resources, Behaviour(timeouts, session))
     if isinstance(actions, Problem):
         return _Rule(dropped=actions)
     entries = tuple(_entry(ranked, number, source, actions) for number, ranked in enumerate(matches))
@@ -189,7 +204,7 @@ def _actions(
     source: RouteSource,
     referrer: Referrer,
     resources: Resources,
-    timeouts: Timeouts,
+    behaviour: Behaviour,
 ) -> _Actions | Problem:
     if filters.broken:
         return _Actions(((None, DirectResponse(500, f"{source}: {filters.broken.message}")),), (), filters.unresolved)
@@ -207,8 +222,8 @@ def _actions(
         else:
             missing.append(backend)
     clusters = tuple(cluster for one in chosen for cluster in one.clusters)
-    unresolved = (*filters.unresolved, *(one.problem for one in missing))
-    alternatives = _alternatives(chosen, missing, filters, source, timeouts)
+    unresolved = (*filters.unresolved, *(one.problem for one in missing if one.problem.reason != POLICY_NOT_KEPT))
+    alternatives = _alternatives(chosen, missing, filters, source, behaviour)
     return _Actions(alternatives, (*clusters, *filters.clusters), unresolved)
 
 
@@ -231,7 +246,7 @@ def _backend(
 
 
 def _alternatives(
-    chosen: list[_Chosen], missing: list[_Missing], filters: Filters, source: RouteSource, timeouts: Timeouts
+    chosen: list[_Chosen], missing: list[_Missing], filters: Filters, source: RouteSource, behaviour: Behaviour
 ) -> tuple[tuple[int | None, Action], ...]:
     lost = sum(one.weight for one in missing)
     total = lost + sum(one.weight for one in chosen)
@@ -246,7 +261,8 @@ def _alternatives(
         host_rewrite=filters.host_rewrite,
         path_rewrite=filters.path_rewrite,
         mirrors=filters.mirrors,
-        timeouts=timeouts,
+        timeouts=behaviour.timeouts,
+        session=behaviour.session,
     )
     if not lost:
         return ((None, forward),)

@@ -9,6 +9,8 @@ from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of
 from roadstead.gateway.ir import Proxies, Proxy
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.statuses import StatusUpdate
+from roadstead.gateway.translate.backends import referenced_services
+from roadstead.gateway.translate.backendtls import PolicyPlan, in_force, plan_policies, policy_status
 from roadstead.gateway.translate.fields import spec_of, text
 from roadstead.gateway.translate.gatewayclass import gateway_class_status, our_classes
 from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, plan_gateway
@@ -46,6 +48,8 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
     memory.begin()
     classes = our_classes(resources)
     gateways = memory.settled("gateways", _gateways(classes, resources))
+    policies = plan_policies(resources)
+    resources = replace(resources, backend_tls=memory.settled("policies", in_force(policies)))
     routes = list(_routes(gateways, resources, memory))
     loads = _loads(routes)
     proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources, memory)}
@@ -56,6 +60,7 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
         *(gateway_class_status(found) for key, found in resources.gateway_classes.items() if key.name in classes),
         *_gateway_statuses(gateways, loads, proxies, resources),
         *_route_statuses(routes, resources, memory),
+        *_policy_statuses(policies, routes, resources),
         *ingresses.statuses,
     )
     return Translation(proxies, statuses, ingresses.notices)
@@ -76,7 +81,7 @@ def _routes(gateways: GatewayPlans, resources: Resources, memory: Memory) -> Ite
         key = key_of(route)
         made = memory.recall_watched(
             (kind, key),
-            (route, grants),
+            (route, grants, resources.backend_tls),
             resources.services,
             lambda services: plan(route, replace(resources, services=services)),
         )
@@ -94,6 +99,21 @@ def _route_statuses(routes: Iterable[_Attached], resources: Resources, memory: M
     for plan, parents in routes:
         inputs = (plan, parents, resources.controller_names)
         made = memory.recall(("status", plan.kind, plan.key), inputs, partial(route_status, plan, parents, resources))
+        if made is not None:
+            yield made
+
+
+def _policy_statuses(
+    policies: Iterable[PolicyPlan], routes: Iterable[_Attached], resources: Resources
+) -> Iterator[StatusUpdate]:
+    users: dict[ObjectKey, set[tuple[ObjectKey, str]]] = defaultdict(set)
+    for plan, parents in routes if resources.backend_tls else ():
+        gateways = {(one.gateway.key, one.gateway.controller_name) for one in parents if one.problem is None}
+        for service in referenced_services(plan.obj):
+            users[service] |= gateways
+    for policy in policies:
+        found = [one for target in policy.targets for one in users.get(target.service, ())]
+        made = policy_status(policy, resources.backend_tls, found, resources)
         if made is not None:
             yield made
 

@@ -21,6 +21,7 @@ from gateway_objects import (
     rule,
     secret,
     service,
+    stored,
     virtual_host,
 )
 from hypothesis import given, settings
@@ -72,6 +73,7 @@ EVERYTHING: list[Object] = [
             matches=[method("a.B", "C") | {"headers": [{"name": "a", "value": "b", "type": "RegularExpression"}]}],
             filters=FILTERS,
             name="first",
+            sessionPersistence={"type": "Cookie", "sessionName": "s", "absoluteTimeout": "1h"},
         ),
         hostnames=["a.odd.com"],
     ),
@@ -92,6 +94,27 @@ EVERYTHING: list[Object] = [
         rule(matches=[{"path": {"type": "Exact", "value": "/b"}}], filters=[REDIRECT]),
     ),
     service("foo-svc", appProtocol="kubernetes.io/h2c"),
+    namespaced(
+        "gateway.networking.k8s.io/v1",
+        "BackendTLSPolicy",
+        "odd",
+        {
+            "targetRefs": [{"group": "", "kind": "Service", "name": "foo-svc", "sectionName": "grpc"}],
+            "validation": {
+                "hostname": "foo.internal",
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "authorities"}],
+                "subjectAltNames": [{"type": "URI", "uri": "spiffe://a/b"}],
+            },
+        },
+    ),
+    stored(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "authorities", "namespace": "user-platform"},
+            "data": {"ca.crt": key_pair("ca").certificate.decode()},
+        }
+    ),
     endpoint_slice("foo-svc", "10.0.0.1", "10.0.0.2"),
     secret("example-gateway", key_pair("odd.com")),
     grant("elsewhere", [("gateway.networking.k8s.io", "GRPCRoute", "user-platform")], [("", "Service", "x")]),
