@@ -129,7 +129,7 @@ async def bench(store: Store | None = None, kubelet: Kubelet | None = None) -> A
     clock = Clock()
     tokens = ServiceAccountTokens(new_key(), ISSUER, store, clock)
     assembly = assemble(store, tokens, users=TOKENS, service_cidr="10.96.0.0/16", kubelet=kubelet, clock=clock)
-    for obj in bootstrap.objects("10.96.0.1", None):
+    for obj in bootstrap.objects():
         await assembly.ensure(obj)
     housekeeping = spawn(assembly.housekeeping.run(), name="housekeeping")
     try:
@@ -261,7 +261,7 @@ class Site:
         return int(self.listening.getsockname()[1])
 
 
-def prepare(folder: Path, *, port: int = 0, durable: bool = True) -> Site:
+def prepare(folder: Path, *, port: int = 0, durable: bool = True, endpoint: tuple[str, int] | None = None) -> Site:
     """Make certificates, a bound socket and a kubeconfig with contexts `certificate`, `token` and `jane`."""
     folder.mkdir(exist_ok=True, parents=True)
     now = datetime.now(UTC)
@@ -279,6 +279,7 @@ def prepare(folder: Path, *, port: int = 0, durable: bool = True) -> Site:
         key=folder / "server.key",
         client_ca=folder / "ca.crt",
         tokens=TOKENS,
+        endpoint=endpoint,
     )
     site = Site(folder, config, listening)
     site.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(folder, site.port)))

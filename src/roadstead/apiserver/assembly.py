@@ -5,7 +5,7 @@ Who needs whom: `app` -> `endpoints` -> `rest`, `subresources`, `watch` -> `writ
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from roadstead.api.objects import Object, key_of
@@ -30,6 +30,7 @@ from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
 from roadstead.apiserver.writer import Writer
 
+_OPTIONS = WriteOptions(field_manager="roadstead")
 SYSTEM = User("system:apiserver", (MASTERS,))
 
 
@@ -46,11 +47,18 @@ class Assembly:
 
     async def ensure(self, obj: Object) -> None:
         """Create an object of a built-in kind, as the server itself, unless it is there."""
+        call = self._call("create", obj)
+        if self.store.get(call.location) is None:
+            await self.writer.create(call, obj, _OPTIONS)
+
+    async def enforce(self, obj: Object) -> None:
+        """Apply an object of a built-in kind, as the server itself, whatever is there."""
+        await self.writer.apply(self._call("patch", obj), replace(_OPTIONS, force=True), obj)
+
+    def _call(self, verb: str, obj: Object) -> Call:
         resource = self.registry.scheme.by_kind(obj["apiVersion"], obj["kind"])
         assert resource is not None
-        call = Call("create", resource, *key_of(obj), "", {}, SYSTEM)
-        if self.store.get(call.location) is None:
-            await self.writer.create(call, obj, WriteOptions(field_manager="roadstead"))
+        return Call(verb, resource, *key_of(obj), "", {}, SYSTEM)
 
 
 def assemble(

@@ -36,29 +36,24 @@ _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
 
 
-def objects(kubernetes_address: str, endpoint: tuple[str, int] | None) -> Iterator[Object]:
-    """Yield what is to be there, in the order in which it can be made.
-
-    `kubernetes_address` is the cluster IP of the `kubernetes` Service, `endpoint` is where it leads, if that is known.
-    """
+def objects() -> Iterator[Object]:
+    """Yield what is to be there, in the order in which it can be made."""
     for name in NAMESPACES:
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     yield from _roles()
-    if endpoint:
-        yield from _service(kubernetes_address, endpoint)
 
 
-def _service(address: str, endpoint: tuple[str, int]) -> Iterator[Object]:
+def kubernetes_service(address: str, endpoint: tuple[str, int]) -> Object:
+    """Return the Service by which pods reach this server: its cluster IP, and the address and port behind it."""
     labels = {"component": "apiserver", "provider": "kubernetes"}
     metadata = {"name": "kubernetes", "namespace": "default", "labels": labels}
     ports = [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": endpoint[1]}]
     spec = {"type": "ClusterIP", "clusterIP": address, "ports": ports}
-    yield {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
-    yield endpoint_slice(endpoint)
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def endpoint_slice(endpoint: tuple[str, int]) -> Object:
-    """Return the EndpointSlice of the `kubernetes` Service."""
+    """Return the EndpointSlice of the `kubernetes` Service; it is written at every start, for the port may change."""
     address, port = endpoint
     return {
         "apiVersion": "discovery.k8s.io/v1",

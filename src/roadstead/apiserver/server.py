@@ -93,8 +93,12 @@ class ApiServer:
             kubelet=self._kubelet,
             clock=_now,
         )
-        for obj in bootstrap.objects(_first_address(self.config.service_cidr), self.config.endpoint):
+        for obj in bootstrap.objects():
             await assembly.ensure(obj)
+        if self.config.endpoint:
+            address = _first_address(self.config.service_cidr)
+            await assembly.ensure(bootstrap.kubernetes_service(address, self.config.endpoint))
+            await assembly.enforce(bootstrap.endpoint_slice(self.config.endpoint))
         self._housekeeping = spawn(assembly.housekeeping.run(), name="API server housekeeping")
         config = uvicorn.Config(
             assembly.app,

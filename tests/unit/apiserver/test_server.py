@@ -145,3 +145,21 @@ def test_stopping_ends_watches_at_once(tmp_path: Path) -> None:
         assert await watching == (200, 0), "an empty watch: nothing but the last chunk, whose length is 0"
 
     asyncio.run(conversation())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "100.64.0.1"])
+def test_the_kubernetes_service_leads_to_the_server_also_after_its_port_changed(tmp_path: Path, address: str) -> None:
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+
+    async def conversation() -> None:
+        for port in (6443, 7443):
+            site = prepare(tmp_path, endpoint=(address, port))
+            async with serving(site):
+                path = "/api/v1/namespaces/default/services/kubernetes"
+                _, service = await call(site, "GET", path, token="admin-token")
+                assert service["spec"]["clusterIP"] == "10.96.0.1"
+                _, behind = await call(site, "GET", slices, token="admin-token")
+                assert behind["endpoints"][0]["addresses"] == [address]
+                assert behind["ports"][0]["port"] == port
+
+    asyncio.run(conversation())
