@@ -5,6 +5,7 @@ The same event again raises the count of the first one instead of filling the st
 """
 
 import asyncio
+import contextlib
 import datetime
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ _EVENT = resource("Event", "v1")
 _REMEMBERED = 4096
 _BACKLOG = 1000
 _MESSAGE_LIMIT = 1024
+# Events tell of work; they do not compete with it for the server while it is being done.
+_COURTESY = 0.05
 
 EventType: TypeAlias = Literal["Normal", "Warning"]
 
@@ -119,6 +122,7 @@ class EventRecorder:
         self._log = EventLog(component, instance)
         self._pending: asyncio.Queue[Occurrence] = asyncio.Queue(_BACKLOG)
         self._writer: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     def record(self, regarding: ReadOnlyObject, type_: EventType, reason: str, message: str) -> None:
         """Tell people something about an object. Events beyond a backlog are dropped: they inform, nothing waits."""
@@ -133,7 +137,9 @@ class EventRecorder:
     async def flush(self) -> None:
         """Wait until every event so far is written, or could not be."""
         if self._writer is not None:
+            self._hurry.set()
             await asyncio.wait([self._writer])
+            self._hurry.clear()
 
     async def aclose(self) -> None:
         """Stop writing; events that are not written yet are lost."""
@@ -141,6 +147,8 @@ class EventRecorder:
             await cancel_all([self._writer])
 
     async def _write_pending(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), _COURTESY)
         while not self._pending.empty():
             occurrence = self._pending.get_nowait()
             try:
