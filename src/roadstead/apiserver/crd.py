@@ -8,13 +8,13 @@ take it without knowing that it is custom. A write to one starts with `prune(res
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from roadstead.api.conditions import condition, merge_conditions
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource, resource
 from roadstead.apiserver.schemas.checking import type_causes
 from roadstead.apiserver.schemas.pruning import prune as prune_value
+from roadstead.apiserver.schemas.rules import unsupported_rules
 from roadstead.apiserver.schemas.structure import Compiler, Schema
 from roadstead.apiserver.schemas.tables import (
     ANYTHING,
@@ -27,8 +27,7 @@ from roadstead.apiserver.schemas.tables import (
 _DEFAULT_COLUMNS = ({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},)
 
 _NO_RULES = (
-    "x-kubernetes-validations (CEL) of this definition are not evaluated by Roadstead; types, limits and patterns are. "
-    "A cluster may refuse objects that are accepted here."
+    "These CEL rules are not understood by Roadstead and not evaluated; a cluster may refuse what is accepted here: "
 )
 
 
@@ -95,8 +94,8 @@ def storage_version(crd: Object) -> str:
 def accept(crd: Object, now: str) -> None:
     """Fill in a definition's names and write its status in place: names accepted, established.
 
-    A definition that is malformed is left alone: validation says what is wrong. CEL rules are not evaluated; a
-    definition that has some says so in the condition `ValidationRulesEvaluated`.
+    A definition that is malformed is left alone: validation says what is wrong. CEL rules that are not understood here
+    are named in the condition `ValidationRulesEvaluated`.
     """
     if type_causes(crd, schema_of(resource("CustomResourceDefinition"))) or not _fill_in_names(crd):
         return
@@ -105,8 +104,8 @@ def accept(crd: Object, now: str) -> None:
         condition("NamesAccepted", True, "NoConflicts", "no conflicts found"),
         condition("Established", True, "InitialNamesAccepted", "the initial names have been accepted"),
     ]
-    if has_rules(spec["versions"]):
-        wanted.append(condition("ValidationRulesEvaluated", False, "NotSupported", _NO_RULES))
+    if rules := unsupported_rules(spec["versions"]):
+        wanted.append(condition("ValidationRulesEvaluated", False, "NotSupported", _NO_RULES + "; ".join(rules)))
     stored = [version["name"] for version in spec["versions"] if version.get("storage")]
     before = status.get("storedVersions") or []
     crd["status"] = {
@@ -128,10 +127,3 @@ def _fill_in_names(crd: Object) -> bool:
     names.setdefault("singular", kind.lower())
     spec.setdefault("conversion", {"strategy": "None"})
     return True
-
-
-def has_rules(raw: Any) -> bool:
-    """Say whether CEL rules appear anywhere in a CRD or a schema."""
-    if isinstance(raw, dict):
-        return "x-kubernetes-validations" in raw or any(has_rules(entry) for entry in raw.values())
-    return isinstance(raw, list) and any(has_rules(entry) for entry in raw)

@@ -3,11 +3,11 @@
 import pytest
 import yaml
 
-from roadstead.api.conditions import is_true
+from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import clone
 from roadstead.api.resources import Scheme
 from roadstead.apiserver.apply import server_side_apply
-from roadstead.apiserver.crd import accept, has_rules, prune, resources, storage_version
+from roadstead.apiserver.crd import accept, prune, resources, storage_version
 from roadstead.apiserver.defaults import apply_defaults
 from roadstead.apiserver.validation import unknown_fields, validate
 
@@ -188,6 +188,30 @@ def test_a_malformed_definition_is_left_to_validation(spec):
     assert "status" not in crd
 
 
-def test_rules_are_found_wherever_they_are():
-    assert not has_rules(CRD)
-    assert has_rules({"properties": {"a": {"items": {"x-kubernetes-validations": [{"rule": "true"}]}}}})
+def with_rules(*rules):
+    crd = clone(CRD)
+    spec = crd["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    spec["x-kubernetes-validations"] = list(rules)
+    return crd
+
+
+def test_rules_are_evaluated():
+    crd = with_rules(
+        {"rule": "self.crew >= size(self.masts)", "message": "too few hands"},
+        {"rule": "self.name == oldSelf.name", "message": "a boat keeps its name", "fieldPath": ".name"},
+    )
+    ruled = resources(crd)[0]
+    obj = boat(crew=1, masts=[{"id": "a"}, {"id": "b"}])
+    assert validate(ruled, obj, None) == [("FieldValueInvalid", "spec", 'Invalid value: "object": too few hands')]
+    renamed = boat(crew=2, masts=[], name="other")
+    expected = [("FieldValueInvalid", "spec.name", 'Invalid value: "object": a boat keeps its name')]
+    assert validate(ruled, renamed, boat(crew=2, masts=[])) == expected
+
+
+def test_rules_that_are_not_understood_are_named_in_a_condition():
+    crd = with_rules({"rule": "self.crew > 0"}, {"rule": "frobnicate(self)"})
+    accept(crd, "t1")
+    condition = find_condition(crd["status"]["conditions"], "ValidationRulesEvaluated")
+    assert condition["status"] == "False"
+    assert "frobnicate(self)" in condition["message"]
+    assert "self.crew > 0" not in condition["message"]

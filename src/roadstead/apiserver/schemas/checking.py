@@ -1,7 +1,7 @@
 """Values against schemas: types, and whatever else a schema demands, with the field's path and all causes at once.
 
 Wording follows kube-openapi's pkg/validation and apiextensions' pkg/apiserver/validation, which check CRDs in
-Kubernetes. CEL rules (`x-kubernetes-validations`) are not evaluated here; `validation` has those of the Gateway API.
+Kubernetes. CEL rules (`x-kubernetes-validations`) are evaluated by `rules`.
 """
 
 import json

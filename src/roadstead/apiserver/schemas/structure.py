@@ -34,7 +34,7 @@ class Schema:
     """
 
     __slots__ = (
-        "all_of", "any_of", "atomic", "default", "embedded", "enum", "format", "items", "limits", "list_type",
+        "_ruled", "all_of", "any_of", "atomic", "default", "embedded", "enum", "format", "items", "limits", "list_type",
         "map_keys", "merge_key", "not_", "nullable", "one_of", "open", "patch_merge", "patch_replace", "pattern",
         "pattern_text", "properties", "required", "retain_keys", "rules", "strict", "type", "values",
     )  # fmt: skip
@@ -55,6 +55,7 @@ class Schema:
         self.limits: dict[str, Any] = {key: raw[key] for key in _LIMITS if key in raw}
         self.rules: tuple[ReadOnlyObject, ...] = tuple(raw.get("x-kubernetes-validations", ()))
         self.strict = False
+        self._ruled: bool | None = None
         self.all_of: tuple[Schema, ...] = ()
         self.any_of: tuple[Schema, ...] = ()
         self.one_of: tuple[Schema, ...] = ()
@@ -77,6 +78,14 @@ class Schema:
     def child(self, name: str) -> "Schema | None":
         """Return the schema of a field or of a map's value, or None where nothing is known of it."""
         return self.properties.get(name) or self.values
+
+    def has_rules(self) -> bool:
+        """Say whether there are CEL rules here or anywhere below; the answer is remembered."""
+        if self._ruled is None:
+            self._ruled = False  # what a circle of definitions answers on its way round
+            below = (*self.properties.values(), self.values, self.items)
+            self._ruled = bool(self.rules) or any(child.has_rules() for child in below if child is not None)
+        return self._ruled
 
 
 def _type(raw: ReadOnlyObject) -> str:

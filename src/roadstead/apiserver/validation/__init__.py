@@ -12,6 +12,8 @@ from roadstead.apiserver.defaults import GATEWAY_API
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import schema_causes, type_causes
 from roadstead.apiserver.schemas.pruning import unknown_paths
+from roadstead.apiserver.schemas.rules import rule_causes
+from roadstead.apiserver.schemas.structure import MISSING
 from roadstead.apiserver.validation.configuration import VALIDATORS as CONFIGURATION
 from roadstead.apiserver.validation.definitions import VALIDATORS as DEFINITIONS
 from roadstead.apiserver.validation.fields import Validator
@@ -52,6 +54,7 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
     found = _by_schema(resource, new)
     if any(reason == "FieldValueTypeInvalid" for reason, _, _ in found):
         return found
+    found += rule_causes(new, MISSING if old is None else old, schema_of(resource), sound=not found)
     if old is not None and _without_status(new) == _without_status(old):
         return found
     return found + validate_metadata(resource, new, old) + _by_kind(resource, new, old)

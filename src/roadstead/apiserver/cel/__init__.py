@@ -1,0 +1,12 @@
+"""CEL: the rules that CRDs and the Gateway API put on their objects (`x-kubernetes-validations`).
+
+The part of the language that such rules are written in: https://github.com/google/cel-spec/blob/master/doc/langdef.md,
+with the functions that Kubernetes adds. What is not understood is refused when a rule is compiled, and said so.
+Next: `schemas.rules` evaluates the rules of a schema.
+"""
+
+from roadstead.apiserver.cel.evaluation import Program, compile_rule
+from roadstead.apiserver.cel.functions import CelError, NoOverload
+from roadstead.apiserver.cel.syntax import CelSyntaxError
+
+__all__ = ["CelError", "CelSyntaxError", "NoOverload", "Program", "compile_rule"]

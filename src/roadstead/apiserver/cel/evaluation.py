@@ -1,0 +1,308 @@
+"""The meaning of CEL: a tree becomes a function from variables to a value.
+
+Errors count only where they matter: `false && ERROR` is false and `true || ERROR` is true, whichever side the error is
+on. A field that is absent is an error unless `has()` asks for it.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from roadstead.apiserver.cel.functions import FUNCTIONS, METHODS, CelError, NoOverload, same
+from roadstead.apiserver.cel.syntax import CelSyntaxError, Node, parse
+
+Variables = Mapping[str, Any]
+Evaluate = Callable[[Variables], Any]
+
+_RESERVED = (
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import",
+    "let", "loop", "package", "namespace", "return", "var", "void", "while",
+)  # fmt: skip
+_ESCAPES = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"}
+
+
+class Program:
+    """A compiled rule: call it with variables; `names` are the variables it may look at."""
+
+    def __init__(self, evaluate: Evaluate, names: frozenset[str]) -> None:
+        self._evaluate = evaluate
+        self.names = names
+
+    def __call__(self, /, **variables: Any) -> Any:
+        """Return the value of the expression. Raises CelError."""
+        try:
+            return self._evaluate(variables)
+        except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+            raise NoOverload from error
+
+
+def compile_rule(text: str) -> Program:
+    """Compile an expression over `self` and `oldSelf`. Raises CelSyntaxError for what is not understood."""
+    tree = parse(text)
+    names: set[str] = set()
+    evaluate = _compile(tree, frozenset({"self", "oldSelf"}), names)
+    return Program(evaluate, frozenset(names))
+
+
+def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    if node.kind == "literal":
+        value = node.value
+        return lambda variables: value
+    if node.kind == "name":
+        return _name(node.value, scope, names)
+    if node.kind == "call" and node.value == "has":
+        return _has(node, scope, names)
+    if node.kind == "method" and node.value in _MACROS:
+        return _macro(node, scope, names)
+    children = tuple(_compile(child, scope, names) for child in node.children)
+    return _BUILDERS[node.kind](node.value, children)
+
+
+def _name(name: str, scope: frozenset[str], names: set[str]) -> Evaluate:
+    if name not in scope:
+        raise CelSyntaxError(f"undeclared reference to '{name}'")
+    names.add(name)
+
+    def look_up(variables: Variables) -> Any:
+        return variables[name]
+
+    return look_up
+
+
+def _field(name: str) -> str:
+    """Return the field that an escaped name means: `__namespace__`, `x__dash__y`."""
+    if name.startswith("__") and name.endswith("__") and name[2:-2] in _RESERVED:
+        return name[2:-2]
+    return re.sub("|".join(_ESCAPES), lambda match: _ESCAPES[match[0]], name)
+
+
+def _has(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    if len(node.children) != 1 or node.children[0].kind != "select":
+        raise CelSyntaxError("has() needs a field")
+    parent, field = _compile(node.children[0].children[0], scope, names), _field(node.children[0].value)
+
+    def has(variables: Variables) -> bool:
+        obj = parent(variables)
+        return isinstance(obj, dict) and field in obj
+
+    return has
+
+
+def _select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    parent, field = children[0], _field(name)
+
+    def select(variables: Variables) -> Any:
+        obj = parent(variables)
+        if not isinstance(obj, dict) or field not in obj:
+            raise CelError(f"no such key: {field}")
+        return obj[field]
+
+    return select
+
+
+def _index(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    container, key = children
+
+    def index(variables: Variables) -> Any:
+        found, at = container(variables), key(variables)
+        try:
+            if isinstance(found, list) and at < 0:
+                raise CelError("index out of bounds")
+            return found[at]
+        except (KeyError, IndexError) as error:
+            raise CelError(f"no such key: {at}") from error
+
+    return index
+
+
+def _if(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    condition, then, otherwise = children
+    return lambda variables: then(variables) if _truth(condition(variables)) else otherwise(variables)
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise NoOverload
+
+
+def _and_or(decisive: bool, children: tuple[Evaluate, ...]) -> Evaluate:
+    left, right = children
+
+    def decide(variables: Variables) -> bool:
+        try:
+            if _truth(left(variables)) is decisive:
+                return decisive
+        except (CelError, TypeError):
+            if _truth(right(variables)) is decisive:
+                return decisive
+            raise
+        return _truth(right(variables))
+
+    return decide
+
+
+def _contains(value: Any, container: Any) -> bool:
+    if isinstance(container, dict):
+        return value in container
+    return any(same(value, entry) for entry in container)
+
+
+def _divide(left: Any, right: Any) -> Any:
+    if isinstance(left, int) and isinstance(right, int):
+        if not right:
+            raise CelError("division by zero")
+        quotient = abs(left) // abs(right)
+        return quotient if (left < 0) is (right < 0) else -quotient
+    return left / right
+
+
+def _remainder(left: int, right: int) -> int:
+    return left - right * int(_divide(left, right))
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": same,
+    "!=": lambda left, right: not same(left, right),
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "in": _contains,
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": _divide,
+    "%": _remainder,
+}
+
+
+def _binary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    if symbol in ("&&", "||"):
+        return _and_or(symbol == "||", children)
+    left, right = children
+    combine = _OPERATORS[symbol]
+    return lambda variables: combine(left(variables), right(variables))
+
+
+def _unary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    operand = children[0]
+    if symbol == "!":
+        return lambda variables: not _truth(operand(variables))
+    return lambda variables: -operand(variables)
+
+
+def _call(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise CelSyntaxError(f"undeclared reference to '{name}'")
+    return lambda variables: function(*(child(variables) for child in children))
+
+
+def _method(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    method = METHODS.get(name)
+    if method is None:
+        raise CelSyntaxError(f"undeclared reference to '{name}'")
+    return lambda variables: method(*(child(variables) for child in children))
+
+
+def _list(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    return lambda variables: [child(variables) for child in children]
+
+
+def _map(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    return lambda variables: dict(child(variables) for child in children)
+
+
+def _entry(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    key, value = children
+    return lambda variables: (key(variables), value(variables))
+
+
+_BUILDERS: dict[str, Callable[[Any, tuple[Evaluate, ...]], Evaluate]] = {
+    "binary": _binary,
+    "call": _call,
+    "entry": _entry,
+    "if": _if,
+    "index": _index,
+    "list": _list,
+    "map": _map,
+    "method": _method,
+    "select": _select,
+    "unary": _unary,
+}
+
+
+# Macros: a variable that takes every entry of a list, or every key of a map.
+
+Each = Callable[[Any], Any]
+
+
+def _all(entries: list[Any], holds: Each) -> bool:
+    """Say whether a predicate holds for all; an error counts only if none is false."""
+    return not _exists(entries, lambda entry: not _truth(holds(entry)))
+
+
+def _exists(entries: list[Any], holds: Each) -> bool:
+    failure: CelError | TypeError | None = None
+    for entry in entries:
+        try:
+            if _truth(holds(entry)):
+                return True
+        except (CelError, TypeError) as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return False
+
+
+def _exists_one(entries: list[Any], holds: Each) -> bool:
+    return sum(_truth(holds(entry)) for entry in entries) == 1
+
+
+def _filter(entries: list[Any], holds: Each) -> list[Any]:
+    return [entry for entry in entries if _truth(holds(entry))]
+
+
+def _transform(entries: list[Any], make: Each) -> list[Any]:
+    return [make(entry) for entry in entries]
+
+
+_MACROS: dict[str, Callable[[list[Any], Each], Any]] = {
+    "all": _all,
+    "exists": _exists,
+    "exists_one": _exists_one,
+    "filter": _filter,
+    "map": _transform,
+}
+
+
+def _macro(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    target, *arguments = node.children
+    if len(arguments) == 3 and node.value == "map":
+        kept = Node("method", "filter", (target, arguments[0], arguments[1]))
+        return _macro(Node("method", "map", (kept, arguments[0], arguments[2])), scope, names)
+    if len(arguments) != 2 or arguments[0].kind != "name":
+        raise CelSyntaxError(f"{node.value}() needs a variable and an expression")
+    name = arguments[0].value
+    container = _compile(target, scope, names)
+    body = _compile(arguments[1], scope | {name}, names)
+    apply = _MACROS[node.value]
+
+    def evaluate(variables: Variables) -> Any:
+        inner = dict(variables)
+
+        def each(entry: Any) -> Any:
+            inner[name] = entry
+            return body(inner)
+
+        return apply(_entries(container(variables)), each)
+
+    return evaluate
+
+
+def _entries(container: Any) -> list[Any]:
+    if isinstance(container, list | dict):
+        return list(container)
+    raise NoOverload

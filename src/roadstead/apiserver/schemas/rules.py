@@ -1,0 +1,123 @@
+"""The CEL rules of a schema (`x-kubernetes-validations`), evaluated wherever an object has what they are about.
+
+A rule that mentions `oldSelf` is about a change: it runs only where there was a value before, in objects and in lists
+whose entries have keys. Rules that cannot be compiled here are not evaluated; `unsupported_rules` names them.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import structlog
+
+from roadstead.api.objects import ReadOnlyObject
+from roadstead.apiserver import causes
+from roadstead.apiserver.causes import Cause, Causes
+from roadstead.apiserver.cel import CelError, CelSyntaxError, NoOverload, Program, compile_rule
+from roadstead.apiserver.schemas.structure import MISSING, Schema
+
+_log = structlog.get_logger(__name__)
+_MAX_DEPTH = 150
+
+
+@lru_cache(4096)
+def _program(rule: str) -> Program | None:
+    try:
+        return compile_rule(rule)
+    except CelSyntaxError as error:
+        _log.warning("a rule is not evaluated", rule=rule, reason=str(error))
+        return None
+
+
+def unsupported_rules(raw: Any) -> list[str]:
+    """Return the rules in a CRD's schema that cannot be evaluated here."""
+    return [rule for rule in _rules_in(raw) if _program(rule) is None]
+
+
+def _rules_in(raw: Any) -> Iterator[str]:
+    if isinstance(raw, dict):
+        for entry in raw.get("x-kubernetes-validations") or ():
+            if isinstance(entry, dict) and isinstance(entry.get("rule"), str):
+                yield entry["rule"]
+        for value in raw.values():
+            yield from _rules_in(value)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from _rules_in(value)
+
+
+def rule_causes(new: Any, old: Any, schema: Schema, *, sound: bool = True) -> Causes:
+    """Return what the rules of a schema find wrong; `old` is the value before, or MISSING.
+
+    A rule that has no value is reported only for a `sound` object: where a required field is missing, that is said
+    already.
+    """
+    found: Causes = []
+    _walk(new, old, schema, "", found)
+    return found if sound else [cause for cause in found if _EVALUATING not in cause[2]]
+
+
+_EVALUATING = " evaluating rule: "
+
+
+def _walk(value: Any, old: Any, schema: Schema, path: str, found: Causes, depth: int = 0) -> None:
+    if depth > _MAX_DEPTH or not schema.has_rules():
+        return
+    for rule in schema.rules:
+        found += _evaluate(rule, value, old, schema, path)
+    if isinstance(value, dict):
+        before = old if isinstance(old, dict) else {}
+        for name, entry in value.items():
+            if (child := schema.child(name)) is not None and entry is not None:
+                where = f"{path}.{name}" if path else name
+                _walk(entry, before.get(name, MISSING), child, where, found, depth + 1)
+    elif isinstance(value, list) and schema.items is not None:
+        previous = _by_key(old, schema)
+        for at, entry in enumerate(value):
+            _walk(entry, previous.get(_key(entry, schema), MISSING), schema.items, f"{path}[{at}]", found, depth + 1)
+
+
+def _key(entry: Any, schema: Schema) -> str:
+    keys = {name: entry.get(name) for name in schema.map_keys} if isinstance(entry, dict) else entry
+    return repr(keys)
+
+
+def _by_key(old: Any, schema: Schema) -> dict[str, Any]:
+    if schema.list_type != "map" or not isinstance(old, list):
+        return {}
+    return {_key(entry, schema): entry for entry in old}
+
+
+def _evaluate(rule: ReadOnlyObject, value: Any, old: Any, schema: Schema, path: str) -> Causes:
+    program = _program(rule.get("rule", ""))
+    if program is None or ("oldSelf" in program.names and old is MISSING):
+        return []
+    try:
+        holds = program(self=value, oldSelf=None if old is MISSING else old)
+    except NoOverload:
+        return []
+    except CelError as error:
+        shown = (rule.get("message") or rule["rule"]).strip()
+        return [_cause(rule, value, schema, path, f"{error}{_EVALUATING}{shown}")]
+    return [] if holds is True else [_cause(rule, value, schema, path, _message(rule, value, old))]
+
+
+def _message(rule: ReadOnlyObject, value: Any, old: Any) -> str:
+    program = _program(rule["messageExpression"]) if rule.get("messageExpression") else None
+    if program is not None:
+        try:
+            return str(program(self=value, oldSelf=None if old is MISSING else old))
+        except CelError:
+            pass
+    return rule.get("message") or f"failed rule: {rule['rule']}"
+
+
+def _cause(rule: ReadOnlyObject, value: Any, schema: Schema, path: str, message: str) -> Cause:
+    field = f"{path}{rule.get('fieldPath', '')}".removeprefix(".")
+    made: dict[str, Cause] = {
+        "FieldValueRequired": causes.required(field, message),
+        "FieldValueForbidden": causes.forbidden(field, message),
+        "FieldValueDuplicate": ("FieldValueDuplicate", field, f'Duplicate value: "{schema.type}": {message}'),
+    }
+    shown = value if isinstance(value, str | int | float) else schema.type
+    return made.get(rule.get("reason", "")) or causes.invalid(field, shown, message)
