@@ -16,6 +16,8 @@ import trustme
 from roadstead.service import RpcError, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
 
+# Handlers of the word "gate" wait here.
+GATE = threading.Event()
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 SERVERS = ("async", "sync-on-async", "threads")
 
@@ -34,10 +36,14 @@ def do_sync(word: bytes, context) -> bytes:
             return identity.name.encode() if identity else b"nobody"
         case b"sleep":
             time.sleep(0.5)
+        case b"gate":
+            assert GATE.wait(10)
     return b"re:" + word
 
 
 async def do_async(word: bytes, context) -> bytes:
+    while word == b"gate" and not GATE.is_set():  # noqa: ASYNC110  threads wait for the same event
+        await asyncio.sleep(0.005)
     if word == b"sleep":
         await asyncio.sleep(5)
     if word == b"abort":

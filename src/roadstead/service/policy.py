@@ -104,7 +104,7 @@ def _roles_of(policy: Policy, identity: Identity) -> tuple[str, ...]:
 def parse_policy(content: bytes | str) -> Policy:
     """Read a policy file. Raise ValueError that lists every fault with the place where it stands."""
     try:
-        document = yaml.safe_load(content)
+        document = yaml.load(content, _UniqueKeys)  # noqa: S506  a SafeLoader with one more check
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"not YAML: {error}") from error
     if document is None:
@@ -112,6 +112,17 @@ def parse_policy(content: bytes | str) -> Policy:
     if not isinstance(document, dict):
         raise ValueError(f"expected a mapping with the keys {', '.join(_SECTIONS)}")
     return _Reader().read(document)
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe loader takes the last of two equal keys without a word; in a policy that hides a rule."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping. Raises yaml.YAMLError if a key is there twice."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 class _Reader:

@@ -74,6 +74,8 @@ def test_a_service_wildcard_never_reaches_beyond_its_role(name, method):
     ("anonymous: {a: b}", "anonymous: expected a list of names"),
     ("[a, b]", "expected a mapping"),
     ("a: [", "not YAML"),
+    ("roles: {}\nroles: {}", "key 'roles' is there twice"),
+    ("roles:\n  a: []\n  b: []\n  a: []", "key 'a' is there twice"),
     (b"\xff\xfe\x00", "not YAML"),
 ])  # fmt: skip
 def test_a_fault_is_named_with_its_place(text, fault):

@@ -15,7 +15,7 @@ import grpc
 
 from roadstead.service.credentials.cache import VerifiedCache
 from roadstead.service.credentials.presented import NamePassword
-from roadstead.service.credentials.throttle import FailureThrottle
+from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
 from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_password
 from roadstead.service.refusal import Refusal, RpcError, unauthenticated
@@ -34,14 +34,14 @@ class PasswordVerifier:
         records: Callable[[], PasswordFile],
         *,
         cache: VerifiedCache | None = None,
-        throttle: FailureThrottle | None = None,
+        throttle: Throttle | None = None,
         threads: int = 1,
         queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._records = records
         self._cache = cache or VerifiedCache()
-        self._throttle = throttle or FailureThrottle()
+        self._throttle = throttle or Throttle()
         self._most_pending = threads + queue
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._clock = clock

@@ -1,19 +1,19 @@
-"""Guessing is slow: a bucket of attempts per name that failures empty and time refills.
+"""Not too often: a bucket of attempts per name that time refills. It makes guessing slow.
 
 Pure: time is an argument. An attempt is paid for before it is checked and paid back if it was right, so that a burst
 of concurrent guesses cannot slip through.
 """
 
 
-class FailureThrottle:
-    """Token buckets by name: `burst` failures at once, then one every `seconds_per_failure`.
+class Throttle:
+    """Token buckets by name: `burst` attempts at once, then one every `seconds_per_attempt`.
 
     It remembers `capacity` names; a new one pushes out the oldest.
     """
 
-    def __init__(self, burst: int = 5, seconds_per_failure: float = 2.0, capacity: int = 10_000) -> None:
+    def __init__(self, burst: int = 5, seconds_per_attempt: float = 2.0, capacity: int = 10_000) -> None:
         self._burst = float(burst)
-        self._rate = 1.0 / seconds_per_failure
+        self._rate = 1.0 / seconds_per_attempt
         self._capacity = capacity
         self._buckets: dict[str, tuple[float, float]] = {}
 

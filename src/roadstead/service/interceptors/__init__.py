@@ -12,6 +12,7 @@ from roadstead.service.interceptors.authentication import Authentication
 from roadstead.service.interceptors.authorization import Authorization
 from roadstead.service.interceptors.deadline import Deadline
 from roadstead.service.interceptors.errors import Errors
+from roadstead.service.interceptors.limits import Concurrency, Rate
 from roadstead.service.interceptors.reply_metadata import ReplyMetadata
 from roadstead.service.interceptors.stage import Call, Outcome, Stage
 from roadstead.service.interceptors.threaded import ThreadChain
@@ -22,9 +23,11 @@ __all__ = [
     "Authentication",
     "Authorization",
     "Call",
+    "Concurrency",
     "Deadline",
     "Errors",
     "Outcome",
+    "Rate",
     "ReplyMetadata",
     "Stage",
     "ThreadChain",

@@ -27,7 +27,7 @@ class AccessLog(Stage):
             code=outcome.code.name,
             ms=round(outcome.seconds * 1000, 3),
             identity=identity.name if identity else None,
-            peer=call.context.peer() if call.context is not None else None,
+            peer=call.peer or None,
             reason=call.reason or None,
         )
 

@@ -68,7 +68,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         async def refuse(_requests: Any, context: Any) -> None:
-            call.context = context
+            call.context, call.peer = context, context.peer()
             call.reason = refusal.reason or call.reason
             try:
                 if call.reply_metadata:
@@ -103,7 +103,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
 
         async def handle(request: Any, context: Any) -> Any:
             call = _call.get()
-            call.context = context
+            call.context, call.peer = context, context.peer()
             entered: list[Stage] = []
             code = grpc.StatusCode.OK
             try:

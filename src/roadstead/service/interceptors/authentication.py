@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.presented import Malformed, NamePassword, Token, presented
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors.stage import Admission, Call, Stage
@@ -36,7 +37,8 @@ class TokenCheck(Protocol):
 class Authentication(Stage):
     """Requires credentials on every method except those for which `is_open(method)` is true.
 
-    A kind of credentials without a verifier is refused like wrong ones.
+    A kind of credentials without a verifier is refused like wrong ones. So are credentials that came unencrypted from a
+    peer for which `is_inside(peer)` is false: somebody may have read them on the way.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Authentication(Stage):
         passwords: PasswordCheck | None = None,
         tokens: TokenCheck | None = None,
         is_open: Callable[[str], bool] = _only_health,
+        is_inside: Callable[[str], bool] = is_inside,
     ) -> None:
         self._passwords = passwords
         self._tokens = tokens
         self._is_open = is_open
+        self._is_inside = is_inside
 
     def admit(self, call: Call) -> "Admission | Future[Admission]":
         """Check what the metadata presents."""
@@ -55,6 +59,13 @@ class Authentication(Stage):
             return None
         result = self._verify(call)
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
+
+    def enter(self, call: Call) -> Admission:
+        """Refuse what came unencrypted from outside; only now is it known where the call comes from."""
+        if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
+            return None
+        message = "credentials are not accepted over an unencrypted connection"
+        return unauthenticated(f"unencrypted credentials from {call.peer}", message)
 
     def _verify(self, call: Call) -> "Verified | Future[Verified]":
         claim = presented(call.metadata)

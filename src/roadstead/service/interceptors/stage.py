@@ -32,6 +32,7 @@ class Call:
         "identity",
         "metadata",
         "method",
+        "peer",
         "pending",
         "reason",
         "reply_metadata",
@@ -48,6 +49,8 @@ class Call:
         self.started = started
         self.identity: Identity | None = None
         self.context: Any = None
+        # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
+        self.peer = ""
         # Seconds that the handler may take, if a stage set them shorter than the client did.
         self.time_limit: float | None = None
         # In threads: an answer that is still awaited, and the number of the stage to ask after it.

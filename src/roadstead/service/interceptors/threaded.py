@@ -50,7 +50,7 @@ class ThreadChain(grpc.ServerInterceptor):
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         def refuse(_requests: Any, context: Any) -> Any:
-            call.context = context
+            call.context, call.peer = context, context.peer()
             call.reason = refusal.reason or call.reason
             try:
                 _send_reply_metadata(call)
@@ -121,7 +121,7 @@ def around_stream(stages: Stages, behaviour: Callable[..., Any]) -> Callable[[Ca
 
 @contextmanager
 def _handled(stages: Stages, call: Call, context: Any) -> Iterator[None]:
-    call.context = context
+    call.context, call.peer = context, context.peer()
     entered: list[Stage] = []
     code = grpc.StatusCode.CANCELLED
     try:

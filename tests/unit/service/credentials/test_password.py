@@ -6,7 +6,7 @@ import pytest
 from roadstead.service.credentials import password as module
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.presented import NamePassword
-from roadstead.service.credentials.throttle import FailureThrottle
+from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
 from roadstead.service.passwords import parse_password_file
 from roadstead.service.refusal import Refusal
@@ -149,7 +149,7 @@ def test_who_is_remembered_is_not_kept_out_by_somebody_who_guesses(bed):
 
 
 def test_the_queue_is_bounded(hashing):
-    bed = Bed(threads=1, queue=2, throttle=FailureThrottle(burst=100))
+    bed = Bed(threads=1, queue=2, throttle=Throttle(burst=100))
     hashing.gate.clear()
     results = [bed.verifier.verify(NamePassword(f"user-{number}", "x")) for number in range(5)]
     assert [isinstance(result, Future) for result in results] == [True, True, True, False, False]

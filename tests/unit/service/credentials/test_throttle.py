@@ -1,10 +1,10 @@
 import pytest
 
-from roadstead.service.credentials.throttle import FailureThrottle
+from roadstead.service.credentials.throttle import Throttle
 
 
 def test_a_burst_and_then_one_at_a_time():
-    throttle = FailureThrottle(burst=3, seconds_per_failure=2)
+    throttle = Throttle(burst=3, seconds_per_attempt=2)
     assert [throttle.charge("alice", 0) for _ in range(3)] == [0, 0, 0]
     assert throttle.charge("alice", 0) == 2
     assert throttle.charge("alice", 1.5) == 0.5
@@ -13,21 +13,21 @@ def test_a_burst_and_then_one_at_a_time():
 
 
 def test_others_are_not_slowed():
-    throttle = FailureThrottle(burst=1)
+    throttle = Throttle(burst=1)
     assert throttle.charge("alice", 0) == 0
     assert throttle.charge("alice", 0) > 0
     assert throttle.charge("bob", 0) == 0
 
 
 def test_who_is_right_pays_nothing():
-    throttle = FailureThrottle(burst=1)
+    throttle = Throttle(burst=1)
     for moment in range(100):
         assert throttle.charge("alice", moment / 100) == 0
         throttle.refund("alice", moment / 100)
 
 
 def test_a_refused_attempt_costs_nothing_more():
-    throttle = FailureThrottle(burst=1, seconds_per_failure=2)
+    throttle = Throttle(burst=1, seconds_per_attempt=2)
     throttle.charge("alice", 0)
     for _ in range(50):
         assert throttle.charge("alice", 1) == pytest.approx(1)
@@ -35,7 +35,7 @@ def test_a_refused_attempt_costs_nothing_more():
 
 
 def test_it_remembers_only_so_many_names():
-    throttle = FailureThrottle(burst=1, capacity=10)
+    throttle = Throttle(burst=1, capacity=10)
     for number in range(1000):
         throttle.charge(f"user-{number}", 0)
     assert len(throttle._buckets) == 10

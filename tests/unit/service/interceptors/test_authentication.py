@@ -112,3 +112,15 @@ def test_over_the_wire_on_every_kind(serving, server_sort, kind, metadata, code,
     stages = (Authentication(Passwords(later), Tokens()), Authorization(lambda: policy))
     with serving(server_sort, *stages) as client:
         assert client.call(kind, b"hello", metadata=metadata).code == code
+
+
+def test_unencrypted_credentials_from_outside_are_refused_on_every_kind(serving, server_sort, kind):
+    stage = Authentication(
+        Passwords(), is_open=lambda method: method.endswith("unary_unary"), is_inside=lambda peer: False
+    )
+    with serving(server_sort, stage) as client:
+        ended = client.call(kind, b"hello", metadata=RIGHT)
+        if kind == "unary_unary":
+            assert ended.code == "OK", "an open method needs no credentials, so none are judged"
+        else:
+            assert (ended.code, "unencrypted" in ended.details) == ("UNAUTHENTICATED", True)

@@ -1,0 +1,70 @@
+"""Not too much at once, and not too often: limits for each caller, so that one does not starve the others.
+
+A caller is an identity, or for open methods the peer's address. Put these stages after `Authentication`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+
+from roadstead.service.credentials.throttle import Throttle
+from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.refusal import Refusal
+
+
+def caller_of(call: Call) -> str:
+    """Return a name for who calls: the identity's, or the peer's address without its port."""
+    if call.identity is not None:
+        return call.identity.name
+    return call.peer.rpartition(":")[0] or call.peer
+
+
+class Concurrency(Stage):
+    """Refuses a caller's RPC with RESOURCE_EXHAUSTED while `limit` others of his are running."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._running: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def enter(self, call: Call) -> Admission:
+        """Take a place."""
+        caller = caller_of(call)
+        with self._lock:
+            running = self._running.get(caller, 0)
+            if running >= self._limit:
+                reason = f"{running} calls of {caller} are running"
+                return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at once", reason)
+            self._running[caller] = running + 1
+        return None
+
+    def leave(self, call: Call) -> None:
+        """Give the place back."""
+        caller = caller_of(call)
+        with self._lock:
+            running = self._running.pop(caller, 1) - 1
+            if running > 0:
+                self._running[caller] = running
+
+
+class Rate(Stage):
+    """Refuses a caller's RPC with RESOURCE_EXHAUSTED beyond `per_second` on average and `burst` at once."""
+
+    def __init__(
+        self, per_second: float, burst: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._buckets = Throttle(burst or max(1, round(per_second)), 1.0 / per_second)
+        self._lock = threading.Lock()
+        self._clock = clock
+
+    def enter(self, call: Call) -> Admission:
+        """Take a token from the caller's bucket."""
+        caller = caller_of(call)
+        with self._lock:
+            wait = self._buckets.charge(caller, self._clock())
+        if not wait:
+            return None
+        reason = f"{caller} calls too often"
+        return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls", reason, retry_after=wait)
