@@ -61,7 +61,8 @@ _EVALUATING = " evaluating rule: "
 
 
 def _walk(value: Any, old: Any, schema: Schema, path: str, found: Causes, depth: int = 0) -> None:
-    if depth > _MAX_DEPTH or not schema.has_rules():
+    # What has not changed was found right before, or is not this write's fault.
+    if depth > _MAX_DEPTH or not schema.has_rules() or old == value:
         return
     for rule in schema.rules:
         found += _evaluate(rule, value, old, schema, path)
