@@ -13,6 +13,7 @@ from roadstead.api.resources import Resource
 from roadstead.apiserver import tables
 from roadstead.apiserver.content import Form
 from roadstead.apiserver.store import Event, Record
+from roadstead.apiserver.store.contract import EventType
 from roadstead.apiserver.versions import convert
 
 _encode = msgspec.json.encode
@@ -24,7 +25,7 @@ class Presenter:
     def __init__(self, resource: Resource, stored_version: str, form: Form) -> None:
         self.resource = resource
         self.form = form
-        self.cache_key = (resource.api_version, form)
+        self.cache_key = f"{resource.api_version} {form.kind} {form.include_object}"
         """Two presenters with the same key write an event alike."""
         self._as_stored = resource.api_version == stored_version
 
@@ -108,7 +109,7 @@ def _metadata_only(obj: Object) -> Object:
     return {**_PARTIAL, "metadata": obj["metadata"]}
 
 
-def selected_as(event: Event, *, before: bool, after: bool) -> str | None:
+def selected_as(event: Event, *, before: bool, after: bool) -> EventType | None:
     """Return the type of an event for a watcher whose selectors held before and hold after it, None for no event.
 
     An object that starts to match is ADDED for this watcher, one that no longer matches is DELETED.

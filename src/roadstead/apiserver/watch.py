@@ -40,6 +40,8 @@ class Matcher:
         self._names = [(wanted, equal) for path, wanted, equal in fields.terms if path == "metadata.name"]
         others = tuple(term for term in fields.terms if term[0] != "metadata.name")
         self._fields = FieldSelector(others) if others else None
+        self.by_place = self._labels is None and self._fields is None
+        """Whether only namespace and name count, which no write changes."""
 
     def matches(self, record: Record, decoded: Callable[[Record], ReadOnlyObject]) -> bool:
         """Say whether a version of an object is chosen; `decoded` is asked only if its fields matter."""
@@ -59,7 +61,7 @@ class _Telling:
         self.event = event
         self.now = now
         self._decoded: dict[int, ReadOnlyObject] = {}
-        self._lines: dict[tuple[object, str], bytes] = {}
+        self._lines: dict[tuple[str, str, bool], bytes] = {}
 
     def decoded(self, record: Record) -> ReadOnlyObject:
         """Return a record as an object that nobody may change."""
@@ -69,7 +71,7 @@ class _Telling:
 
     def line(self, presenter: Presenter, kind: str, *, with_columns: bool) -> bytes:
         """Return the encoded line of this event under a type."""
-        key = ((presenter.cache_key, with_columns), kind)
+        key = (presenter.cache_key, kind, with_columns)
         if key not in self._lines:
             record = self._shown(kind)
             self._lines[key] = presenter.event(kind, record, self.now, with_columns=with_columns)
@@ -99,8 +101,12 @@ class Watcher:
     def tell(self, telling: _Telling) -> None:
         """Take in an event if its object is among the chosen."""
         event, matches = telling.event, self._matcher.matches
-        before = event.previous is not None and matches(event.previous, telling.decoded)
-        kind = selected_as(event, before=before, after=matches(event.record, telling.decoded))
+        after = matches(event.record, telling.decoded)
+        if self._matcher.by_place:
+            kind = event.type if after else None
+        else:
+            before = event.previous is not None and matches(event.previous, telling.decoded)
+            kind = selected_as(event, before=before, after=after)
         if kind is not None:
             self._append(telling.line(self.presenter, kind, with_columns=self.columns_due()))
 
