@@ -53,7 +53,10 @@ def _fork_netd(
         except NetdUnavailable as error:
             control.close()
             if configuration.isolation == "namespaces":
-                raise
+                raise NetdUnavailable(
+                    f"isolation by namespaces was asked for, and this machine does not give them ({error}); "
+                    "`roadstead doctor` says what to do, and isolation `auto` goes on without"
+                ) from error
             unenforced = str(error)
     control = fork_netd(settings, layout.root, isolated=False)
     return control, unenforced, wait_ready(control)

@@ -5,6 +5,7 @@ calling thread, so everything here belongs in a single-threaded process (netd) o
 """
 
 import ctypes
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +80,25 @@ def become_namespace_root(flags: int) -> None:
     """
     user, group = os.geteuid(), os.getegid()
     if user == 0:
+        _try_user_namespace()
         unshare(flags & ~NEW_USER)
         return
     unshare(flags | NEW_USER)
     write_id_maps(f"0 {user} 1", f"0 {group} 1")
+
+
+def _try_user_namespace() -> None:
+    """Make a user namespace in a child that ends at once: root needs none itself, but every pod gets one.
+
+    Raises OSError where there can be none.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            unshare(NEW_USER)
+        except OSError as error:
+            os._exit(error.errno or errno.EPERM)
+        os._exit(0)
+    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if number:
+        raise OSError(number, f"unshare: {os.strerror(number)}")
