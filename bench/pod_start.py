@@ -62,7 +62,6 @@ async def measure(control: socket.socket, limitations: tuple[str, ...], folder: 
     authority = CertificateAuthority.load_or_create(folder / "ca.crt", folder / "ca.key", "bench", now)
     authority.issue("api", now, hosts=["127.0.0.1"]).write(folder / "api.crt", folder / "api.key")
     listening = socket.create_server(("127.0.0.1", 0))
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = ApiServerConfig(
         None, folder / "api.crt", folder / "api.key", folder / "ca.crt", {"bench": User("bench", (MASTERS,))}
     )

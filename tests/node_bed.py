@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -172,7 +171,6 @@ def run_node_cluster(
 
 async def _run(scenario, folder, control, limitations, isolated, hosts, before) -> Any:
     site = prepare(folder / "api", durable=False)
-    site.listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     client = ApiClient.from_kubeconfig(site.kubeconfig, user_agent="test")
     config = NodeConfig(
         "test-node", folder / "pods",

@@ -185,6 +185,7 @@ def test_commands_run_inside_and_report_their_end(user):
     assert "while :; do" in output
     assert (copied, cat_code) == (300_000, 0)
     assert "45 123" in screen
+    assert "/dev/pts/0" in screen
     assert (ended, killed) == (5, 137)
 
 

@@ -12,8 +12,9 @@ import posixpath
 import resource
 import shutil
 import signal
+import socket
 import termios
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,13 +193,16 @@ def _mount_volumes(root: str, mounts: Sequence[Mount]) -> None:
             make_read_only(root + entry.target)
 
 
-def become_container(home: Path, start: StartContainer, mounts: Sequence[Mount], machine: Machine) -> None:
+def become_container(
+    home: Path, start: StartContainer, mounts: Sequence[Mount], machine: Machine, take_streams: Callable[[], None]
+) -> None:
     """Turn this child, already process 1 of a PID namespace and in the pod's network, into the container's process.
 
-    Returns only by raising OSError.
+    `take_streams` is called inside the new root, where a terminal can be made. Returns only by raising OSError.
     """
     namespaces.unshare(namespaces.NEW_MOUNT)
     pivot_root(build_root(home, start, mounts, machine))
+    take_streams()
     namespaces.unshare(namespaces.NEW_USER)
     namespaces.write_id_maps(f"{start.user} 0 1", f"{start.group} 0 1")
     os.setresgid(start.group, start.group, start.group)
@@ -245,13 +249,21 @@ def execute(argv: Sequence[str], environment: Mapping[str, str], directory: str)
         raise OSError(f"exec {program!r}: {error.strerror}") from error
 
 
-def take_descriptors(descriptors: Sequence[int], *, terminal: bool = False) -> None:
+def take_descriptors(descriptors: Sequence[int]) -> None:
     """Make three descriptors this process's stdin, stdout and stderr, in a session of its own."""
     os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number, inheritable=True)
-    if terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+def take_terminal(report: socket.socket) -> None:
+    """Make a terminal this process's streams, in a session of its own, and send its controlling side to netd."""
+    controlling, own = os.openpty()
+    socket.send_fds(report, [b"\0"], [controlling])
+    os.close(controlling)
+    take_descriptors([own, own, own])
+    os.close(own)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def set_limits(limits: Mapping[str, int]) -> None:

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,12 +58,12 @@ _SOCKET_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 @dataclass(slots=True)
 class Process:
-    """A container's process, or a command in one; `report` is the pipe on which it says why it could not start."""
+    """A container's process, or a command in one; on `report` it says why it could not start, or sends its terminal."""
 
     id: int
     pid: int
     key: str
-    report: int = -1
+    report: socket.socket | None = None
 
 
 @dataclass(slots=True)
@@ -114,8 +115,8 @@ class Netd:
                 elif descriptor == wakeup:
                     _drain(wakeup)
                     self._reap()
-                elif descriptor in self._starting:
-                    self._started(self._starting[descriptor])
+                elif (process := self._starting.get(descriptor)) is not None and process.report is not None:
+                    self._started(process, process.report)
 
     def send(self, report: Report, descriptors: Sequence[int] = ()) -> None:
         """Write one report; an end of the supervisor is noticed by the next read."""
@@ -193,7 +194,7 @@ class Netd:
         mounts = [*sandbox.mounts, *(_in_memory(sandbox, entry) for entry in request.mounts)]
         network = self._network
         if network is None:
-            self._fork(request.id, request.key, lambda: _plain(request, descriptors))
+            self._fork(request.id, request.key, lambda report: _plain(request, descriptors, report))
             return
         joined = (
             (network.namespace(request.key), namespaces.NEW_NETWORK),
@@ -201,11 +202,11 @@ class Netd:
             (sandbox.ipc, namespaces.NEW_IPC),
         )
 
-        def become() -> None:
-            container.take_descriptors(descriptors)
+        def become(report: socket.socket) -> None:
             for descriptor, kind in joined:
                 namespaces.enter(descriptor, kind)
-            container.become_container(home, request, mounts, self._machine)
+            take = partial(_take_streams, request, descriptors, report)
+            container.become_container(home, request, mounts, self._machine, take)
 
         with _new_process_namespace():
             self._fork(request.id, request.key, become)
@@ -215,50 +216,47 @@ class Netd:
         if target is None:
             raise OSError("the container is not running")
 
-        def become(report: int) -> None:
+        def become(report: socket.socket) -> None:
             container.become_visitor(target.pid, namespaced=self._network is not None)
             if (child := os.fork()) > 0:
-                _wait_for_visitor(child, report)
+                _wait_for_visitor(child)
             die_with_parent(signal.SIGKILL)
-            container.take_descriptors(descriptors, terminal=request.terminal)
+            _take_streams(request, descriptors, report)
             container.execute(request.argv, request.environment, request.directory)
 
-        self._fork_reporting(request.id, target.key, become)
+        self._fork(request.id, target.key, become)
 
-    def _fork(self, identity: int, key: str, become: Callable[[], None]) -> None:
-        self._fork_reporting(identity, key, lambda _: become())
-
-    def _fork_reporting(self, identity: int, key: str, become: Callable[[int], None]) -> None:
-        """Fork a child that becomes something else; until it has, its end of a pipe stays open for the reason."""
-        reader, writer = os.pipe()
+    def _fork(self, identity: int, key: str, become: Callable[[socket.socket], None]) -> None:
+        """Fork a child that becomes something else; until it has, its end of a socket stays open for the reason."""
+        reader, writer = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             try:
                 become(writer)
             except BaseException as error:  # noqa: BLE001 (the child has nobody else to tell)
-                os.write(writer, _words(error).encode(errors="replace")[:4000])
+                writer.send(_words(error).encode(errors="replace")[:4000])
             os._exit(127)
-        os.close(writer)
+        writer.close()
         process = Process(identity, pid, key, reader)
         self._processes[identity] = process
-        self._starting[reader] = process
+        self._starting[reader.fileno()] = process
         self._poll.register(reader, select.POLLIN)
 
-    def _started(self, process: Process) -> bool:
-        """Read the pipe to its end: nothing means that the program runs. Says whether it does."""
-        reason = b""
-        while chunk := os.read(process.report, 4096):
-            reason += chunk
-        self._poll.unregister(process.report)
-        del self._starting[process.report]
-        os.close(process.report)
-        process.report = -1
+    def _started(self, process: Process, report: socket.socket) -> bool:
+        """Read the report to its end: no word means that the program runs. Says whether it does."""
+        self._poll.unregister(report)
+        del self._starting[report.fileno()]
+        process.report = None
+        with report:
+            reason, terminal = _read_report(report)
         if reason:
             self._processes.pop(process.id, None)
-            self.send(Failed(process.id, reason.decode()))
+            self.send(Failed(process.id, reason))
         else:
-            self.send(Done(process.id))
+            self.send(Done(process.id), terminal)
+        for descriptor in terminal:
+            os.close(descriptor)
         return not reason
 
     def _reap(self) -> None:
@@ -274,7 +272,7 @@ class Netd:
                 self._ended(process, status)
 
     def _ended(self, process: Process, status: int) -> None:
-        if process.report >= 0 and not self._started(process):
+        if process.report is not None and not self._started(process, process.report):
             return
         self._processes.pop(process.id, None)
         killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -349,15 +347,32 @@ def _in_memory(sandbox: Sandbox, entry: Mount) -> Mount:
     return Mount(str(folder), entry.target, entry.read_only)
 
 
-def _plain(request: StartContainer, descriptors: Sequence[int]) -> None:
-    container.take_descriptors(descriptors)
+def _plain(request: StartContainer, descriptors: Sequence[int], report: socket.socket) -> None:
+    _take_streams(request, descriptors, report)
     container.become_plain_process(request)
 
 
-def _wait_for_visitor(child: int, report: int) -> NoReturn:
+def _take_streams(request: StartContainer | Execute, descriptors: Sequence[int], report: socket.socket) -> None:
+    if request.terminal:
+        container.take_terminal(report)
+    else:
+        container.take_descriptors(descriptors)
+
+
+def _read_report(report: socket.socket) -> tuple[str, list[int]]:
+    """Return the words of a child that could not become what it should, and its terminal if it made one."""
+    words, terminal = b"", list[int]()
+    while True:
+        chunk, descriptors, _, _ = socket.recv_fds(report, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        terminal += descriptors
+        if not chunk:
+            return words.lstrip(b"\0").decode(errors="replace"), terminal
+        words += chunk
+
+
+def _wait_for_visitor(child: int) -> NoReturn:
     """Stay outside as the parent of a command in a container, hold nothing open, and end as it ends."""
-    os.closerange(0, report)
-    os.closerange(report, 4096)
+    os.closerange(0, 4096)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         os._exit(128 + os.WTERMSIG(status))

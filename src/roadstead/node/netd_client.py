@@ -55,10 +55,11 @@ class NetdUnavailable(NetdError):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that netd started: its id there, and how it ended."""
+    """A process that netd started: its id there, how it ended, and its terminal's controlling side, or -1."""
 
     id: int
     ended: "asyncio.Future[Exited]"
+    terminal: int = -1
 
 
 def wait_ready(control: socket.socket, timeout: float = 10.0) -> list[str]:
@@ -110,11 +111,11 @@ class NetdClient:
         request = msgspec.structs.replace(request, id=next(self._numbers))
         ended = self._running[request.id] = self._loop.create_future()
         try:
-            await self._ask(request, descriptors)
+            terminal = await self._ask(request, descriptors)
         except BaseException:
             self._running.pop(request.id, None)
             raise
-        return Process(request.id, ended)
+        return Process(request.id, ended, terminal[0] if terminal else -1)
 
     async def signal(self, process: int, number: int) -> None:
         """Send a signal; a process that has ended is no error."""

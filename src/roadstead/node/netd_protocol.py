@@ -47,6 +47,8 @@ class CreateSandbox(msgspec.Struct, frozen=True, tag=True):
 class StartContainer(msgspec.Struct, frozen=True, tag=True):
     """Start a container's process; its stdin, stdout and stderr come as descriptors.
 
+    With a `terminal` none come: it is made inside, and its controlling side is sent back with `Done`.
+
     `visible` are paths that must be there although they lie in a folder that each container has for itself (/tmp);
     `hidden` are folders that it must not see.
     """
@@ -63,10 +65,11 @@ class StartContainer(msgspec.Struct, frozen=True, tag=True):
     group: int = 0
     read_only: bool = False
     limits: dict[str, int] = {}
+    terminal: bool = False
 
 
 class Execute(msgspec.Struct, frozen=True, tag=True):
-    """Start a command inside a running container; with a `terminal`, descriptor 0 becomes its controlling terminal."""
+    """Start a command inside a running container; descriptors and `terminal` are as in `StartContainer`."""
 
     id: int
     process: int
@@ -149,7 +152,7 @@ class Unavailable(msgspec.Struct, frozen=True, tag=True):
 
 
 class Done(msgspec.Struct, frozen=True, tag=True):
-    """The request was carried out; a socket comes as a descriptor."""
+    """The request was carried out; a socket or a terminal comes as a descriptor."""
 
     id: int
 

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from roadstead.node.probes import Probe, Purpose, Tally, Verdict
 from roadstead.node.records import ContainerRecord
 
+_SETTLING = 0.5
+"""A program that was started this moment cannot answer yet: its first failure counts, but is no news to anybody."""
+
 Ask = Callable[[Probe], Awaitable[str | None]]
 """Probes once: None, or why it failed."""
 
@@ -64,7 +67,8 @@ class Prober:
         await asyncio.sleep(max(tally.due() - time.time(), 0))
         asked = time.time()
         problem = await self._ask(tally.probe)
-        if tally.note(problem is None, asked) and problem is not None:
+        counts = tally.note(problem is None, asked)
+        if counts and problem is not None and asked - tally.since >= _SETTLING:
             self._unhealthy(f"{tally.probe.purpose.title} probe failed: {problem}")
 
     def _set_ready(self, ready: bool) -> None:

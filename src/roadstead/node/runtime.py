@@ -9,18 +9,18 @@ import ipaddress
 import re
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from roadstead.node.container_logs import ContainerLog
-from roadstead.node.netd_client import NetdClient
+from roadstead.node.netd_client import NetdClient, Process
 from roadstead.node.netd_protocol import Execute, StartContainer, Transport
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyTable
-from roadstead.node.sessions import ProcessSession, RunningContainer, close_ends, open_streams
+from roadstead.node.sessions import Ends, ProcessSession, RunningContainer, close_ends, open_streams, terminal_ends
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -93,12 +93,8 @@ class _NetdRuntime:
     async def start_container(
         self, request: StartContainer, log: ContainerLog, *, stdin: bool = False, terminal: bool = False
     ) -> RunningContainer:
-        ends, theirs = open_streams(stdin=stdin, terminal=terminal)
-        try:
-            process = await self.netd.start_container(request, theirs)
-        except BaseException:
-            close_ends(ends)
-            raise
+        wanted = msgspec.structs.replace(request, terminal=terminal)
+        process, ends = await _with_streams(self.netd.start_container, wanted, stdin=stdin)
         return RunningContainer(process, ends, log)
 
     async def signal(self, container: RunningContainer, number: int) -> None:
@@ -114,13 +110,8 @@ class _NetdRuntime:
         stdin: bool = False,
         terminal: bool = False,
     ) -> ProcessSession:
-        ends, theirs = open_streams(stdin=stdin, terminal=terminal)
         request = Execute(0, container.id, list(argv), dict(environment), directory, terminal)
-        try:
-            process = await self.netd.execute(request, theirs)
-        except BaseException:
-            close_ends(ends)
-            raise
+        process, ends = await _with_streams(self.netd.execute, request, stdin=stdin)
 
         async def kill() -> None:
             await self.netd.signal(process.id, signal.SIGKILL)
@@ -132,6 +123,24 @@ class _NetdRuntime:
 
     async def listen(self, source: str, host: str, port: int, transport: Transport = "tcp") -> socket.socket:
         return await self.netd.listen(source, host, port, transport)
+
+
+_Request = TypeVar("_Request", StartContainer, Execute)
+
+
+async def _with_streams(
+    start: Callable[[_Request, Sequence[int]], Awaitable[Process]], request: _Request, *, stdin: bool
+) -> tuple[Process, Ends]:
+    """Start a process with pipes of ours, or with a terminal that is made where it runs."""
+    if request.terminal:
+        process = await start(request, ())
+        return process, terminal_ends(process.terminal, stdin=stdin)
+    ends, theirs = open_streams(stdin=stdin)
+    try:
+        return await start(request, theirs), ends
+    except BaseException:
+        close_ends(ends)
+        raise
 
 
 class NamespacedRuntime(_NetdRuntime):

@@ -37,15 +37,8 @@ class Ends:
     terminal: int = -1
 
 
-def open_streams(*, stdin: bool, terminal: bool) -> tuple[Ends, list[int]]:
+def open_streams(*, stdin: bool) -> tuple[Ends, list[int]]:
     """Return our ends and the three descriptors for the process, which whoever passes them on closes."""
-    if terminal:
-        ours, theirs = os.openpty()
-        return Ends(os.dup(ours) if stdin else -1, {STDOUT: os.dup(ours)}, ours), [
-            theirs,
-            os.dup(theirs),
-            os.dup(theirs),
-        ]
     out_reader, out_writer = os.pipe()
     error_reader, error_writer = os.pipe()
     if stdin:
@@ -53,6 +46,11 @@ def open_streams(*, stdin: bool, terminal: bool) -> tuple[Ends, list[int]]:
     else:
         in_reader, in_writer = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), -1
     return Ends(in_writer, {STDOUT: out_reader, STDERR: error_reader}), [in_reader, out_writer, error_writer]
+
+
+def terminal_ends(terminal: int, *, stdin: bool) -> Ends:
+    """Return our ends of a terminal: all output is one stream."""
+    return Ends(os.dup(terminal) if stdin else -1, {STDOUT: os.dup(terminal)}, terminal)
 
 
 def close_ends(ends: Ends) -> None:
