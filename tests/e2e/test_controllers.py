@@ -5,11 +5,14 @@ import json
 import time
 
 import pytest
-from apiserver_bed import deployment
+from apiserver_bed import deployment, prepare, serving
 from controllers_bed import controllers
 from polling import until
 
 from roadstead.api.resources import resource
+from roadstead.client import ApiClient
+from roadstead.controllers import ClusterFacts, run_controllers
+from roadstead.lib.tasks import cancel_all, spawn
 
 pytestmark = pytest.mark.e2e
 
@@ -223,3 +226,39 @@ def test_three_pods_are_bound_within_a_moment_of_their_deployment(tmp_path):
         assert min(took) < 0.2
 
     play(tmp_path, conversation)
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["state-kept", "state-lost"])
+def test_controllers_outlive_the_api_server(tmp_path, durable):
+    async def run():
+        site = prepare(tmp_path, durable=durable)
+        port = site.port
+        facts = ClusterFacts("CA")
+        async with ApiClient.from_kubeconfig(site.kubeconfig, user_agent="controllers") as client:
+            # Nobody answers yet: the informers wait for the server to come.
+            running = spawn(run_controllers(client, cluster=facts), name="controllers")
+            try:
+                async with serving(site):
+                    await _make(client, "first", 2)
+                    await until(lambda: _has_pods(client, "first", 2))
+                    for number in range(20):
+                        await _make(client, f"filler-{number}", 0)
+                again = prepare(tmp_path, port=port, durable=durable)
+                async with serving(again):
+                    await _make(client, "second", 3)
+                    await until(lambda: _has_pods(client, "second", 3))
+                    assert await _has_pods(client, "first", 2 if durable else 0)
+            finally:
+                await cancel_all([running])
+
+    asyncio.run(run())
+
+
+async def _make(client, name, replicas):
+    made = {**deployment(name, replicas), "metadata": {"name": name, "namespace": "default"}}
+    async with asyncio.timeout(10):
+        await client.create(DEPLOYMENT, made)
+
+
+async def _has_pods(client, name, count):
+    return len(await client.list(POD, "default", label_selector=f"app={name}")) == count

@@ -160,8 +160,7 @@ class ControlLoop:
             _log.debug("plan again", controller=self._controller.name, object=str(key), why=error.message)
             self._queue.add_after(key, self._backoff.failed(key))
         except ApiError as error:
-            if _TERMINATING not in error.message:
-                self._note_failure(key, error)
+            self._note_failure(key, error)
             self._queue.add_after(key, self._backoff.failed(key))
         except Exception:  # noqa: BLE001  a plan that cannot be made must not end the plans of all other objects
             _log.exception("plan failed", controller=self._controller.name, object=str(key))
@@ -171,6 +170,10 @@ class ControlLoop:
             self._failures.pop(key, None)
 
     def _note_failure(self, key: Hashable, error: ApiError) -> None:
+        if error.code >= 500 or _TERMINATING in error.message:
+            # The server's trouble, or the end of a namespace: nothing that the object should complain of.
+            _log.debug("not done", controller=self._controller.name, object=str(key), error=error.message)
+            return
         self._failures[key] = error.message
         _log.info("refused", controller=self._controller.name, object=str(key), error=error.message)
 
