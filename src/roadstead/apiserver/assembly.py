@@ -69,15 +69,19 @@ def assemble(
     service_cidr: str,
     kubelet: Kubelet | None,
     clock: Callable[[], datetime],
+    mount_tokens: bool = False,
 ) -> Assembly:
-    """Put a server together around a store. `users` are those whom bearer tokens stand for."""
+    """Put a server together around a store.
+
+    `users` are those whom bearer tokens stand for; `mount_tokens` gives pods the volume with their account's token.
+    """
     registry = Registry(store)
     allocator = ServiceAllocator(service_cidr)
     for record in store.records("services"):
         allocator.claim(record.location, record.decode())
     store.subscribe(allocator.observe)
     authenticator, authorizer = Authenticator(users, tokens), Authorizer(store)
-    writer = Writer(store, registry, allocator, clock)
+    writer = Writer(store, registry, allocator, clock, mount_tokens=mount_tokens)
     hub = WatchHub(store, clock)
     services = Services(
         registry=registry,

@@ -101,7 +101,7 @@ def prepare_create(resource: Resource, obj: Object, *, now: str, uid: str) -> No
         if not metadata.get("generateName"):
             causes = [("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")]
             raise invalid(resource.kind, resource.group, "", causes)
-        metadata["name"] = generated_name(metadata["generateName"])
+        metadata["name"] = generated_name(str(metadata["generateName"]))
     metadata["uid"] = uid
     metadata["creationTimestamp"] = now
     if has_generation(resource):

@@ -14,6 +14,7 @@ from roadstead.api.selectors import EVERYTHING
 from roadstead.apiserver import patch
 from roadstead.apiserver.calls import Answer, Call
 from roadstead.apiserver.content import decode_json, decode_object, decode_yaml, media_type
+from roadstead.apiserver.duplicates import duplicate_fields
 from roadstead.apiserver.field_selectors import check_field_selector
 from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
@@ -79,6 +80,7 @@ class Rest:
         """Store a new object from the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
+        check_duplicates(call, options)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call.resource, obj, options)
         return (await self._writer.create(call, obj, options))._replace(warnings=warnings)
@@ -87,6 +89,7 @@ class Rest:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
+        check_duplicates(call, options)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call.resource, obj, options)
         return (await self._writer.change(call, options, lambda _: obj))._replace(warnings=warnings)
@@ -120,6 +123,7 @@ class Rest:
         for field in ("apiVersion", "kind"):
             if not applied.get(field):
                 raise BadRequest(f"an apply patch must have {field}")
+        check_duplicates(call, options)
         check_identity(call.resource, applied, call.namespace, call.name)
         if applied["metadata"].get("managedFields"):
             raise BadRequest("metadata.managedFields must be nil")
@@ -202,6 +206,21 @@ def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
     return WriteOptions(options.dry_run, manager, options.validation, options.force)
 
 
+def check_duplicates(call: Call, options: WriteOptions) -> None:
+    """Raise BadRequest, which names them, if the client asked for strictness and its JSON has fields twice."""
+    if options.validation == "Strict":
+        twice = duplicate_fields(call.body)
+        if twice:
+            raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
+
+
+def _strict(resource: Resource, complaints: list[str]) -> BadRequest:
+    return BadRequest(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        f"strict decoding error: {', '.join(complaints)}"
+    )
+
+
 def check_fields(resource: Resource, obj: Object, options: WriteOptions) -> tuple[str, ...]:
     """Drop fields that the resource does not have, in place, and return warnings about them if they are wanted.
 
@@ -212,9 +231,6 @@ def check_fields(resource: Resource, obj: Object, options: WriteOptions) -> tupl
         return ()
     complaints = [f'unknown field "{path}"' for path in unknown]
     if options.validation == "Strict":
-        raise BadRequest(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-            f"strict decoding error: {', '.join(complaints)}"
-        )
+        raise _strict(resource, complaints)
     prune(obj, schema_of(resource))
     return tuple(complaints) if options.validation == "Warn" else ()

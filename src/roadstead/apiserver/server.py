@@ -40,6 +40,8 @@ class ApiServerConfig:
     `state` is the directory of its database and signing key, None to keep everything in memory. `certificate` and
     `key` are its own, PEM files; `client_ca` signs the certificates of clients. `tokens` are bearer tokens and whose
     they are. `endpoint` is the address and port at which pods reach this server: the `kubernetes` Service leads there.
+    `mount_tokens` gives every new pod the volume with its service account's token, as Kubernetes does; the node agent
+    must be able to mount it, and somebody must make each namespace's account and CA ConfigMap.
     """
 
     state: Path | None
@@ -51,6 +53,7 @@ class ApiServerConfig:
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     endpoint: tuple[str, int] | None = None
     durability: Durability = "process"
+    mount_tokens: bool = False
 
 
 class ApiServer:
@@ -92,6 +95,7 @@ class ApiServer:
             service_cidr=self.config.service_cidr,
             kubelet=self._kubelet,
             clock=_now,
+            mount_tokens=self.config.mount_tokens,
         )
         for obj in bootstrap.objects():
             await assembly.ensure(obj)

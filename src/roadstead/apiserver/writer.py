@@ -5,11 +5,12 @@ only when the client's resourceVersion says so. A write that changes nothing is 
 event. Errors of the disk become an InternalError for the client.
 """
 
+import contextlib
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 
-from roadstead.api.errors import Forbidden, InternalError, invalid, not_found
+from roadstead.api.errors import BadRequest, Forbidden, InternalError, invalid, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import apply, lifecycle
@@ -19,6 +20,7 @@ from roadstead.apiserver.calls import Answer, Call, already_exists, missing, suc
 from roadstead.apiserver.defaults import apply_defaults
 from roadstead.apiserver.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.service_account_volume import mount_token
 from roadstead.apiserver.store import Location, Record, StorageFailed, Store
 from roadstead.apiserver.validation import validate
 from roadstead.apiserver.versions import convert
@@ -32,12 +34,19 @@ class Writer:
     """Creates, changes and deletes objects in a store."""
 
     def __init__(
-        self, store: Store, registry: Registry, allocator: ServiceAllocator, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        registry: Registry,
+        allocator: ServiceAllocator,
+        clock: Callable[[], datetime],
+        *,
+        mount_tokens: bool,
     ) -> None:
         self._store = store
         self._registry = registry
         self._allocator = allocator
         self._clock = clock
+        self._mount_tokens = mount_tokens
 
     async def create(self, call: Call, obj: Object, options: WriteOptions) -> Answer:
         """Store a new object, whose identity was checked. Raises ApiError."""
@@ -108,13 +117,19 @@ class Writer:
         resource, now = call.resource, self._now()
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
-        admit_new(resource, obj, now)
-        apply_defaults(resource, obj)
-        _check(resource, obj, None)
+        with _complete(resource, obj, None):
+            admit_new(resource, obj, now)
+            if self._mount_tokens and call.collection == "pods":
+                self._mount_token(call, obj)
+            apply_defaults(resource, obj)
         if tracked:
             apply.track_update(
                 resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
             )
+
+    def _mount_token(self, call: Call, pod: Object) -> None:
+        account = self._store.get(Location("serviceaccounts", call.namespace, pod["spec"]["serviceAccountName"]))
+        mount_token(pod, account.decode() if account is not None else None)
 
     async def _insert(self, call: Call, location: Location, obj: Object, options: WriteOptions) -> Answer:
         service = call.collection == "services"
@@ -134,10 +149,10 @@ class Writer:
     ) -> Answer:
         resource, now = call.resource, self._now()
         changed = lifecycle.prepare_update(resource, live, new, call.subresource)
-        if call.subresource == "":
-            admit_change(resource, live, changed, now)
-        apply_defaults(resource, changed)
-        _check(resource, changed, live)
+        with _complete(resource, changed, live):
+            if call.subresource == "":
+                admit_change(resource, live, changed, now)
+            apply_defaults(resource, changed)
         allocated = self._allocate(call, changed, live)
         lifecycle.count_generation(resource, live, changed)
         if lifecycle.is_unchanged(live, changed):
@@ -206,7 +221,27 @@ class Writer:
         return lifecycle.rfc3339(self._clock())
 
 
-def _check(resource: Resource, new: Object, old: Object | None) -> None:
-    causes = validate(resource, new, old)
+@contextlib.contextmanager
+def _complete(resource: Resource, new: Object, old: Object | None) -> Iterator[None]:
+    """Validate an object that the body of this context completes.
+
+    The body sees what a client sent, of any shape. Where it stumbles, validation usually says better what is wrong;
+    if not even that can read it, the object is refused for what it stumbled over.
+    """
+    stumbled: Exception | None = None
+    try:
+        yield
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        stumbled = error
+    try:
+        causes = validate(resource, new, old)
+    except (TypeError, AttributeError, KeyError, ValueError) as error:
+        raise _incomprehensible(resource, stumbled or error) from error
     if causes:
-        raise invalid(resource.kind, resource.group, new["metadata"].get("name", ""), causes)
+        raise invalid(resource.kind, resource.group, str(new["metadata"].get("name", "")), causes)
+    if stumbled is not None:
+        raise _incomprehensible(resource, stumbled) from stumbled
+
+
+def _incomprehensible(resource: Resource, problem: Exception) -> BadRequest:
+    return BadRequest(f"the {resource.kind} cannot be understood: {type(problem).__name__}: {problem}")

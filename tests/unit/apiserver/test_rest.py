@@ -208,6 +208,9 @@ def test_unknown_fields_are_refused_warned_of_or_dropped() -> None:
         warned = await server.good("POST", f"{DEPLOYMENTS}?fieldValidation=Warn", body)
         assert warned.headers["warning"] == r'299 - "unknown field \"spec.template.spec.containers[0].imagee\""'
         assert "imagee" not in warned.json()["spec"]["template"]["spec"]["containers"][0]
+        twice = b'{"metadata": {"name": "a"}, "spec": {"replicas": 1, "replicas": 2}}'
+        strict = await server.refused(400, "POST", f"{DEPLOYMENTS}?fieldValidation=Strict", twice)
+        assert 'strict decoding error: duplicate field "spec.replicas"' in strict["message"]
         body["metadata"]["name"] = "quiet"
         assert "warning" not in (await server.good("POST", f"{DEPLOYMENTS}?fieldValidation=Ignore", body)).headers
 
