@@ -115,7 +115,9 @@ def report(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, floa
     """Return medians per arm, with ratios to the bare server of the same round."""
     rows: dict[str, dict[str, float]] = {}
     for arm, rounds in found.items():
+        # The lower quartile: what the code costs when nobody else gets in its way.
         row = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        row["cpu_us"] = statistics.quantiles((each["cpu_us"] for each in rounds), n=4)[0]
         pairs = list(zip(rounds, found["bare"], strict=True))
         row["cpu_ratio"] = statistics.median(each["cpu_us"] / bare["cpu_us"] for each, bare in pairs)
         row["rps_ratio"] = statistics.median(each["rps"] / bare["rps"] for each, bare in pairs)
@@ -125,6 +127,9 @@ def report(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, floa
 
 def show(rows: dict[str, dict[str, float]]) -> None:
     """Print the rows as a table."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores + 1:
+        print(f"The machine is busy (load {load:.1f} on {cores} cores): these figures say little. Run it again later.")
     print(f"grpcio {grpc.__version__}, Python {sys.version.split()[0]}, one process per server, unary, 118 bytes")
     print(f"{'':18}{'calls/s':>9}{'ratio':>7}{'CPU µs/call':>13}{'ratio':>7}{'p50 ms':>8}{'p99 ms':>8}")
     for arm, row in rows.items():
