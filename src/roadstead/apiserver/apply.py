@@ -11,6 +11,7 @@ from typing import Any
 from roadstead.api.errors import BadRequest, Conflict
 from roadstead.api.objects import Object, clone, metadata_of
 from roadstead.api.resources import Resource
+from roadstead.apiserver import last_applied
 from roadstead.apiserver.managed_fields import (
     FieldSet,
     compare,
@@ -55,9 +56,11 @@ def server_side_apply(
     changed, removed = compare(live or {}, merged, schema)
     conflicts = [(entry, _fields(entry, changed)) for entry in others]
     if not force:
-        _refuse_conflicts(conflicts)
+        allowed = last_applied.unclaimed(live or {}, schema, manager)
+        _refuse_conflicts([(entry, difference(clash, allowed)) for entry, clash in conflicts])
     kept = [_without(entry, union(clash, removed)) for entry, clash in conflicts]
-    same = live is not None and mine is not None and not changed and not removed and mine["fieldsV1"] == wanted
+    updated = last_applied.keep_up_to_date(merged, applied, manager)
+    same = mine is not None and not (changed or removed or updated) and mine["fieldsV1"] == wanted
     own = mine if same and mine else _new_entry(resource, manager, "Apply", subresource, now, wanted)
     merged["metadata"]["managedFields"] = _sorted([*kept, own])
     return merged
