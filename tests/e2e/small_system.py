@@ -1,10 +1,12 @@
 """A small system for tests of the command line: a server that starts in milliseconds, behind a Gateway."""
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from e2e.commands import Commands
 
 IMAGE = "registry.example.com/echo:1"
 SERVER = """
@@ -99,3 +101,15 @@ def write(folder: Path, objects: Sequence[dict[str, Any]]) -> Path:
     (folder / "roadstead.toml").write_text(PROJECT)
     (folder / "manifests.yaml").write_text(yaml.safe_dump_all(objects, sort_keys=False))
     return folder
+
+
+def start_attached(commands: Commands, folder: Path, name: str) -> subprocess.Popen[str]:
+    """Start `roadstead up` as at a terminal and return it when the system is up; fails the test if it never is."""
+    running = commands.start("roadstead", "up", str(folder), "--name", name)
+    assert running.stdout is not None
+    printed = []
+    for line in running.stdout:
+        printed.append(line)
+        if "Ctrl-C" in line:
+            return running
+    raise AssertionError("".join(printed))

@@ -107,15 +107,7 @@ def test_a_killed_supervisor_leaves_nothing_running_and_comes_back(commands, tmp
 
 def test_an_attached_cluster_ends_with_the_command_that_is_killed(commands, tmp_path) -> None:
     folder = small.write(tmp_path / "project", small.whole())
-    running = commands.start("roadstead", "up", str(folder), "--name", NAME)
-    assert running.stdout is not None
-    printed = []
-    for line in running.stdout:
-        printed.append(line)
-        if "Ctrl-C" in line:
-            break
-    else:
-        pytest.fail("".join(printed))
+    running = small.start_attached(commands, folder, NAME)
     processes = family(commands)
     assert len(processes) >= 5
     running.kill()

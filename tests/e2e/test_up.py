@@ -135,15 +135,7 @@ def test_a_file_that_is_not_yaml_is_named_and_the_rest_comes_up(commands, tmp_pa
 
 def test_ctrl_c_ends_everything(commands, tmp_path) -> None:
     folder = small.write(tmp_path / "project", small.whole())
-    running = commands.start("roadstead", "up", str(folder), "--name", NAME)
-    assert running.stdout is not None
-    printed = []
-    for line in running.stdout:
-        printed.append(line)
-        if "Ctrl-C" in line:
-            break
-    else:
-        pytest.fail("".join(printed))
+    running = small.start_attached(commands, folder, NAME)
     running.send_signal(signal.SIGINT)
     rest, _ = running.communicate(timeout=60)
     assert running.returncode == 0, rest
