@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from roadstead.api.errors import ApiError
 from roadstead.api.resources import resource
 from roadstead.apiserver import bootstrap
 from roadstead.apiserver.assembly import Assembly, assemble
@@ -136,7 +137,7 @@ async def bench(store: Store | None = None, kubelet: Kubelet | None = None) -> A
         yield Bench(assembly, clock, tokens)
     finally:
         await cancel_all([housekeeping])
-        assembly.hub.close()
+        assembly.close_streams()
         await store.aclose()
 
 
@@ -215,9 +216,12 @@ class HostKubelet:
         self.asked: list[tuple[str, str, str, LogOptions]] = []
         self.sessions: list[ProcessSession] = []
         self.more = asyncio.Event()
+        self.refusal: ApiError | None = None
 
     async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append((namespace, pod, container, options))
+        if self.refusal is not None:
+            raise self.refusal
         for line in self.log:
             yield line
         if options.follow:

@@ -44,6 +44,12 @@ class Assembly:
     writer: Writer
     store: Store
     housekeeping: Housekeeping
+    logs: PodLogs
+
+    def close_streams(self) -> None:
+        """End watches and followed logs, so that nothing keeps the server from stopping."""
+        self.hub.close()
+        self.logs.close()
 
     async def ensure(self, obj: Object) -> None:
         """Create an object of a built-in kind, as the server itself, unless it is there."""
@@ -101,4 +107,4 @@ def assemble(
         forwards=PortForwards(store, kubelet),
     )
     housekeeping = Housekeeping(store, registry, writer, clock, SYSTEM)
-    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping)
+    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping, services.logs)

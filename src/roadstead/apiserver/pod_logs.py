@@ -1,10 +1,11 @@
 """The `log` subresource: what a container wrote, as the node agent hands it over, passed on as it comes."""
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.types import Receive, Send
 
-from roadstead.api.errors import BadRequest, ServiceUnavailable
+from roadstead.api.errors import ApiError, BadRequest, ServiceUnavailable
 from roadstead.api.objects import ReadOnlyObject
 from roadstead.apiserver.calls import Call, missing
 from roadstead.apiserver.exchange import end_stream, send_chunk, start_stream, until_disconnected
@@ -13,6 +14,7 @@ from roadstead.apiserver.parameters import Query, first, flag, number
 from roadstead.apiserver.store import Store
 from roadstead.lib.tasks import cancel_all, spawn
 
+_SILENCE_SECONDS = 0.5
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
@@ -67,31 +69,66 @@ class PodLogs:
     def __init__(self, store: Store, kubelet: Kubelet | None) -> None:
         self._store = store
         self._kubelet = kubelet
+        self._open: set[asyncio.Task[ApiError | None]] = set()
 
     async def serve(self, call: Call, receive: Receive, send: Send) -> None:
-        """Stream a log. Raises ApiError as long as nothing was sent."""
+        """Stream a log until it ends, its client leaves, or the server stops. Raises ApiError."""
         options = log_options(call.query)
-        pod = pod_on_node(self._store, call)
-        container = container_of(pod, first(call.query, "container"))
-        chunks = aiter(agent(self._kubelet).logs(call.namespace, call.name, container, options))
-        # The agent's refusal, if any, comes with the first chunk: it must come before the head of the answer.
-        chunk = await anext(chunks, None)
-        await start_stream(send, b"text/plain")
-
-        async def copy() -> None:
-            part = chunk
-            while part is not None:
-                await send_chunk(send, part)
-                part = await anext(chunks, None)
-            await end_stream(send)
-
-        copying = spawn(copy(), name=f"log of {call.namespace}/{call.name}")
+        container = container_of(pod_on_node(self._store, call), first(call.query, "container"))
+        chunks = agent(self._kubelet).logs(call.namespace, call.name, container, options)
+        copying = spawn(_copy(chunks, send), name=f"log of {call.namespace}/{call.name}")
         left = spawn(until_disconnected(receive), name="log client")
         left.add_done_callback(lambda _: copying.cancel())
+        self._open.add(copying)
         try:
             await asyncio.wait([copying])
         finally:
+            self._open.discard(copying)
             await cancel_all([left, copying])
+        if not copying.cancelled() and (refusal := copying.result()) is not None:
+            raise refusal
+
+    def close(self) -> None:
+        """End all logs that are being followed."""
+        for copying in self._open:
+            copying.cancel()
+
+
+async def _copy(chunks: AsyncIterator[bytes], send: Send) -> ApiError | None:
+    """Pass on a log; returns the agent's refusal, if that is what came instead of it.
+
+    A refusal comes at once or never, so a log that is silent at first begins after a moment, for its client to know.
+    """
+    pending = spawn(_next(chunks), name="log")
+    started = False
+    try:
+        await asyncio.wait([pending], timeout=_SILENCE_SECONDS)
+        if pending.done() and isinstance(part := pending.result(), ApiError):
+            return part
+        await start_stream(send, b"text/plain")
+        started = True
+        part = await pending
+        while isinstance(part, bytes):
+            await send_chunk(send, part)
+            part = await _next(chunks)
+        await end_stream(send)
+        return None
+    except asyncio.CancelledError:  # the client left, or the server stops: what was begun is ended properly
+        if not started:
+            return ServiceUnavailable("the server is stopping")
+        await end_stream(send)
+        return None
+    finally:
+        await cancel_all([pending])
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | ApiError | None:
+    try:
+        return await anext(chunks, None)
+    except ApiError as error:
+        return error
 
 
 def agent(kubelet: Kubelet | None) -> Kubelet:

@@ -130,7 +130,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End watches and streams, answer what is in flight, and close the state. May be called twice."""
         if self._assembly is not None:
-            self._assembly.hub.close()
+            self._assembly.close_streams()
         if self._housekeeping is not None:
             await cancel_all([self._housekeeping])
         if self._listener is not None and self._serving is not None:

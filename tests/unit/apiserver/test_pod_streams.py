@@ -11,6 +11,7 @@ import pytest
 from apiserver_bed import PODS, Bench, HostKubelet, bench, pod
 from polling import until
 
+from roadstead.api.errors import BadRequest
 from roadstead.apiserver.kubelet import LogOptions
 from roadstead.apiserver.pod_streams import Message, exit_status, parse_message
 from roadstead.apiserver.port_forward import TUNNEL
@@ -170,6 +171,28 @@ def test_followed_logs_go_on() -> None:
         await until(lambda: kubelet.asked)
         kubelet.more.set()
         assert (await asking).body == b"one\ntwo\nthree\n"
+
+    talk(conversation)
+
+
+def test_a_refusal_of_the_agent_reaches_the_client() -> None:
+    async def conversation(server: Bench, kubelet: HostKubelet) -> None:
+        kubelet.refusal = BadRequest('container "main" in pod "web" is waiting to start: ContainerCreating')
+        refused = await server.refused(400, "GET", f"{PODS}/web/log")
+        assert "ContainerCreating" in refused["message"]
+
+    talk(conversation)
+
+
+def test_followed_logs_end_with_the_server() -> None:
+    async def conversation(server: Bench, kubelet: HostKubelet) -> None:
+        kubelet.log = []
+        asking = asyncio.get_running_loop().create_task(server.send("GET", f"{PODS}/web/log?follow=true"))
+        await until(lambda: kubelet.asked)
+        await asyncio.sleep(0.6)  # the answer begins although the log is silent
+        server.assembly.close_streams()
+        reply = await asking
+        assert (reply.code, reply.body) == (200, b"")
 
     talk(conversation)
 
