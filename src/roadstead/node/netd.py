@@ -53,6 +53,8 @@ def _detach(control: socket.socket, log: int) -> None:
         os.dup2(source, target)
     os.closerange(3, control.fileno())
     os.closerange(control.fileno() + 1, 65536)
+    # Whatever these objects wrote to in the supervisor is closed now, and a traceback must not be the end of netd.
+    sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -41,6 +41,7 @@ from roadstead.node.netd_protocol import (
 )
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyChange, PolicyTable
+from roadstead.node.syscalls import receive
 
 _RECEIVE_BYTES = 1 << 16
 
@@ -91,6 +92,7 @@ class NetdClient:
         self._answers: dict[int, asyncio.Future[tuple[int, ...]]] = {}
         self._running: dict[int, asyncio.Future[Exited]] = {}
         self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._why = ""
         self.gone: asyncio.Future[None] = self._loop.create_future()
         """Done when netd has ended, and every pod with it."""
         self._loop.add_reader(control, self._readable)
@@ -163,7 +165,7 @@ class NetdClient:
     async def _ask(self, request: Request, descriptors: Sequence[int] = ()) -> tuple[int, ...]:
         if self.gone.done():
             _close(descriptors)
-            raise NetdUnavailable("netd has ended, and every pod with it")
+            raise NetdUnavailable(f"netd has ended, and every pod with it: {self._why}")
         assert len(descriptors) <= MAX_DESCRIPTORS
         answer: asyncio.Future[tuple[int, ...]] = self._loop.create_future()
         self._answers[request.id] = answer
@@ -198,15 +200,14 @@ class NetdClient:
 
     def _readable(self) -> None:
         try:
-            chunk, descriptors, _, _ = socket.recv_fds(
-                self._control, _RECEIVE_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            chunk, descriptors = receive(self._control, _RECEIVE_BYTES, MAX_DESCRIPTORS)
         except BlockingIOError:
             return
-        except OSError:
-            chunk, descriptors = b"", []
+        except OSError as error:
+            self._lost(str(error))
+            return
         if not chunk:
-            self._lost("netd closed its control socket")
+            self._lost("it closed its control socket")
             return
         self._reader.feed(chunk, descriptors)
         for frame in self._reader.frames():
@@ -227,6 +228,7 @@ class NetdClient:
                 answer.set_exception(NetdError(report.message))
 
     def _lost(self, reason: str) -> None:
+        self._why = reason
         self._loop.remove_reader(self._control)
         self._loop.remove_writer(self._control)
         self._control.close()

@@ -43,7 +43,7 @@ from roadstead.node.netd_protocol import (
 )
 from roadstead.node.network import namespaces
 from roadstead.node.network.links import NodeNetwork
-from roadstead.node.syscalls import die_with_parent
+from roadstead.node.syscalls import die_with_parent, receive
 
 _RECEIVE_BYTES = 1 << 18
 _MAX_RECEIVED_DESCRIPTORS = 16
@@ -121,9 +121,7 @@ class Netd:
 
     def _receive(self, reader: FrameReader) -> None:
         try:
-            chunk, descriptors, _, _ = socket.recv_fds(
-                self._control, _RECEIVE_BYTES, _MAX_RECEIVED_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            chunk, descriptors = receive(self._control, _RECEIVE_BYTES, _MAX_RECEIVED_DESCRIPTORS)
         except ConnectionResetError:
             chunk, descriptors = b"", []
         if not chunk:
@@ -178,6 +176,8 @@ class Netd:
                 self._network.attach(request.key, request.address)
                 sandbox.uts, sandbox.ipc = _new_uts_and_ipc(request.hostname)
         except BaseException:
+            if self._network is not None:
+                self._network.detach(request.key)
             self._dispose(sandbox)
             raise
         self._sandboxes[request.key] = sandbox
@@ -358,7 +358,7 @@ def _read_report(report: socket.socket) -> tuple[str, list[int]]:
     """Return the words of a child that could not become what it should, and its terminal if it made one."""
     words, terminal = b"", list[int]()
     while True:
-        chunk, descriptors, _, _ = socket.recv_fds(report, 4096, 1, socket.MSG_CMSG_CLOEXEC)
+        chunk, descriptors = receive(report, 4096, 1)
         terminal += descriptors
         if not chunk:
             return words.lstrip(b"\0").decode(errors="replace"), terminal

@@ -1,11 +1,13 @@
-"""The Linux calls that Python does not have: mounts, and the privileges of a process.
+"""The Linux calls that Python does not have: mounts, privileges of a process, descriptors.
 
 Each function is one call and raises OSError that says what was asked. Numbers are from the kernel's uapi headers
 (mount.h, prctl.h, capability.h). Namespaces are in `network.namespaces`. Next: `rootfs`, what a container sees.
 """
 
+import array
 import ctypes
 import os
+import socket
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -30,6 +32,7 @@ _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION_3 = 0x20080522
 
+_DESCRIPTOR = array.array("i")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -79,6 +82,20 @@ def pivot_root(root: str) -> None:
     _check(_libc.syscall(_SYS_PIVOT_ROOT, b".", b"."), f"pivot_root {root}")
     unmount(".")
     os.chdir("/")
+
+
+def receive(stream: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:
+    """Receive bytes and up to `count` descriptors that no program started later inherits.
+
+    `socket.recv_fds` would do, but Python 3.11 ignores the flags that it is given.
+    """
+    space = socket.CMSG_SPACE(count * _DESCRIPTOR.itemsize)
+    chunk, control, _, _ = stream.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array(_DESCRIPTOR.typecode)
+    for level, kind, content in control:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % _DESCRIPTOR.itemsize])
+    return chunk, list(descriptors)
 
 
 def die_with_parent(signal: int) -> None:

@@ -1,0 +1,79 @@
+"""A pod's volumes on disk."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from roadstead.api.errors import NotFound
+from roadstead.node.environment import ReferenceProblem
+from roadstead.node.pod_volumes import PodVolumes
+
+
+def pod(*volumes):
+    return {"metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": {"volumes": list(volumes)}}
+
+
+def prepare(tmp_path: Path, *volumes, token=b"T0K", times: int = 1):
+    asked = []
+
+    async def request_token(of, wanted):
+        asked.append(wanted.audience)
+        if isinstance(token, Exception):
+            raise token
+        return token
+
+    made = PodVolumes(tmp_path / "pod", tmp_path / "claims", request_token)
+
+    async def run():
+        for _ in range(times):
+            await made.prepare(pod(*volumes), lambda kind, name: {"kind": kind, "data": {"a": "1"}})
+
+    asyncio.run(run())
+    return made.sources, asked
+
+
+def test_every_volume_has_its_place(tmp_path: Path):
+    sources, _ = prepare(
+        tmp_path,
+        {"name": "data", "emptyDir": {}},
+        {"name": "config", "configMap": {"name": "c"}},
+        {"name": "kept", "persistentVolumeClaim": {"claimName": "disk"}},
+        {"name": "host", "hostPath": {"path": str(tmp_path / "made"), "type": "DirectoryOrCreate"}},
+    )
+    assert sources["data"].is_dir()
+    assert (sources["config"] / "a").read_text() == "1"
+    assert sources["kept"] == tmp_path / "claims" / "shop" / "disk" and sources["kept"].is_dir()
+    assert sources["host"] == tmp_path / "made" and sources["host"].is_dir()
+
+
+def test_a_token_is_asked_for_once_while_it_is_fresh(tmp_path: Path):
+    source = {"serviceAccountToken": {"path": "token", "audience": "vault", "expirationSeconds": 600}}
+    sources, asked = prepare(tmp_path, {"name": "id", "projected": {"sources": [source]}}, times=3)
+    assert (sources["id"] / "token").read_bytes() == b"T0K"
+    assert asked == ["vault"]
+
+
+@pytest.mark.parametrize(
+    ("volume", "words"),
+    [
+        ({"nfs": {"server": "x"}}, 'volume "v": nfs is not available on this node; there are emptyDir'),
+        ({}, "a volume without a source"),
+        ({"hostPath": {"path": "/no/such"}}, "hostPath /no/such does not exist"),
+        ({"hostPath": {"path": "/etc/hostname", "type": "Directory"}}, "/etc/hostname is not a Directory"),
+        ({"hostPath": {"path": "etc"}}, "hostPath etc does not exist"),
+    ],
+)
+def test_what_is_not_available_is_named(tmp_path: Path, volume, words):
+    with pytest.raises(ReferenceProblem, match=words):
+        prepare(tmp_path, {"name": "v", **volume})
+
+
+def test_a_token_that_is_refused_is_told(tmp_path: Path):
+    source = {"serviceAccountToken": {"path": "token"}}
+    with pytest.raises(ReferenceProblem, match='volume "id": serviceaccounts "default" not found'):
+        prepare(
+            tmp_path,
+            {"name": "id", "projected": {"sources": [source]}},
+            token=NotFound('serviceaccounts "default" not found'),
+        )
