@@ -15,14 +15,15 @@ def run(
     kind: str, handler: dict, answer: bytes = b"", *, timeout: float = 1.0, execute=None
 ) -> tuple[str | None, bytes]:
     """Probe a server that sends `answer` at once; return the problem and what the server was sent."""
-    heard = bytearray()
+    heard, served = bytearray(), asyncio.Event()
 
     async def serve(reader, writer):
         heard.extend(await reader.read(4096))
         writer.write(answer)
-        if answer.endswith(b"\n") or kind == "grpc":
-            await writer.drain()
-            writer.close()
+        if not answer:
+            await reader.read()  # until the client gives up
+        writer.close()
+        served.set()
 
     async def probe():
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -30,9 +31,13 @@ def run(
         asked = Probe(Purpose.READINESS, kind, {"port": port, **handler}, timeout=timeout)
         container = {"ports": [{"name": "web", "containerPort": port}]}
         try:
-            return await check(asked, container, "127.0.0.1", asyncio.open_connection, execute)
+            problem = await check(asked, container, "127.0.0.1", asyncio.open_connection, execute)
+            if heard or (kind == "tcpSocket" and problem is None):
+                await served.wait()
+            return problem
         finally:
             server.close()
+            await server.wait_closed()
 
     return asyncio.run(probe()), bytes(heard)
 
