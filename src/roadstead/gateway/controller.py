@@ -10,19 +10,20 @@ level-triggered: whatever was missed or refused is made up for by the next pass.
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from roadstead.api.objects import Object, ObjectKey, key_of
 from roadstead.client import ApiClient, EventRecorder, Informer
-from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather
+from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather, proxy_states
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
-from roadstead.gateway.resources import CONTROLLER_NAME
-from roadstead.gateway.translate import Memory, Translation, translate
+from roadstead.gateway.resources import CONTROLLER_NAME, Resources
+from roadstead.gateway.translate import Memory, Translation, restated, translate
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.workloads import Workloads
 from roadstead.gateway.writer import StatusWriter
@@ -76,6 +77,8 @@ class GatewayController:
         self._told: frozenset[tuple[ObjectKey, str, str]] = frozenset()
         self._memory = Memory()
         self._wake = asyncio.Event()
+        self._objects_changed = True
+        self._last: tuple[Translation, Resources] | None = None
         self._default_certificate = fallback_certificate(datetime.now(UTC))
 
     async def run(self) -> None:
@@ -88,7 +91,7 @@ class GatewayController:
             await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
             while True:
                 self._wake.clear()
-                self._pass()
+                self._turn()
                 await self._wake.wait()
         finally:
             await cancel_all(tasks)
@@ -97,40 +100,55 @@ class GatewayController:
         for name, informer in self._informers.items():
             informer.on_change(self._changed)
             if name in _WITH_STATUS:
-                informer.on_change(lambda *_: self._statuses.wake())
+                informer.on_change(partial(self._written, READ_KINDS[name].kind))
         self._server.on_change(lambda _key: self._wake.set())
 
     def _changed(self, _key: ObjectKey, old: Object | None, new: Object | None) -> None:
         if concerns_translation(old, new):
+            self._objects_changed = True
             self._wake.set()
 
-    def _pass(self) -> None:
-        """Translate what there is and hand it on. A fault of ours must not end the loop: the last good result stays."""
+    def _written(self, kind: str, key: ObjectKey, _old: Object | None, _new: Object | None) -> None:
+        self._statuses.look_at(kind, key)
+
+    def _turn(self) -> None:
+        """Do what there is to do. A fault of ours must not end the loop: the last good result stays."""
         try:
-            translation = self._translation()
+            if self._objects_changed or self._last is None:
+                self._objects_changed = False
+                self._translate()
+            self._state_statuses()
         except Exception:  # noqa: BLE001  whatever it is, it must not stop what is served
             _log.exception("translation failed; what was served before is still served")
-            return
-        before = {key: self._server.state(key) for key in translation.proxies}
+
+    def _translate(self) -> None:
+        """Translate all objects and hand the result on."""
+        resources = self._gathered()
+        translation = translate(resources, self._memory)
+        self._last = translation, resources
         self._server.update(translation.proxies)
-        if any(self._server.state(key) != state for key, state in before.items()):
-            self._wake.set()
         self._workloads.wanted(translation.proxies.values())
         self._tell(translation.notices)
-        self._statuses.wanted([one for one in translation.statuses if not self._is_held(one.proxy, held=one.held)])
 
-    def _translation(self) -> Translation:
+    def _state_statuses(self) -> None:
+        """Say what is to be said, the Gateways' statuses by what Envoys have answered by now."""
+        if self._last is None:
+            return
+        translation, resources = self._last
+        resources = replace(resources, proxy_states=proxy_states(resources.gateways, self._server))
+        self._statuses.wanted([one for one in restated(translation, resources).statuses if not one.held])
+
+    def _gathered(self) -> Resources:
         caches: Mapping[str, Mapping[ObjectKey, Object]] = {
             name: informer.objects for name, informer in self._informers.items()
         }
-        resources = gather(
+        return gather(
             caches,
             self._server,
             datetime.now(UTC),
             controller_names=self._config.controller_names,
             default_certificate=self._default_certificate,
         )
-        return translate(resources, self._memory)
 
     def _tell(self, notices: Iterable[Notice]) -> None:
         """Record what has not been said yet; what is still so is not repeated at every pass."""
@@ -139,9 +157,6 @@ class GatewayController:
             if identity not in self._told:
                 self._events.record(notice.regarding, "Warning", notice.reason, notice.message)
         self._told = frozenset(found)
-
-    def _is_held(self, proxy: str, *, held: bool) -> bool:
-        return bool(proxy) and (held or not self._server.state(proxy).settled)
 
     def _current(self, kind: str, key: ObjectKey) -> Object | None:
         name = next((name for name, found in READ_KINDS.items() if found.kind == kind), "")

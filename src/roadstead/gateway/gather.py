@@ -51,7 +51,7 @@ def gather(
     return Resources(
         now=now,
         controller_names=controller_names,
-        proxy_states=_states(caches["gateways"], server),
+        proxy_states=proxy_states(caches["gateways"], server),
         default_certificate=default_certificate,
         **read,
     )
@@ -66,7 +66,8 @@ def _by_service(slices: Iterable[Object]) -> dict[ObjectKey, tuple[Object, ...]]
     return {key: tuple(ones) for key, ones in found.items()}
 
 
-def _states(gateways: Iterable[ObjectKey], server: ProxyServer) -> dict[str, ProxyState]:
+def proxy_states(gateways: Iterable[ObjectKey], server: ProxyServer) -> dict[str, ProxyState]:
+    """Return what is known of the proxies of these Gateways, and of the one of all Ingresses."""
     keys = [*(gateway_proxy_key(*key) for key in gateways), INGRESS_PROXY_KEY]
     return {key: server.state(key) for key in keys}
 

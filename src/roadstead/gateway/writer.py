@@ -5,14 +5,14 @@ informer will tell of the change, and what is then still to be said is said.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import structlog
 
 from roadstead.api.errors import ApiError, Conflict, NotFound
 from roadstead.api.objects import Object, ObjectKey
-from roadstead.api.resources import resource
+from roadstead.api.resources import Resource, resource
 from roadstead.client import ApiClient
 from roadstead.gateway.statuses import StatusUpdate, patch_for
 
@@ -21,6 +21,7 @@ _RETRY_SECONDS = 1.0
 _FIELD_MANAGER = "roadstead-gateway"
 _log = structlog.get_logger(__name__)
 
+_Name = tuple[str, ObjectKey]
 Lookup = Callable[[str, ObjectKey], Object | None]
 
 
@@ -30,56 +31,56 @@ class StatusWriter:
     def __init__(self, client: ApiClient, current: Lookup) -> None:
         self._client = client
         self._current = current
-        self._wanted: dict[tuple[str, ObjectKey], StatusUpdate] = {}
-        self._said: dict[tuple[str, ObjectKey], tuple[StatusUpdate, Object]] = {}
-        self._wake = asyncio.Event()
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._wanted: dict[_Name, StatusUpdate] = {}
+        self._due: asyncio.Queue[_Name] = asyncio.Queue()
+        self._queued: set[_Name] = set()
 
-    def wanted(self, updates: Sequence[StatusUpdate]) -> None:
-        """Want these statuses from now on, instead of those before."""
-        self._wanted = {(update.kind, update.key): update for update in updates}
-        self._said = {name: said for name, said in self._said.items() if name in self._wanted}
-        self._wake.set()
+    def wanted(self, updates: Iterable[StatusUpdate]) -> None:
+        """Want these statuses from now on, instead of those before; what is the very same is not looked at again."""
+        before, self._wanted = self._wanted, {(update.kind, update.key): update for update in updates}
+        for name, update in self._wanted.items():
+            if before.get(name) is not update:
+                self._put(name)
 
-    def wake(self) -> None:
-        """Look again: some object may have changed."""
-        self._wake.set()
+    def look_at(self, kind: str, key: ObjectKey) -> None:
+        """Look at an object again: it may have changed."""
+        if (kind, key) in self._wanted:
+            self._put((kind, key))
 
     async def run(self) -> None:
         """Write until cancelled."""
+        async with asyncio.TaskGroup() as writers:
+            for number in range(_AT_ONCE):
+                writers.create_task(self._write_all(), name=f"status writer {number}")
+
+    def _put(self, name: _Name) -> None:
+        if name not in self._queued:
+            self._queued.add(name)
+            self._due.put_nowait(name)
+
+    async def _write_all(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            patches = [(update, patch) for update in self._wanted.values() if (patch := self._patch(update))]
-            done = await asyncio.gather(*(self._write(update, patch) for update, patch in patches))
-            if not all(done):
-                await asyncio.sleep(_RETRY_SECONDS)
-                self._wake.set()
+            name = await self._due.get()
+            self._queued.discard(name)
+            if not await self._write(name):
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._put, name)
 
-    def _patch(self, update: StatusUpdate) -> Object | None:
-        name = (update.kind, update.key)
-        current = self._current(*name)
-        if current is None:
-            return None
-        said = self._said.get(name)
-        if said is not None and said[0] is update and said[1] is current:
-            return None
-        patch = patch_for(update, current, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-        if patch is None:
-            self._said[name] = (update, current)
-        return patch
-
-    async def _write(self, update: StatusUpdate, patch: Object) -> bool:
+    async def _write(self, name: _Name) -> bool:
         """Return whether nothing is left to do for this one."""
-        kind, key = resource(update.kind), update.key
-        async with self._slots:
-            try:
-                await self._client.patch(
-                    kind, key.name, key.namespace, patch, subresource="status", field_manager=_FIELD_MANAGER
-                )
-            except (Conflict, NotFound):
-                return True
-            except ApiError as error:
-                _log.warning("status not written", kind=update.kind, object=str(key), error=error.message)
-                return False
+        update, current = self._wanted.get(name), self._current(*name)
+        if update is None or current is None:
+            return True
+        patch = patch_for(update, current, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return patch is None or await self._send(resource(update.kind), update.key, patch)
+
+    async def _send(self, kind: Resource, key: ObjectKey, patch: Object) -> bool:
+        try:
+            await self._client.patch(
+                kind, key.name, key.namespace, patch, subresource="status", field_manager=_FIELD_MANAGER
+            )
+        except (Conflict, NotFound):
+            return True
+        except ApiError as error:
+            _log.warning("status not written", kind=kind.kind, object=str(key), error=error.message)
+            return False
         return True

@@ -66,7 +66,8 @@ def test_what_is_wanted_is_written_once() -> None:
     async def talk(made: StatusWriter) -> None:
         made.wanted(updates)
         await has_patched(cluster, 2)
-        made.wake()
+        made.wanted(updates)
+        made.look_at("Gateway", ObjectKey("a", "one"))
         await has_patched(cluster, 2)
 
     run(cluster, talk)
@@ -94,7 +95,7 @@ def test_a_conflict_waits_for_the_news_of_the_change() -> None:
         made.wanted([update])
         await has_patched(cluster, 1)
         assert cluster.patched == ["one"]
-        made.wake()
+        made.look_at("Gateway", ObjectKey("a", "one"))
         await has_patched(cluster, 2)
 
     run(cluster, talk)

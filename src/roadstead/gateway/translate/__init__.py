@@ -11,6 +11,6 @@ Next: `xds` sends the proxies, `statuses` makes patches of what is to be said.
 """
 
 from roadstead.gateway.translate.memory import Memory
-from roadstead.gateway.translate.translation import Translation, translate
+from roadstead.gateway.translate.translation import Translation, restated, translate
 
-__all__ = ["Memory", "Translation", "translate"]
+__all__ = ["Memory", "Translation", "restated", "translate"]

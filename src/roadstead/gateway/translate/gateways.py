@@ -17,7 +17,7 @@ from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_listeners
-from roadstead.gateway.translate.parents import GatewayPlan
+from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.proxies import workload
@@ -36,8 +36,8 @@ class ListenerLoad(NamedTuple):
 
 def plan_gateway(gateway: Object, controller_name: str, resources: Resources) -> GatewayPlan:
     """Return a Gateway of ours with its listeners judged."""
-    listeners = plan_listeners(gateway, resources)
-    return GatewayPlan(gateway, key_of(gateway), controller_name, listeners, _invalid(gateway))
+    target = GatewayTarget(key_of(gateway), controller_name, plan_listeners(gateway, resources))
+    return GatewayPlan(gateway, target, _invalid(gateway))
 
 
 def _invalid(gateway: Object) -> Problem | None:

@@ -19,14 +19,34 @@ _REFERENCE_FIELDS = ("group", "kind", "namespace", "name", "sectionName", "port"
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayPlan:
-    """A Gateway of ours and its listeners. `invalid`: why it is not served at all."""
+class GatewayTarget:
+    """What routes see of a Gateway of ours. It stays equal while only the Gateway's status changes."""
 
-    obj: Object
     key: ObjectKey
     controller_name: str
     listeners: tuple[ListenerPlan, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """A Gateway of ours, decided. `invalid`: why it is not served at all."""
+
+    obj: Object
+    target: GatewayTarget
     invalid: Problem | None = None
+
+    @property
+    def key(self) -> ObjectKey:
+        """Its namespace and name."""
+        return self.target.key
+
+    @property
+    def listeners(self) -> tuple[ListenerPlan, ...]:
+        """Its listeners in the order of the manifest."""
+        return self.target.listeners
+
+
+Targets = Mapping[ObjectKey, GatewayTarget]
 
 
 class Claim(NamedTuple):
@@ -48,12 +68,12 @@ class Parent:
     """What has become of one of a route's parentRefs. Without a problem there is at least one attachment."""
 
     reference: Mapping[str, Any]
-    gateway: GatewayPlan
+    gateway: GatewayTarget
     problem: Problem | None
     attachments: tuple[Attachment, ...] = ()
 
 
-def attach(plan: RoutePlan, gateways: Mapping[ObjectKey, GatewayPlan], resources: Resources) -> tuple[Parent, ...]:
+def attach(plan: RoutePlan, gateways: Targets, resources: Resources) -> tuple[Parent, ...]:
     """Return the parents of a route that are ours, in the order of the manifest."""
     parents = []
     for entry in mappings(spec_of(plan.obj).get("parentRefs")):
@@ -63,13 +83,13 @@ def attach(plan: RoutePlan, gateways: Mapping[ObjectKey, GatewayPlan], resources
     return tuple(parents)
 
 
-def _gateway(entry: Mapping[str, Any], namespace: str, gateways: Mapping[ObjectKey, GatewayPlan]) -> GatewayPlan | None:
+def _gateway(entry: Mapping[str, Any], namespace: str, gateways: Targets) -> GatewayTarget | None:
     if (text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"), "Gateway")) != (GATEWAY_GROUP, "Gateway"):
         return None
     return gateways.get(ObjectKey(text(entry.get("namespace")) or namespace, text(entry.get("name"))))
 
 
-def _parent(plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayPlan, resources: Resources) -> Parent:
+def _parent(plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayTarget, resources: Resources) -> Parent:
     stated = {"group": GATEWAY_GROUP, "kind": "Gateway", **entry}
     reference = {name: stated[name] for name in _REFERENCE_FIELDS if name in stated}
     found = _attachments(plan, entry, gateway, resources)
@@ -79,7 +99,7 @@ def _parent(plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayPlan, res
 
 
 def _attachments(
-    plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayPlan, resources: Resources
+    plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayTarget, resources: Resources
 ) -> tuple[Attachment, ...] | Problem:
     named = f"Gateway {gateway.key}"
     section, port = text(entry.get("sectionName")), integer(entry.get("port"))
@@ -109,7 +129,7 @@ def _described(section: str, port: int) -> str:
     return (f" named {section}" if section else "") + (f" on port {port}" if port else "")
 
 
-def _all(gateway: GatewayPlan) -> str:
+def _all(gateway: GatewayTarget) -> str:
     return ", ".join(f"{listener.name} ({listener.port})" for listener in gateway.listeners) or "none"
 
 

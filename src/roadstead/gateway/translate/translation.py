@@ -37,6 +37,8 @@ class Translation:
     proxies: Proxies = field(default_factory=dict)
     statuses: tuple[StatusUpdate, ...] = ()
     notices: tuple[Notice, ...] = ()
+    gateways: GatewayPlans = field(default_factory=dict, repr=False)
+    loads: Loads = field(default_factory=dict, repr=False)
 
 
 def translate(resources: Resources, memory: Memory | None = None) -> Translation:
@@ -47,7 +49,7 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
     memory = memory or Memory()
     memory.begin()
     classes = our_classes(resources)
-    gateways = memory.settled("gateways", _gateways(classes, resources))
+    gateways = _gateways(classes, resources)
     policies = plan_policies(resources)
     resources = replace(resources, backend_tls=memory.settled("policies", in_force(policies)))
     routes = list(_routes(gateways, resources, memory))
@@ -63,7 +65,17 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
         *_policy_statuses(policies, routes, resources),
         *ingresses.statuses,
     )
-    return Translation(proxies, statuses, ingresses.notices)
+    return Translation(proxies, statuses, ingresses.notices, gateways, loads)
+
+
+def restated(translation: Translation, resources: Resources) -> Translation:
+    """Return the same translation with the Gateways' statuses as of now.
+
+    It is enough when nothing has changed but what is known of the proxies (`resources.proxy_states`).
+    """
+    others = [update for update in translation.statuses if update.kind != "Gateway"]
+    gateways = _gateway_statuses(translation.gateways, translation.loads, translation.proxies, resources)
+    return replace(translation, statuses=(*others, *gateways))
 
 
 def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
@@ -75,6 +87,7 @@ def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
 
 
 def _routes(gateways: GatewayPlans, resources: Resources, memory: Memory) -> Iterator[_Attached]:
+    targets = memory.settled("gateways", {key: plan.target for key, plan in gateways.items()})
     grants = memory.settled("grants", tuple(resources.reference_grants.values()))
 
     def planned(kind: str, route: Object, plan: Callable[[Object, Resources], RoutePlan]) -> _Attached:
@@ -86,8 +99,8 @@ def _routes(gateways: GatewayPlans, resources: Resources, memory: Memory) -> Ite
             lambda services: plan(route, replace(resources, services=services)),
         )
         namespace = resources.namespaces.get(ObjectKey("", key.namespace))
-        inputs = (made, gateways, namespace)
-        return made, memory.recall(("parents", kind, key), inputs, lambda: attach(made, gateways, resources))
+        inputs = (made, targets, namespace)
+        return made, memory.recall(("parents", kind, key), inputs, lambda: attach(made, targets, resources))
 
     for route in resources.grpc_routes.values():
         yield planned("GRPCRoute", route, plan_grpc_route)

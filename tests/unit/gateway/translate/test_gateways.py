@@ -16,7 +16,7 @@ from gateway_objects import (
 from roadstead.api.objects import Object
 from roadstead.gateway.ir import ProxyState, Rejection
 from roadstead.gateway.statuses import StatusUpdate
-from roadstead.gateway.translate import translate
+from roadstead.gateway.translate import restated, translate
 
 CONNECTED = ProxyState(connected=1)
 PODS = endpoint_slice("example-gateway-roadstead", "10.244.0.9", port=10080)
@@ -150,3 +150,12 @@ def test_a_class_with_parameters_is_not_accepted() -> None:
     obj["spec"]["parametersRef"] = {"group": "example.com", "kind": "Parameters", "name": "mine"}
     status = status_of(translate(resources([obj])), "GatewayClass", "roadstead")
     assert verdict(status["conditions"], "Accepted") == ("False", "InvalidParameters")
+
+
+def test_what_envoys_answer_is_stated_without_translating_again() -> None:
+    found = [gateway_class(), gateway(), *RUNNING]
+    before = translate(resources(found, proxy_states={PROXY: ProxyState(1, settled=False)}))
+    after = restated(before, resources(found, proxy_states={PROXY: CONNECTED}))
+    again = translate(resources(found, proxy_states={PROXY: CONNECTED}))
+    assert sorted(after.statuses, key=str) == sorted(again.statuses, key=str)
+    assert after.proxies is before.proxies
