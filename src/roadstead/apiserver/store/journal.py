@@ -19,6 +19,7 @@ from roadstead.apiserver.store.contract import Location, Record, StorageFailed, 
 Durability = Literal["process", "machine"]
 
 _FORMAT = 1
+_CHECKPOINT_PAGES = 4000  # 16 MiB: each checkpoint waits for the disk, and writes wait for it
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS versions (
     revision INTEGER PRIMARY KEY, collection TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
@@ -66,6 +67,7 @@ class Journal:
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'machine' else 'NORMAL'}")
             self._check(connection)
             connection.executescript(_SCHEMA)
