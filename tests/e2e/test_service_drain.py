@@ -36,6 +36,20 @@ add_UserServicer_to_server(Slow(), server)
 asyncio.run(server.run())
 """
 
+THREADED_SERVER = """
+import sys, time
+from proto.user_pb2_grpc import UserServicer, add_UserServicer_to_server
+from proto.user_pb2 import UserRecord
+from roadstead.service import ThreadedServer
+class Slow(UserServicer):
+    def GetUser(self, request, context):
+        time.sleep(0.05)
+        return UserRecord(id=request.id)
+server = ThreadedServer(port=int(sys.argv[1]), address="127.0.0.1")
+add_UserServicer_to_server(Slow(), server)
+server.run()
+"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -84,9 +98,13 @@ def reach(channel: grpc.Channel) -> None:
     grpc.channel_ready_future(channel).result(20)
 
 
-def test_sigterm_under_load_loses_no_call_old_or_new(processes, folder):
+@pytest.mark.parametrize("sort", ["example", "threads"])
+def test_sigterm_under_load_loses_no_call_old_or_new(processes, folder, sort):
     port = free_port()
-    process = start_example(processes, folder, port, "leaving")
+    if sort == "threads":
+        process = start(processes, "-c", THREADED_SERVER, str(port))
+    else:
+        process = start_example(processes, folder, port, "leaving")
     target, quick = f"127.0.0.1:{port}", [("grpc.initial_reconnect_backoff_ms", 50)]
     ended: Counter[str] = Counter()
     with grpc.insecure_channel(target, quick) as old:

@@ -1,6 +1,7 @@
 """6. A request lands: what service authors import. Needs grpcio and little else.
 
-server.py        Server: everything below, wired
+server.py        Server: everything below, wired     threaded_server.py   the same for threads
+wiring.py        what the two share                  standard.py          the usual chain of stages
 lifecycle.py     how a server leaves          health.py, reflection.py, tls.py   what it offers
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
@@ -11,8 +12,11 @@ identity.py      who is calling               channel.py  the client's side
 from roadstead.service.identity import Identity, current_identity
 from roadstead.service.lifecycle import Drain
 from roadstead.service.refusal import RpcError
-from roadstead.service.server import Connections, Server, standard_stages
+from roadstead.service.server import Server
+from roadstead.service.standard import standard_stages
+from roadstead.service.threaded_server import ThreadedServer
 from roadstead.service.tls import Tls
+from roadstead.service.wiring import Connections
 
 __all__ = [
     "Connections",
@@ -20,6 +24,7 @@ __all__ = [
     "Identity",
     "RpcError",
     "Server",
+    "ThreadedServer",
     "Tls",
     "current_identity",
     "standard_stages",

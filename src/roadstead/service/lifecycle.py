@@ -6,13 +6,15 @@ signal skips what is left of the waiting.
 """
 
 import asyncio
+import queue
 import signal
-from typing import Protocol
+import threading
+from typing import Any, Protocol
 
 import msgspec
 import structlog
 
-from roadstead.service.health import Health
+from roadstead.service.health import Board, Health
 
 _log = structlog.get_logger(__name__)
 
@@ -57,8 +59,7 @@ class Lifecycle:
     async def run(self, server: Stoppable) -> None:
         """Wait until asked to leave, then leave."""
         await self._leaving.wait()
-        self._health.drain()
-        _log.info("draining", lame_duck=self._drain.lame_duck, grace=self._drain.grace)
+        _begin(self._health, self._drain)
         await self._pause(self._drain.lame_duck)
         self._health.close()
         await server.stop(0 if self._hurried.is_set() else self._drain.grace)
@@ -74,3 +75,56 @@ class Lifecycle:
         """Leave on SIGTERM and SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.leave)
+
+
+class ThreadStoppable(Protocol):
+    """The part of `grpc.Server` that leaving needs."""
+
+    def stop(self, grace: float | None) -> threading.Event:
+        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them; set the event when that is done."""
+
+
+class ThreadLifecycle:
+    """`Lifecycle` for threads. `leaving` is set as soon as the server is to leave."""
+
+    def __init__(self, health: Board, drain: Drain) -> None:
+        self._health = health
+        self._drain = drain
+        # A signal's handler runs in the middle of anything, so it may take no lock; a SimpleQueue's `put` needs none.
+        self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.leaving = threading.Event()
+
+    def leave(self) -> None:
+        """Begin to leave; asked again, hurry."""
+        self._asked.put(None)
+
+    def run(self, server: ThreadStoppable) -> None:
+        """Wait until asked to leave, then leave."""
+        self._asked.get()
+        self.leaving.set()
+        _begin(self._health, self._drain)
+        hurried = self._is_asked_within(self._drain.lame_duck)
+        self._health.close()
+        server.stop(0 if hurried else self._drain.grace).wait()
+        _log.info("stopped")
+
+    def _is_asked_within(self, seconds: float) -> bool:
+        try:
+            self._asked.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
+
+    def listen(self) -> None:
+        """Leave on SIGTERM and SIGINT. Only a process's main thread may ask for this."""
+
+        def asked(_number: int, _frame: Any) -> None:
+            self.leave()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, asked)
+
+
+def _begin(health: Board, drain: Drain) -> None:
+    health.drain()
+    _log.info("draining", lame_duck=drain.lame_duck, grace=drain.grace)

@@ -1,19 +1,50 @@
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from roadstead.service.health import NOT_SERVING, SERVING, Health
+from roadstead.service.health import NOT_SERVING, SERVICE_NAME, SERVING, Health
+from roadstead.service.interceptors import ThreadChain
+from roadstead.service.thread_health import ThreadHealth, thread_health_handlers
 
 CHECK = health_pb2.HealthCheckRequest
 NAMES = health_pb2.HealthCheckResponse.ServingStatus.Name
 
 
-@pytest.fixture
-def bed(loop_thread):
-    """A health service on a server, and a stub for it."""
+@pytest.fixture(params=["async", "threads"])
+def bed(request):
+    """A health service on a server, a stub for it, and how to call a function where the service runs."""
+    with request.getfixturevalue(f"{request.param}_bed") as made:
+        yield made
 
+
+@pytest.fixture
+def threads_bed():
+    return _threads_bed()
+
+
+@contextmanager
+def _threads_bed():
+    health = ThreadHealth(["a.Service"])
+    server = grpc.server(ThreadPoolExecutor(1), interceptors=[ThreadChain()])
+    server.add_registered_method_handlers(SERVICE_NAME, thread_health_handlers(health))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield health, health_pb2_grpc.HealthStub(channel), lambda function, *words: function(*words)
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def async_bed(loop_thread):
+    return _async_bed(loop_thread)
+
+
+@contextmanager
+def _async_bed(loop_thread):
     async def start():
         health, server = Health(["a.Service"]), grpc.aio.server()
         health_pb2_grpc.add_HealthServicer_to_server(health, server)

@@ -1,8 +1,10 @@
 import asyncio
+import threading
 import time
 
 from roadstead.service.health import Health
-from roadstead.service.lifecycle import Drain, Lifecycle
+from roadstead.service.lifecycle import Drain, Lifecycle, ThreadLifecycle
+from roadstead.service.thread_health import ThreadHealth
 
 
 class Server:
@@ -55,3 +57,40 @@ def test_endless_streams_can_hear_of_it():
     assert not lifecycle.leaving.is_set()
     lifecycle.leave()
     assert lifecycle.leaving.is_set()
+
+
+class ThreadServer:
+    def __init__(self, health: ThreadHealth) -> None:
+        self.stopped: list[tuple[float | None, set[int]]] = []
+        self._health = health
+
+    def stop(self, grace: float | None) -> threading.Event:
+        self.stopped.append((grace, set(self._health._statuses.values())))
+        done = threading.Event()
+        done.set()
+        return done
+
+
+def test_threads_leave_only_when_they_are_asked_and_in_order():
+    health = ThreadHealth(["a.Service"])
+    lifecycle, server = ThreadLifecycle(health, Drain(lame_duck=0.3, grace=7)), ThreadServer(health)
+    health.set_all(1)
+    running = threading.Thread(target=lifecycle.run, args=(server,))
+    running.start()
+    assert not lifecycle.leaving.wait(0.02)
+    lifecycle.leave()
+    assert lifecycle.leaving.wait(5)
+    assert server.stopped == [], "still open"
+    running.join(5)
+    assert server.stopped == [(7, {2})]
+
+
+def test_a_second_request_hurries_threads():
+    health = ThreadHealth()
+    lifecycle, server = ThreadLifecycle(health, Drain(lame_duck=60, grace=60)), ThreadServer(health)
+    lifecycle.leave()
+    lifecycle.leave()
+    started = time.monotonic()
+    lifecycle.run(server)
+    assert time.monotonic() - started < 5
+    assert server.stopped == [(0, {2})]

@@ -1,12 +1,12 @@
 import grpc
 import pytest
-from echo_service import async_handlers
+from echo_service import async_handlers, sync_handlers
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from roadstead.service import Server, Tls, standard_stages
+from roadstead.service import Server, ThreadedServer, Tls, standard_stages
 from roadstead.service.reflection import V1, V1ALPHA
-from roadstead.service.server import listen_address, shared_network_address
+from roadstead.service.wiring import Wiring, listen_address, shared_network_address
 
 
 @pytest.mark.parametrize(("host", "address"), [
@@ -21,17 +21,19 @@ def test_only_pods_that_share_a_network_listen_on_one_address(pod_ip, host):
     assert shared_network_address({} if pod_ip is None else {"POD_IP": pod_ip}) == host
 
 
-@pytest.fixture
-def started(loop_thread):
-    """Start servers with the echo service on them; returns the server and a channel to it."""
+@pytest.fixture(params=[Server, ThreadedServer])
+def started(request, loop_thread):
+    """Start servers of either sort with the echo service on them; returns the server and a channel to it."""
     running, channels = [], []
 
-    def start(credentials=None, **settings) -> tuple[Server, grpc.Channel]:
-        server = Server(port=0, address="127.0.0.1", **settings)
-        handlers = async_handlers()
+    def start(credentials=None, port=0, **settings) -> tuple[Wiring, grpc.Channel]:
+        server = request.param(port=port, address="127.0.0.1", **settings)
+        handlers = sync_handlers() if server.threaded else async_handlers()
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
         server.add_registered_method_handlers("test.Echo", handlers)
-        loop_thread.run(server.start())
+        begun = server.start()
+        if begun is not None:
+            loop_thread.run(begun)
         running.append(server)
         target = f"127.0.0.1:{server.port}"
         channel = grpc.secure_channel(target, *credentials) if credentials else grpc.insecure_channel(target)
@@ -42,7 +44,9 @@ def started(loop_thread):
     for channel in channels:
         channel.close()
     for server in running:
-        loop_thread.run(server.stop())
+        ended = server.stop()
+        if ended is not None:
+            loop_thread.run(ended)
 
 
 def echo(channel: grpc.Channel, metadata=()) -> str:
@@ -81,10 +85,10 @@ def test_reflection_follows_the_environment_unless_it_is_told(started, environme
     assert warned is (argument is True)
 
 
-def test_a_port_that_is_taken_is_an_error(started, loop_thread):
+def test_a_port_that_is_taken_is_an_error(started):
     server, _ = started()
     with pytest.raises(RuntimeError, match=str(server.port)):
-        loop_thread.run(Server(port=server.port, address="127.0.0.1").start())
+        started(port=server.port)
 
 
 def test_identity_and_policy_from_files(started, tmp_path):

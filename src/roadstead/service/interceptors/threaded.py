@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -62,8 +62,21 @@ class ThreadChain(grpc.ServerInterceptor):
 
     def _wrap(self, handler: Any, method: str) -> Any:
         around = around_stream if handler.response_streaming else around_unary
-        handle = around(self._stages, behaviour_of(handler))
-        return rehandled(handler, lambda request, context: handle(_call.get(), request, context))
+        behaviour = behaviour_of(handler)
+        handle = around(self._stages, behaviour)
+
+        def handled(request: Any, context: Any) -> Any:
+            return handle(_call.get(), request, context)
+
+        return rehandled(handler, _in_pool_of(behaviour, handled))
+
+
+def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., Any]:
+    # grpc lets a handler's function name threads of its own; health does.
+    pool = getattr(behaviour, "experimental_thread_pool", None)
+    if pool is not None:
+        handled.experimental_thread_pool = pool
+    return cast("Callable[..., Any]", handled)
 
 
 def admit_now(stages: Stages, call: Call, first: int) -> tuple[Refusal | None, "tuple[Future[Any], int] | None"]:

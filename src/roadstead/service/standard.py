@@ -1,0 +1,36 @@
+"""The usual chain of stages, for a server of either sort."""
+
+from pathlib import Path
+
+from roadstead.service.credentials.password import PasswordVerifier
+from roadstead.service.files import WatchedFile
+from roadstead.service.interceptors.access_log import AccessLog
+from roadstead.service.interceptors.authentication import Authentication, TokenCheck
+from roadstead.service.interceptors.authorization import Authorization
+from roadstead.service.interceptors.deadline import Deadline
+from roadstead.service.interceptors.errors import Errors
+from roadstead.service.interceptors.stage import Stage
+from roadstead.service.passwords import parse_password_file
+from roadstead.service.policy import parse_policy
+
+
+def standard_stages(
+    *,
+    passwords: str | Path | None = None,
+    tokens: TokenCheck | None = None,
+    policy: str | Path | None = None,
+    default_deadline: float | None = None,
+    longest_deadline: float | None = None,
+) -> list[Stage]:
+    """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
+
+    `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
+    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through.
+    """
+    stages: list[Stage] = [AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
+    if policy is None:
+        return stages
+    in_force = WatchedFile(policy, parse_policy)
+    verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
+    authentication = Authentication(verifier, tokens, is_open=lambda method: in_force().is_anonymous(method))
+    return [*stages, authentication, Authorization(in_force)]

@@ -1,0 +1,166 @@
+"""What every server is made of before it is bound: servicers, stages, settings. `Server` and `ThreadedServer` share it.
+
+They differ in how they wait, and in nothing that a client, a probe or an operator could see.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import grpc
+import msgspec
+import structlog
+
+from roadstead.service import health, reflection
+from roadstead.service.interceptors.stage import Stage
+from roadstead.service.lifecycle import Drain
+from roadstead.service.tls import Tls, server_credentials
+
+_log = structlog.get_logger(__name__)
+
+
+class Connections(msgspec.Struct, frozen=True):
+    """How connections are kept. Seconds and bytes."""
+
+    # Balancers of connections, not of RPCs, get a chance to balance anew; grpc adds ±10 % so that not all go at once.
+    max_age: float = 300.0
+    max_age_grace: float = 60.0
+    keepalive: float = 60.0
+    keepalive_timeout: float = 20.0
+    # Clients may ping this often. grpc's own floor of 5 minutes answers ordinary clients with too_many_pings.
+    client_ping_interval: float = 10.0
+    max_message: int = 4 * 1024 * 1024
+    max_metadata: int = 16 * 1024
+
+    def channel_arguments(self) -> list[tuple[str, int]]:
+        """Return grpc's names for these settings."""
+        return [
+            ("grpc.max_connection_age_ms", _ms(self.max_age)),
+            ("grpc.max_connection_age_grace_ms", _ms(self.max_age_grace)),
+            ("grpc.keepalive_time_ms", _ms(self.keepalive)),
+            ("grpc.keepalive_timeout_ms", _ms(self.keepalive_timeout)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.http2.min_ping_interval_without_data_ms", _ms(self.client_ping_interval)),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(self.client_ping_interval)),
+            ("grpc.max_receive_message_length", self.max_message),
+            ("grpc.max_metadata_size", self.max_metadata),
+            ("grpc.absolute_max_metadata_size", self.max_metadata * 2),
+            # Two servers on one port by mistake should be an error, not a lottery.
+            ("grpc.so_reuseport", 0),
+        ]
+
+
+class Bindable(Protocol):
+    """The part of grpc's servers that binding needs."""
+
+    def add_insecure_port(self, address: str) -> int:
+        """Bind without TLS; return the port."""
+
+    def add_secure_port(self, address: str, server_credentials: grpc.ServerCredentials) -> int:
+        """Bind with TLS; return the port."""
+
+
+class Wiring:
+    """A server that is not bound yet.
+
+    `address` defaults to all addresses, or `$POD_IP` where pods share one network; `environment` to
+    `$ROADSTEAD_ENVIRONMENT`, or "production". `reflection` is on outside production unless it is said here. `threads`
+    is how many threads run handlers that are plain functions.
+    """
+
+    threaded = False
+
+    def __init__(
+        self,
+        *,
+        port: int = 50051,
+        address: str | None = None,
+        stages: Sequence[Stage] = (),
+        environment: str | None = None,
+        reflection: bool | None = None,
+        tls: Tls | None = None,
+        drain: Drain | None = None,
+        connections: Connections | None = None,
+        threads: int = 16,
+        variables: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.address = listen_address(address or shared_network_address(variables), port)
+        self.port = port
+        self.stages = tuple(stages)
+        self.threads = threads
+        self._environment = environment or variables.get("ROADSTEAD_ENVIRONMENT") or "production"
+        self._reflection = reflection
+        self._tls = tls
+        self._connections = connections or Connections()
+        self._generic: list[grpc.GenericRpcHandler] = []
+        self._registered: dict[str, Mapping[str, Any]] = {}
+        self._equip(drain or Drain())
+
+    def _equip(self, drain: Drain) -> None:
+        """Make health and lifecycle of the server's own sort."""
+        raise NotImplementedError
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Take what generated `add_…Servicer_to_server` functions register; as `grpc.Server` does."""
+        self._generic.extend(generic_rpc_handlers)
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        """Take one service's handlers; as `grpc.Server` does."""
+        self._registered[service_name] = method_handlers
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that were added, and health."""
+        named = (handler.service_name() for handler in self._generic if isinstance(handler, grpc.ServiceRpcHandler))
+        return tuple(dict.fromkeys((*self._registered, *named, health.SERVICE_NAME)))
+
+    def _options(self) -> list[tuple[str, int]]:
+        return self._connections.channel_arguments()
+
+    def _fill(self, server: Any, health_handlers: Mapping[str, Any]) -> None:
+        """Give a grpc server of either sort its services, and bind it."""
+        server.add_generic_rpc_handlers(tuple(self._generic))
+        services = {**self._registered, health.SERVICE_NAME: health_handlers, **self._reflection_handlers()}
+        for name, handlers in services.items():
+            server.add_registered_method_handlers(name, dict(handlers))
+        self.port = self._bind(server)
+
+    def _say_serving(self, board: health.Board) -> None:
+        for name in ("", *self.services):
+            board.set(name, health.SERVING)
+        _log.info("serving", address=self.address, port=self.port, services=self.services, tls=self._tls is not None)
+
+    def _bind(self, server: Bindable) -> int:
+        if self._tls is None:
+            return server.add_insecure_port(self.address)
+        return server.add_secure_port(self.address, server_credentials(self._tls))
+
+    def _reflection_handlers(self) -> dict[str, dict[str, Any]]:
+        allowed = reflection.allowed_in(self._environment)
+        wanted = allowed if self._reflection is None else self._reflection
+        if not wanted:
+            return {}
+        if not allowed:
+            _log.warning("reflection is on in production: anybody who may call it learns every method and message")
+        return reflection.reflection_handlers(self.services, threaded=self.threaded)
+
+
+def shared_network_address(variables: Mapping[str, str]) -> str:
+    """Return `$POD_IP` if it is a loopback address: then pods share the machine's network.
+
+    Otherwise return "": in a network of its own a pod listens everywhere, as `kubectl port-forward` dials localhost.
+    """
+    address = variables.get("POD_IP") or ""
+    return address if address.startswith("127.") else ""
+
+
+def listen_address(host: str, port: int) -> str:
+    """Return grpc's form of an address; no host means all addresses of both families."""
+    if not host:
+        return f"[::]:{port}"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
