@@ -9,7 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from roadstead.gateway.ir import DirectResponse, Match, PathMatch, Route, VirtualHost
+import msgspec
+
+from roadstead.gateway.ir import DirectResponse, Match, PathMatch, Redirect, Route, VirtualHost
 from roadstead.gateway.translate.hostnames import ANY, covers, specificity
 from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.parents import Claim
@@ -27,11 +29,15 @@ class AttachedRoute(NamedTuple):
 
 
 class ListenerRoutes(NamedTuple):
-    """A listener's name for people, its host name and what is attached to it."""
+    """A listener's name for people, its host name and what is attached to it.
+
+    `port`: what redirects that say neither scheme nor port lead to; None where the scheme implies it.
+    """
 
     name: str
     hostname: str
     routes: Sequence[AttachedRoute]
+    port: int | None = None
 
 
 def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str], memory: Memory) -> list[VirtualHost]:
@@ -45,17 +51,26 @@ def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str], memory: M
     domains = [
         host for host in dict.fromkeys((listener.hostname, *claims)) if not any(covers(rival, host) for rival in rivals)
     ]
-    return [_virtual_host(listener.name, domain, claims, memory) for domain in sorted(domains)]
+    return [_virtual_host(listener, domain, claims, memory) for domain in sorted(domains)]
 
 
-def _virtual_host(listener: str, domain: str, claims: "_Claims", memory: Memory) -> VirtualHost:
+def _virtual_host(listener: ListenerRoutes, domain: str, claims: "_Claims", memory: Memory) -> VirtualHost:
     claimed = _best(domain, claims)
     inputs = [part for one in claimed for part in one]
 
     def make() -> VirtualHost:
-        return VirtualHost(domain, (domain,), (*_lines(claimed), _unmatched(listener, domain)), listener)
+        lines = (_at_port(route, listener.port) for route in _lines(claimed))
+        return VirtualHost(domain, (domain,), (*lines, _unmatched(listener.name, domain)), listener.name)
 
-    return memory.recall(("host", listener, domain), inputs, make)
+    return memory.recall(("host", listener.name, listener.port, domain), inputs, make)
+
+
+def _at_port(route: Route, port: int | None) -> Route:
+    """Let a redirect that says neither scheme nor port stay on the listener's port (HTTPRequestRedirectFilter.Port)."""
+    redirect = route.action
+    if port is None or not isinstance(redirect, Redirect) or redirect.scheme or redirect.port is not None:
+        return route
+    return msgspec.structs.replace(route, action=msgspec.structs.replace(redirect, port=port))
 
 
 def unknown_host(listeners: Iterable[str]) -> VirtualHost:

@@ -30,7 +30,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.backends import endpoint_set, endpoints_service
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY
-from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan
+from roadstead.gateway.translate.listeners import HTTP, HTTPS, ListenerPlan
 from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.parents import GatewayPlan
 from roadstead.gateway.translate.precedence import (
@@ -46,6 +46,7 @@ GATEWAY_CLASS_LABEL = f"{GATEWAY_GROUP}/gateway-class-name"
 _LONGEST_LABEL = 63
 _LONGEST_WORKLOAD_NAME = 52  # leaves room for what Deployments append to the names of their pods
 _DIGEST_LENGTH = 8
+_IMPLIED_PORTS = {HTTP: 80, HTTPS: 443}
 
 AttachedRoutes = Mapping[int, Sequence[AttachedRoute]]
 """By the listener's index in its Gateway."""
@@ -109,7 +110,8 @@ def _ports(gateway: GatewayPlan, attached: AttachedRoutes) -> list[_Port]:
     for index, plan in enumerate(gateway.listeners):
         if plan.is_served:
             name = f"listener {plan.name} of Gateway {gateway.key}"
-            by_port[plan.port].append((plan, ListenerRoutes(name, plan.hostname, attached.get(index, ()))))
+            port = None if plan.port == _IMPLIED_PORTS[plan.protocol] else plan.port
+            by_port[plan.port].append((plan, ListenerRoutes(name, plan.hostname, attached.get(index, ()), port)))
     return [_Port(number, pairs[0][0].protocol, tuple(pairs)) for number, pairs in sorted(by_port.items())]
 
 

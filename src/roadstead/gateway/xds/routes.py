@@ -179,12 +179,15 @@ def _host(action: Any, forward: ir.Forward) -> None:
 
 
 def _timeouts(action: Any, timeouts: ir.Timeouts) -> None:
-    """Set no time limit but the stated ones and the client's own `grpc-timeout`, which ends in DEADLINE_EXCEEDED."""
-    limits = [limit for limit in (timeouts.request, timeouts.backend_request) if limit > 0]
-    action.timeout.CopyFrom(seconds(timeouts.request or (min(limits) if limits else 0)))
+    """Set no time limit but the stated ones and the client's own `grpc-timeout`, which ends in DEADLINE_EXCEEDED.
+
+    Where a `max_stream_duration` is stated, Envoy looks at that instead of `timeout`.
+    """
+    limit = timeouts.request or timeouts.backend_request
+    action.timeout.CopyFrom(seconds(limit))
     if timeouts.idle > 0:  # The listener sets none, so only a limit needs to be said.
         action.idle_timeout.CopyFrom(seconds(timeouts.idle))
-    action.max_stream_duration.max_stream_duration.CopyFrom(seconds(0))
+    action.max_stream_duration.max_stream_duration.CopyFrom(seconds(limit))
     action.max_stream_duration.grpc_timeout_header_max.CopyFrom(seconds(timeouts.maximum_grpc))
 
 

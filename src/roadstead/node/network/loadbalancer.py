@@ -7,6 +7,7 @@ Each LoadBalancer Service gets an address of its own on the host's loopback, so 
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -56,14 +57,14 @@ class Changes(NamedTuple):
 def allocate(services: Iterable[ReadOnlyObject], cluster: str, addresses: str = DEFAULT_RANGE) -> dict[ObjectKey, str]:
     """Return the host address of each LoadBalancer Service.
 
-    A Service keeps the address that its status has, or gets the one that `spec.loadBalancerIP` asks for if it is free,
-    or one that follows from its name and the cluster's, so that it stays the same from run to run.
+    A Service gets the one that `spec.loadBalancerIP` asks for if it is free, or keeps the one that its status has, or
+    gets one that follows from its name and the cluster's, so that it stays the same from run to run.
     """
     network = ipaddress.IPv4Network(addresses)
     balanced = sorted((service for service in services if is_load_balanced(service)), key=key_of)
     chosen: dict[ObjectKey, str] = {}
     taken: set[str] = set()
-    for choose in (_current, _requested):
+    for choose in (partial(_settled, network), _requested, _current):
         for service in balanced:
             address = choose(service)
             if key_of(service) not in chosen and _is_free(address, network, taken):
@@ -82,6 +83,12 @@ def is_load_balanced(service: ReadOnlyObject) -> bool:
     spec = service.get("spec") or {}
     ours = spec.get("loadBalancerClass") in (None, LOAD_BALANCER_CLASS)
     return spec.get("type") == "LoadBalancer" and ours and cluster_address(service) is not None
+
+
+def _settled(network: ipaddress.IPv4Network, service: ReadOnlyObject) -> str:
+    """Return the address of a Service that asks for no other one."""
+    current, requested = _current(service), _requested(service)
+    return current if requested == current or not _is_free(requested, network, set()) else ""
 
 
 def _current(service: ReadOnlyObject) -> str:

@@ -1,5 +1,16 @@
 import pytest
-from gateway_objects import backend, gateway, gateway_class, http_route, rule, service, translated, virtual_host
+from gateway_objects import (
+    PROXY,
+    backend,
+    gateway,
+    gateway_class,
+    http_listener,
+    http_route,
+    rule,
+    service,
+    translated,
+    virtual_host,
+)
 
 from roadstead.api.objects import Object
 from roadstead.gateway import ir
@@ -88,6 +99,14 @@ def redirect(**more: object) -> Object:
 def test_redirects(wanted: Object, expected: ir.Redirect) -> None:
     (route,) = routes(rule(filters=[wanted]))
     assert route.action == expected
+
+
+@pytest.mark.parametrize(("port", "expected"), [(80, None), (8080, 8080)])
+def test_a_redirect_stays_on_the_port_of_its_listener(port: int, expected: int | None) -> None:
+    listening = gateway(http_listener(port=port))
+    made = translated(gateway_class(), listening, http_route("web", rule(filters=[redirect(hostname="b.com")])))
+    (route, *_) = virtual_host(made, "*", f"{PROXY}/{port}").routes
+    assert route.action == ir.Redirect(host="b.com", port=expected)
 
 
 def test_rewrites() -> None:

@@ -95,10 +95,13 @@ def test_no_time_limit_but_the_clients_own():
     assert action["max_stream_duration"] == {"max_stream_duration": "0s", "grpc_timeout_header_max": "0s"}
 
 
-def test_a_time_limit_for_one_try_alone_limits_the_request():
-    assert (
-        route(action=ir.Forward(FOO.destinations, timeouts=ir.Timeouts(backend_request=2)))["route"]["timeout"] == "2s"
-    )
+@pytest.mark.parametrize(
+    ("timeouts", "limit"),
+    [(ir.Timeouts(backend_request=2), "2s"), (ir.Timeouts(request=3, backend_request=2), "3s")],
+)
+def test_a_time_limit_is_where_envoy_looks_for_it(timeouts, limit):
+    action = route(action=ir.Forward(FOO.destinations, timeouts=timeouts))["route"]
+    assert (action["timeout"], action["max_stream_duration"]["max_stream_duration"]) == (limit, limit)
 
 
 def test_the_host_is_set_by_rewrite_and_pseudo_headers_not_at_all():

@@ -49,6 +49,16 @@ def test_a_service_keeps_its_address_and_may_ask_for_a_free_one():
     )
 
 
+def test_a_service_moves_to_the_address_that_it_asks_for_as_soon_as_that_is_free():
+    here = {"loadBalancer": {"ingress": [{"ip": "127.1.0.9"}]}}
+    there = service("holds", {"loadBalancer": {"ingress": [{"ip": "127.1.0.10"}]}})
+    moves = service("moves", here, loadBalancerIP="127.1.0.10")
+    cannot = service("moves", here, loadBalancerIP="192.0.2.1")
+    assert allocate([moves], "dev") == {ObjectKey("shop", "moves"): "127.1.0.10"}
+    assert allocate([moves, there], "dev")[ObjectKey("shop", "moves")] == "127.1.0.9"
+    assert allocate([cannot], "dev") == {ObjectKey("shop", "moves"): "127.1.0.9"}
+
+
 def test_services_of_others_are_left_alone():
     others = [
         service(loadBalancerClass="example.com/metal"),
