@@ -6,6 +6,7 @@ from roadstead.client.events import EventRecorder
 from roadstead.client.http import ServerUnreachable
 from roadstead.client.informer import Informer
 from roadstead.client.kubeconfig import in_cluster, read_kubeconfig
+from roadstead.client.shared import Informers, SharedInformers, own_informers
 
 __all__ = [
     "ApiClient",
@@ -13,7 +14,10 @@ __all__ = [
     "CredentialsError",
     "EventRecorder",
     "Informer",
+    "Informers",
     "ServerUnreachable",
+    "SharedInformers",
     "in_cluster",
+    "own_informers",
     "read_kubeconfig",
 ]

@@ -19,7 +19,7 @@ import structlog
 
 from roadstead.api.resources import resource
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
-from roadstead.client import ApiClient
+from roadstead.client import ApiClient, SharedInformers
 from roadstead.cluster import bootstrap
 from roadstead.cluster import configuration as settings
 from roadstead.cluster.access import access_to
@@ -33,6 +33,7 @@ from roadstead.gateway.infra import InfraSettings
 from roadstead.lib import tasks
 from roadstead.lib.logs import log_for_people
 from roadstead.node import Node, NodeConfig
+from roadstead.node.netd_client import NetdError
 from roadstead.node.network.loadbalancer import Place
 from roadstead.node.network.loadbalancer_controller import LoadBalancerController
 from roadstead.node.network.relay_client import RelayClient
@@ -52,8 +53,13 @@ def supervise(
     return asyncio.run(_supervise(supervisor, report, lifeline))
 
 
+# Seconds before a part that failed is run again: as often as a mistake that passes needs, and not a busy loop.
+_RERUN_FIRST, _RERUN_LAST = 0.5, 30.0
+
+
 async def _supervise(supervisor: "Supervisor", report: int, lifeline: int | None) -> int:
     stop = _stop_signals(lifeline)
+    supervisor.on_end = stop.set
     try:
         await supervisor.start(lambda stage: write_report(report, Report(stage=stage)))
     except Exception as error:  # noqa: BLE001 (whatever it is, the command that waits must hear it)
@@ -67,7 +73,7 @@ async def _supervise(supervisor: "Supervisor", report: int, lifeline: int | None
     os.close(report)
     await stop.wait()
     await supervisor.stop()
-    return 0
+    return 1 if supervisor.failed else 0
 
 
 def _stop_signals(lifeline: int | None) -> asyncio.Event:
@@ -95,9 +101,13 @@ class Supervisor:
             # Services are then loopback addresses, at which the relay stands in for them.
             self._configuration = msgspec.structs.replace(configuration, service_cidr=PLAIN_SERVICE_RANGE)
         self.warnings: list[str] = []
+        self.failed = False
+        self.on_end: Callable[[], None] = lambda: None
+        """Called when the cluster cannot go on: its node is gone, and every pod with it."""
         self._access = access_to(layout)
         self._api: ApiServer | None = None
         self._node: Node | None = None
+        self._informers: SharedInformers | None = None
         self._clients: list[ApiClient] = []
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -106,14 +116,17 @@ class Supervisor:
         on_stage("Starting the API server")
         listening = _listen(self._configuration)
         server = "https://{}:{}".format(*listening.getsockname()[:2])
-        self._node = node = Node(self._client(server, "node"), self._node_config(), self._children.netd)
+        self._informers = informers = SharedInformers(self._client(server, "informers"))
+        self._node = node = Node(
+            self._client(server, "node"), self._node_config(), self._children.netd, informers=informers
+        )
         self._api = await self._start_api(listening, node)
         on_stage("Starting controllers, gateway and node")
         client = self._client(server, "supervisor")
         for obj in bootstrap.OBJECTS:
             await client.apply(resource(obj["kind"]), obj, field_manager="roadstead")
-        self._run("node", node.run())
-        self._run_clients(server, node)
+        self._tasks.append(tasks.spawn(self._be_a_node(node), name="node"))
+        self._run_clients(server, node, informers)
         self._access.write_kubeconfig(self._configuration, server, self._layout.kubeconfig)
         self._warn()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_project)
@@ -123,6 +136,8 @@ class Supervisor:
         if self._node is not None and self._api is not None:
             await self._node.stop()
         await tasks.cancel_all(self._tasks)
+        if self._informers is not None:
+            await self._informers.aclose()
         for client in self._clients:
             await client.aclose()
         if self._api is not None:
@@ -138,7 +153,7 @@ class Supervisor:
         files = self._access.server_files([self._configuration.api_address, address, service_address])
         config = ApiServerConfig(
             self._layout.root, files.certificate, files.key, files.authority,
-            service_cidr=self._configuration.service_cidr, endpoint=endpoint,
+            service_cidr=self._configuration.service_cidr, endpoint=endpoint, mount_tokens=self._children.isolated,
         )  # fmt: skip
         api = ApiServer(config, sockets=sockets, kubelet=node.kubelet)
         await api.start()
@@ -146,7 +161,7 @@ class Supervisor:
             self.warnings.append(api.damage)
         return api
 
-    def _run_clients(self, server: str, node: Node) -> None:
+    def _run_clients(self, server: str, node: Node, informers: SharedInformers) -> None:
         children, socket_path = self._children, self._layout.xds / "ads.sock"
         facts = ClusterFacts(ca_pem=self._access.authority_pem.decode())
         infra = InfraSettings(str(socket_path), bind_pod_address=not children.isolated)
@@ -156,13 +171,25 @@ class Supervisor:
         balancer = LoadBalancerController(
             self._client(server, "relay"), relay, cluster=self._configuration.name, isolated=children.isolated,
             node_ports={each.container_port: Place(each.listen_address, each.host_port) for each in mappings},
+            informers=informers,
         )  # fmt: skip
-        self._run("controllers", run_controllers(self._client(server, "controllers"), cluster=facts))
-        self._run("gateway", run_gateway(self._client(server, "gateway"), GatewayConfig(socket_path, infra)))
-        self._run("load balancer", balancer.run())
+        config, controlling, routing = (
+            GatewayConfig(socket_path, infra), self._client(server, "controllers"), self._client(server, "gateway"),
+        )  # fmt: skip
+        self._keep("load balancer", balancer.run)
+        self._keep("gateway", lambda: run_gateway(routing, config, informers=informers))
+        self._keep("controllers", lambda: run_controllers(controlling, cluster=facts, informers=informers))
 
-    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(tasks.spawn(work, name=name))
+    def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._tasks.append(tasks.spawn(_run_again(name, work), name=name))
+
+    async def _be_a_node(self, node: Node) -> None:
+        try:
+            await node.run()
+        except NetdError as error:
+            _log.error("the cluster ends", reason=str(error))
+            self.failed = True
+            self.on_end()
 
     def _client(self, server: str, name: str) -> ApiClient:
         client = self._access.client(server, name)
@@ -200,6 +227,18 @@ class Supervisor:
                 "pods share this machine's network and NetworkPolicies are not enforced: " + self._children.unenforced
             )
         self.warnings += self._children.limitations
+
+
+async def _run_again(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a part of the cluster; a failure of it is logged, and it is run again."""
+    pause = _RERUN_FIRST
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 (whatever it is: one part's failure must not be the end of that part)
+            _log.exception("a part of the cluster failed and is run again", part=name, seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _RERUN_LAST)
 
 
 def _listen(configuration: ClusterConfiguration) -> socket.socket:

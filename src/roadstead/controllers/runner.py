@@ -14,7 +14,7 @@ import structlog
 from roadstead.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, controller_of, key_of, metadata_of
 from roadstead.api.resources import BUILT_IN, Resource, resource
-from roadstead.client import ApiClient, EventRecorder, Informer, requests
+from roadstead.client import ApiClient, EventRecorder, Informer, Informers, own_informers, requests
 from roadstead.controllers.actions import Action, Bind, Create, Delete, Event, Patch, Replace, Requeue
 from roadstead.controllers.controller import Controller, Situation
 from roadstead.controllers.custom import custom_resources
@@ -73,11 +73,14 @@ def _owner_values(obj: ReadOnlyObject) -> Iterable[str]:
 class Runner:
     """Run controllers against one API server until cancelled."""
 
-    def __init__(self, client: ApiClient, controllers: Sequence[Controller]) -> None:
+    def __init__(
+        self, client: ApiClient, controllers: Sequence[Controller], *, informers: Informers | None = None
+    ) -> None:
+        inform = informers or own_informers(client)
         self._client = client
         self._controllers = controllers
         kinds = dict.fromkeys(kind for entry in controllers for kind in (*entry.triggers, *entry.reads))
-        self._informers = {kind: Informer(client, resource(kind)) for kind in kinds}
+        self._informers = {kind: inform(resource(kind)) for kind in kinds}
         self._view = InformerView(self._informers)
         self._started: set[str] = set()
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from roadstead.api.objects import Object, ObjectKey, key_of
-from roadstead.client import ApiClient, EventRecorder, Informer
+from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
 from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather, proxy_states
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
@@ -51,15 +51,15 @@ class GatewayConfig:
     controller_names: frozenset[str] = frozenset({CONTROLLER_NAME})
 
 
-async def run_gateway(client: ApiClient, config: GatewayConfig) -> None:
-    """Serve every Gateway and Ingress of a cluster until cancelled.
+async def run_gateway(client: ApiClient, config: GatewayConfig, *, informers: Informers | None = None) -> None:
+    """Serve every Gateway and Ingress of a cluster until cancelled, with informers of its own unless they are given.
 
     Raises OSError if the xDS socket cannot be made.
     """
     server = XdsServer()
     await server.start(config.xds_socket)
     try:
-        await GatewayController(client, server, config).run()
+        await GatewayController(client, server, config, informers=informers).run()
     finally:
         await server.stop()
 
@@ -67,12 +67,15 @@ async def run_gateway(client: ApiClient, config: GatewayConfig) -> None:
 class GatewayController:
     """Keeps proxies, their workloads and all statuses as the cluster's objects want them."""
 
-    def __init__(self, client: ApiClient, server: ProxyServer, config: GatewayConfig) -> None:
+    def __init__(
+        self, client: ApiClient, server: ProxyServer, config: GatewayConfig, *, informers: Informers | None = None
+    ) -> None:
+        inform = informers or own_informers(client)
         self._server = server
         self._config = config
-        self._informers = {name: Informer(client, kind) for name, kind in READ_KINDS.items()}
+        self._informers = {name: inform(kind) for name, kind in READ_KINDS.items()}
         self._statuses = StatusWriter(client, self._current)
-        self._workloads = Workloads(client, config.infra)
+        self._workloads = Workloads(client, config.infra, informers)
         self._events = EventRecorder(client, component="roadstead-gateway")
         self._told: frozenset[tuple[ObjectKey, str, str]] = frozenset()
         self._memory = Memory()

@@ -13,7 +13,7 @@ import structlog
 from roadstead.api.errors import AlreadyExists, ApiError, NotFound
 from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of, labels_of
 from roadstead.api.resources import Resource, resource
-from roadstead.client import ApiClient, Informer
+from roadstead.client import ApiClient, Informers, own_informers
 from roadstead.gateway.infra import PROXY_LABEL, InfraSettings, objects_for
 from roadstead.gateway.ir import Listener, Proxy, Workload
 
@@ -28,7 +28,8 @@ _Name = tuple[str, ObjectKey]
 class Workloads:
     """Keeps the objects of all proxies as `infra` wants them."""
 
-    def __init__(self, client: ApiClient, settings: InfraSettings) -> None:
+    def __init__(self, client: ApiClient, settings: InfraSettings, informers: Informers | None = None) -> None:
+        inform = informers or own_informers(client)
         self._client = client
         self._settings = settings
         self._made: dict[str, tuple[tuple[Workload, tuple[Listener, ...]], list[Object]]] = {}
@@ -39,7 +40,7 @@ class Workloads:
         self._wake = asyncio.Event()
         self._ready = False
         self._informers = {
-            kind: Informer(client, resource(kind), label_selector=PROXY_LABEL) for kind in ("Deployment", "Service")
+            kind: inform(resource(kind), label_selector=PROXY_LABEL) for kind in ("Deployment", "Service")
         }
 
     def wanted(self, proxies: Iterable[Proxy]) -> None:

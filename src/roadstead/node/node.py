@@ -17,7 +17,7 @@ import structlog
 from roadstead.api.errors import AlreadyExists, ApiError, NotFound
 from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, key_of, metadata_of
 from roadstead.api.resources import resource
-from roadstead.client import ApiClient, EventRecorder, Informer
+from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
 from roadstead.lib.tasks import cancel_all, spawn
 from roadstead.node.addresses import AddressPool
 from roadstead.node.agent import Agent, token_requester
@@ -67,8 +67,11 @@ class NodeConfig:
 class Node:
     """The machine as a node of the cluster. Create it in the event loop, with netd's control socket."""
 
-    def __init__(self, client: ApiClient, config: NodeConfig, control: socket.socket) -> None:
+    def __init__(
+        self, client: ApiClient, config: NodeConfig, control: socket.socket, *, informers: Informers | None = None
+    ) -> None:
         self._client, self._config = client, config
+        inform = informers or own_informers(client)
         self.netd = NetdClient(control)
         self.runtime: Runtime = (
             PlainRuntime(self.netd, config.unenforced)
@@ -76,16 +79,16 @@ class Node:
             else NamespacedRuntime(self.netd, config.limitations, config.network.pod_range)
         )
         self._address = config.network.node_address if self.runtime.isolated else "127.0.0.1"
-        self._informers = {kind: Informer(client, resource(kind)) for kind in _KINDS}
+        self._informers = {kind: inform(resource(kind)) for kind in _KINDS}
         self._pool = AddressPool(self.runtime.pod_range)
         self._owners: dict[str, ObjectKey] = {}
         self._projects = ProjectFile(config.project)
-        self.feeder = NetworkFeeder(self.runtime, self._informers, config.cluster_domain)
+        self._events = EventRecorder(client, component="kubelet", instance=config.name)
+        self.feeder = NetworkFeeder(self.runtime, self._informers, config.cluster_domain, self._warn)
         self.dns = DnsPod(client, self.runtime, config.name, self._address)
         self._here = installation()
         hidden = tuple(str(path) for path in config.hidden)
         self.hosts = OutsideHosts(self.runtime, self._here, config.folder / "hosts", hidden)
-        self._events = EventRecorder(client, component="kubelet", instance=config.name)
         self.agent = Agent(config.name, self._informers, self._surroundings(hidden))
         self.kubelet = NodeKubelet(self.agent, self.runtime, self)
         """What the API server asks: logs, exec, attach, dial."""
@@ -168,6 +171,9 @@ class Node:
     async def listen(self, source: str, host: str, port: int, transport: Transport = "tcp") -> socket.socket:
         """Return a bound socket in the network of `node` or `edge`: for the API server and its like."""
         return await self.runtime.listen(source, host, port, transport)
+
+    def _warn(self, obj: Object, reason: str, message: str) -> None:
+        self._events.record(obj, "Warning", reason, message)
 
     def _lookup(self, namespace: str) -> Lookup:
         def find(kind: str, name: str) -> ReadOnlyObject | None:

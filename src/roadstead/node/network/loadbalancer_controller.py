@@ -13,7 +13,7 @@ import structlog
 from roadstead.api.errors import ApiError
 from roadstead.api.objects import Object, ObjectKey, key_of
 from roadstead.api.resources import resource
-from roadstead.client import ApiClient, EventRecorder, Informer
+from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
 from roadstead.lib.tasks import cancel_all, spawn
 from roadstead.node.network.loadbalancer import (
     DEFAULT_RANGE,
@@ -49,12 +49,13 @@ class LoadBalancerController:
         isolated: bool = True,
         addresses: str = DEFAULT_RANGE,
         node_ports: Mapping[int, Place] | None = None,
+        informers: Informers | None = None,
     ) -> None:
         self._client, self._relay = client, relay
         self._cluster, self._isolated, self._range = cluster, isolated, addresses
         self._node_ports = dict(node_ports or {})
-        self._services, self._pods = Informer(client, _SERVICE), Informer(client, _POD)
-        self._slices = Informer(client, _SLICE)
+        inform = informers or own_informers(client)
+        self._services, self._pods, self._slices = inform(_SERVICE), inform(_POD), inform(_SLICE)
         self._events = EventRecorder(client, component="roadstead-relay")
         self._opened: dict[Place, Listener] = {}
         self._outcomes: dict[Place, Outcome] = {}
