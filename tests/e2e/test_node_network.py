@@ -113,6 +113,23 @@ def test_pods_find_services_by_name_and_policies_hold(user):
 
 
 @as_both_users
+def test_what_a_policy_says_in_vain_is_told(user):
+    async def scenario(bed: NodeBed):
+        typo = {"ingress": [{"from": [{"ipBlock": {"cidr": "fd00::/8"}}]}]}
+        metadata = {"name": "typo", "namespace": "default"}
+        await bed.client.create(resource("NetworkPolicy"), {**POLICY, "metadata": metadata, "spec": {**typo}})
+        await until(lambda: _told(bed))
+        return await bed.events("typo")
+
+    async def _told(bed: NodeBed):
+        return await bed.events("typo")
+
+    [(reason, message)] = in_node_cluster(user, scenario)
+    assert reason == "FieldHasNoEffect"
+    assert message.startswith("spec.ingress[0].from[0].ipBlock.cidr: fd00::/8 is IPv6")
+
+
+@as_both_users
 def test_hosts_outside_the_cluster_have_their_own_address(user):
     listen = "import socket; s = socket.create_server(('10.0.0.5', 5978)); c, a = s.accept(); c.sendall(a[0].encode())"
     host = Host("warehouse", "10.0.0.5", ("python", "-c", listen), Path(sys.prefix))

@@ -1,33 +1,41 @@
 """Feeds the node's network: Services and policies of the API become tables of the runtime, DNS records of the DNS.
 
-Changes are gathered, so that a burst of them costs one table. A pod is admitted before its first process starts: then
-the policies that select it are in force, or it does not start.
+Changes are gathered, so that a burst of them costs one table; of policies only the difference is sent. A pod is
+admitted before its first process starts: then the policies that select it are in force, or it does not start.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from roadstead.api.objects import ObjectKey, ReadOnlyObject, key_of
+from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, annotations_of, key_of, metadata_of
 from roadstead.client import Informer
 from roadstead.node.netd_client import NetdError
 from roadstead.node.network.dns_records import Records, records_from
 from roadstead.node.network.services import ServiceTable, services_from
-from roadstead.node.policy.compile import compile_policies
-from roadstead.node.policy.table import PolicyTable
+from roadstead.node.pod_spec import MIRROR_ANNOTATION
+from roadstead.node.policy.compile import PolicyCompiler
+from roadstead.node.policy.problems import problems
+from roadstead.node.policy.table import PolicyTable, difference
 from roadstead.node.runtime import Runtime
 
 _log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 1.0
 
+Warn = Callable[[Object, str, str], None]
+"""Records a Warning event of an object: reason, message."""
+
 
 class NetworkFeeder:
     """Keeps the runtime's tables what the informers say. `informers` are by kind."""
 
-    def __init__(self, runtime: Runtime, informers: dict[str, Informer], domain: str) -> None:
-        self._runtime, self._informers, self._domain = runtime, informers, domain
+    def __init__(self, runtime: Runtime, informers: Mapping[str, Informer], domain: str, warn: Warn) -> None:
+        self._runtime, self._informers, self._domain, self._warn = runtime, informers, domain, warn
         self._services, self._policies = ServiceTable(), PolicyTable()
+        self._compiler = PolicyCompiler()
+        self._in_doubt = False
+        """Whether a change of policies failed or was cut short: then the next one sends the whole table."""
         self._addresses: dict[ObjectKey, str] = {}
         self._stale_services, self._stale_policies = True, True
         self._dirty = asyncio.Event()
@@ -38,6 +46,7 @@ class NetworkFeeder:
             informers[kind].on_change(self._services_changed)
         for kind in ("Pod", "Namespace", "NetworkPolicy"):
             informers[kind].on_change(self._policies_changed)
+        informers["NetworkPolicy"].on_change(self._tell_problems)
 
     def _services_changed(self, *_: object) -> None:
         self._stale_services = True
@@ -46,6 +55,14 @@ class NetworkFeeder:
     def _policies_changed(self, *_: object) -> None:
         self._stale_policies = True
         self._dirty.set()
+
+    def _tell_problems(self, _: ObjectKey, old: Object | None, new: Object | None) -> None:
+        """Tell of a policy's fields that have no effect, once for each generation of it."""
+        if new is not None and (old is None or _generation(old) != _generation(new)):
+            for problem in problems(new):
+                # Objects in a collection come without the kind that an event must name.
+                named = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", **new}
+                self._warn(named, "FieldHasNoEffect", problem)
 
     async def run(self) -> None:
         """Follow until cancelled; a table that the runtime refuses is tried again."""
@@ -82,18 +99,23 @@ class NetworkFeeder:
         async with self._lock:
             self._stale_policies = False
             table = self._compile()
-            if table == self._policies:
-                return
             try:
-                await self._runtime.apply_policies(table)
-            except NetdError:
-                self._stale_policies = True
+                await self._send_policies(table)
+            except BaseException:
+                self._in_doubt = True
+                self._policies_changed()
                 raise
-            self._policies = table
+            self._policies, self._in_doubt = table, False
+
+    async def _send_policies(self, table: PolicyTable) -> None:
+        if self._in_doubt:
+            await self._runtime.apply_policies(table)
+        elif change := difference(self._policies, table):
+            await self._runtime.change_policies(change)
 
     def _compile(self) -> PolicyTable:
-        return compile_policies(
-            list(self._informers["Pod"].objects.values()),
+        return self._compiler.compile(
+            list(pods_that_run(self._informers["Pod"].objects, self._addresses)),
             list(self._informers["Namespace"].objects.values()),
             list(self._informers["NetworkPolicy"].objects.values()),
             self._addresses,
@@ -109,3 +131,16 @@ class NetworkFeeder:
         if self._addresses.get(key) == address:
             del self._addresses[key]
             self._policies_changed()
+
+
+def pods_that_run(pods: Mapping[ObjectKey, Object], admitted: Mapping[ObjectKey, str]) -> Iterable[Object]:
+    """Yield the pods whose address is theirs now: those admitted, and mirrors, whose status the node itself wrote.
+
+    The status of any other pod may tell an address of an earlier life of the node.
+    """
+    return (pod for key, pod in pods.items() if key in admitted or MIRROR_ANNOTATION in annotations_of(pod))
+
+
+def _generation(policy: ReadOnlyObject) -> tuple[object, object]:
+    metadata = metadata_of(policy)
+    return metadata.get("uid"), metadata.get("generation")

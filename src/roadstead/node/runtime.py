@@ -19,7 +19,7 @@ from roadstead.node.container_logs import ContainerLog
 from roadstead.node.netd_client import NetdClient, Process
 from roadstead.node.netd_protocol import Execute, StartContainer, Transport
 from roadstead.node.network.services import ServiceTable
-from roadstead.node.policy.table import PolicyTable
+from roadstead.node.policy.table import PolicyChange, PolicyTable
 from roadstead.node.sessions import Ends, ProcessSession, RunningContainer, close_ends, open_streams, terminal_ends
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -72,6 +72,9 @@ class Runtime(Protocol):
 
     async def apply_policies(self, table: PolicyTable) -> None:
         """Enforce exactly these policies."""
+
+    async def change_policies(self, change: PolicyChange) -> None:
+        """Make this difference to the policies that are enforced."""
 
 
 class _NetdRuntime:
@@ -164,6 +167,10 @@ class NamespacedRuntime(_NetdRuntime):
         """Let the kernel enforce exactly these policies."""
         await self.netd.apply_policies(table)
 
+    async def change_policies(self, change: PolicyChange) -> None:
+        """Make this difference to the policies that the kernel enforces."""
+        await self.netd.change_policies(change)
+
 
 class PlainRuntime(_NetdRuntime):
     """Pods as plain processes of this machine.
@@ -197,6 +204,9 @@ class PlainRuntime(_NetdRuntime):
 
     async def apply_policies(self, table: PolicyTable) -> None:
         """Do nothing: `limitations` says that policies are not enforced."""
+
+    async def change_policies(self, change: PolicyChange) -> None:
+        """Do nothing, as `apply_policies`."""
 
 
 def relocated(request: StartContainer) -> StartContainer:
