@@ -1,6 +1,7 @@
 """An echo service of all four kinds on a real server of either sort, and a client that tells how a call ended."""
 
 import asyncio
+import datetime
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from functools import cache
 import grpc
 import grpc.aio
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from roadstead.service import RpcError, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
@@ -245,3 +249,21 @@ class Certificates:
         (folder / "tls.key").write_bytes(issued.private_key_pem.bytes())
         (folder / "ca.crt").write_bytes(self.ca_pem)
         return folder
+
+    def client(self, uri: str) -> tuple[bytes, bytes]:
+        """Return the key and the certificate of a client with a SPIFFE ID; trustme knows no URIs."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer = x509.load_pem_x509_certificate(self.ca_pem)
+        signer = serialization.load_pem_private_key(self.authority.private_key_pem.bytes(), None)
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder(issuer.subject, x509.Name([]), key.public_key(), x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False)
+            .sign(signer, hashes.SHA256())
+        )
+        encoding = serialization.Encoding.PEM
+        plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return key.private_bytes(encoding, *plain), certificate.public_bytes(encoding)

@@ -5,7 +5,7 @@ from pathlib import Path
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.files import WatchedFile
 from roadstead.service.interceptors.access_log import AccessLog
-from roadstead.service.interceptors.authentication import Authentication, TokenCheck
+from roadstead.service.interceptors.authentication import Authentication, CertificateCheck, TokenCheck
 from roadstead.service.interceptors.authorization import Authorization
 from roadstead.service.interceptors.deadline import Deadline
 from roadstead.service.interceptors.errors import Errors
@@ -18,6 +18,7 @@ def standard_stages(
     *,
     passwords: str | Path | None = None,
     tokens: TokenCheck | None = None,
+    certificates: CertificateCheck | None = None,
     policy: str | Path | None = None,
     default_deadline: float | None = None,
     longest_deadline: float | None = None,
@@ -32,5 +33,7 @@ def standard_stages(
         return stages
     in_force = WatchedFile(policy, parse_policy)
     verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
-    authentication = Authentication(verifier, tokens, is_open=lambda method: in_force().is_anonymous(method))
+    authentication = Authentication(
+        verifier, tokens, is_open=lambda method: in_force().is_anonymous(method), certificates=certificates
+    )
     return [*stages, authentication, Authorization(in_force)]

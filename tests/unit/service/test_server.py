@@ -5,6 +5,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
 from roadstead.service import Server, ThreadedServer, Tls, standard_stages
+from roadstead.service.credentials.certificate import CertificateVerifier
+from roadstead.service.credentials.forwarded import HEADER as FORWARDED
+from roadstead.service.credentials.forwarded import TrustedGateways
+from roadstead.service.passwords import hash_password
 from roadstead.service.reflection import V1, V1ALPHA
 from roadstead.service.wiring import Wiring, listen_address, shared_network_address
 
@@ -92,8 +96,6 @@ def test_a_port_that_is_taken_is_an_error(started):
 
 
 def test_identity_and_policy_from_files(started, tmp_path):
-    from roadstead.service.passwords import hash_password
-
     (tmp_path / "passwords").write_text(f"alice:{hash_password('wonderland')}\n")
     (tmp_path / "policy.yaml").write_text("{roles: {all: [test.Echo/*]}, identities: {alice: [all]}}")
     stages = standard_stages(passwords=tmp_path / "passwords", policy=tmp_path / "policy.yaml")
@@ -140,3 +142,64 @@ def test_tls_files_that_do_not_fit_are_refused(started, certificates, tmp_path):
     (folder / "tls.key").write_bytes((other / "tls.key").read_bytes())
     with pytest.raises(ValueError, match="are no certificate and its key"):
         started(tls=Tls.from_directory(folder))
+
+
+CLIENT_ID, GATEWAY_ID = "spiffe://cluster.local/ns/x/sa/client", "spiffe://cluster.local/ns/x/sa/gateway"
+MUTUAL_POLICY = f"""
+roles: {{echo: [test.Echo/*]}}
+identities: {{"{CLIENT_ID}": [echo], alice: [echo]}}
+"""
+
+
+@pytest.fixture
+def mutual(started, certificates, tmp_path):
+    """A server with mutual TLS that knows a client and a gateway; returns a function that makes a channel."""
+    (tmp_path / "policy.yaml").write_text(MUTUAL_POLICY)
+    (tmp_path / "passwords").write_text(f"alice:{hash_password('wonderland')}\n")
+    stages = standard_stages(
+        passwords=tmp_path / "passwords",
+        certificates=CertificateVerifier(gateways=TrustedGateways.of([GATEWAY_ID])),
+        policy=tmp_path / "policy.yaml",
+    )
+    folder = certificates.write("localhost")
+    opened = []
+
+    def channel(uri: str) -> grpc.Channel:
+        credentials = grpc.ssl_channel_credentials(certificates.ca_pem, *certificates.client(uri))
+        options = [("grpc.ssl_target_name_override", "localhost"), ("grpc.use_local_subchannel_pool", 1)]
+        if opened:
+            made = grpc.secure_channel(f"127.0.0.1:{opened[0].port}", credentials, options)
+            opened.append(made)
+            return made
+        server, made = started(
+            stages=stages, tls=Tls.from_directory(folder, mutual=True), credentials=(credentials, options)
+        )
+        opened.append(server)
+        return made
+
+    yield channel
+    for made in opened[1:]:
+        made.close()
+
+
+def test_a_client_certificate_is_an_identity_for_policy_and_handler(mutual):
+    client = mutual(CLIENT_ID)
+    assert echo(client) == CLIENT_ID
+    assert list(client.stream_stream("/test.Echo/stream_stream")(iter([b"who"]), timeout=10)) == [CLIENT_ID.encode()]
+    assert list(client.unary_stream("/test.Echo/unary_stream")(b"who", timeout=10)) == [CLIENT_ID.encode()] * 2
+    stranger = mutual("spiffe://cluster.local/ns/x/sa/stranger")
+    assert echo(stranger) == "PERMISSION_DENIED"
+    assert echo(stranger, [(FORWARDED, f"URI={CLIENT_ID}")]) == "PERMISSION_DENIED", "not a trusted gateway"
+
+
+def test_credentials_in_the_metadata_come_before_the_certificate(mutual):
+    alice = (("username", "alice"), ("password", "wonderland"))
+    assert echo(mutual("spiffe://cluster.local/ns/x/sa/stranger"), alice) == "alice"
+    assert echo(mutual(CLIENT_ID), (("username", "alice"), ("password", "x"))) == "UNAUTHENTICATED"
+
+
+def test_a_trusted_gateway_speaks_for_its_clients_and_not_for_itself(mutual):
+    gateway = mutual(GATEWAY_ID)
+    assert echo(gateway, [(FORWARDED, f"Hash=1;URI={CLIENT_ID}")]) == CLIENT_ID
+    assert echo(gateway) == "UNAUTHENTICATED"
+    assert echo(gateway, [(FORWARDED, 'URI="')]) == "UNAUTHENTICATED"

@@ -15,10 +15,16 @@ _SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 def is_inside(peer: str) -> bool:
     """Tell whether grpc's name of a peer is a local socket, a loopback address or a private one."""
-    family, _, rest = peer.partition(":")
+    family = peer.partition(":")[0]
     if family == "unix":
         return True
-    return family in ("ipv4", "ipv6") and _is_private(unquote(rest).rpartition(":")[0].strip("[]"))
+    return family in ("ipv4", "ipv6") and _is_private(address_of(peer))
+
+
+def address_of(peer: str) -> str:
+    """Return the address in grpc's name of a peer, without its port; "" for a local socket."""
+    family, _, rest = peer.partition(":")
+    return unquote(rest).rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
 @lru_cache(maxsize=4096)

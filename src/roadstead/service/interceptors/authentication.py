@@ -1,5 +1,6 @@
 """Who is calling? Turns the credentials of every RPC into `call.identity`, or refuses.
 
+What the metadata presents counts first, since it may speak for a person; then the certificate of the connection.
 Methods that are open to anybody are not looked at: a caller with an expired token must still be able to log in.
 """
 
@@ -7,10 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from roadstead.service.credentials.certificate import AuthContext
 from roadstead.service.credentials.connection import is_encrypted, is_inside
-from roadstead.service.credentials.presented import Malformed, NamePassword, Token, presented
-from roadstead.service.identity import Identity
-from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
+from roadstead.service.identity import Identity, set_current_identity
+from roadstead.service.interceptors.stage import Admission, Call, Metadata, Stage
 from roadstead.service.policy import Policy
 from roadstead.service.refusal import Refusal, unauthenticated
 
@@ -34,6 +36,13 @@ class TokenCheck(Protocol):
         """Return who it is, a refusal, or a future of one of them."""
 
 
+class CertificateCheck(Protocol):
+    """What tells callers by certificate (`credentials.certificate.CertificateVerifier`)."""
+
+    def verify(self, connection: AuthContext, peer: str, metadata: Metadata) -> Verified:
+        """Return who it is, or a refusal."""
+
+
 class Authentication(Stage):
     """Requires credentials on every method except those for which `is_open(method)` is true.
 
@@ -47,9 +56,11 @@ class Authentication(Stage):
         tokens: TokenCheck | None = None,
         is_open: Callable[[str], bool] = _only_health,
         is_inside: Callable[[str], bool] = is_inside,
+        certificates: CertificateCheck | None = None,
     ) -> None:
         self._passwords = passwords
         self._tokens = tokens
+        self._certificates = certificates
         self._is_open = is_open
         self._is_inside = is_inside
 
@@ -57,18 +68,25 @@ class Authentication(Stage):
         """Check what the metadata presents."""
         if self._is_open(call.method):
             return None
-        result = self._verify(call)
+        claim = presented(call.metadata)
+        if claim is None and self._certificates is not None:
+            call.deferred = True
+            return None
+        result = self._verify(claim)
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
 
     def enter(self, call: Call) -> Admission:
-        """Refuse what came unencrypted from outside; only now is it known where the call comes from."""
+        """Look at the certificate, and refuse what came unencrypted from outside: only now the connection is known."""
+        if call.deferred and self._certificates is not None:
+            answer = _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
+            set_current_identity(call.identity)
+            return answer
         if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
         return unauthenticated(f"unencrypted credentials from {call.peer}", message)
 
-    def _verify(self, call: Call) -> "Verified | Future[Verified]":
-        claim = presented(call.metadata)
+    def _verify(self, claim: Presented) -> "Verified | Future[Verified]":
         if isinstance(claim, NamePassword) and self._passwords is not None:
             return self._passwords.verify(claim)
         if isinstance(claim, Token) and self._tokens is not None:

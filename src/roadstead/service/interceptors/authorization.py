@@ -16,7 +16,14 @@ class Authorization(Stage):
         self._policy = policy
 
     def admit(self, call: Call) -> Admission:
-        """Return None if the policy allows the call."""
+        """Return None if the policy allows the call, or if it is not known yet who calls."""
+        return None if call.deferred else self._judge(call)
+
+    def enter(self, call: Call) -> Admission:
+        """Return None if the policy allows a caller who was told by the connection."""
+        return self._judge(call) if call.deferred else None
+
+    def _judge(self, call: Call) -> Admission:
         decision = decide(self._policy(), call.identity, call.method)
         call.reason = decision.reason
         if decision.allowed:

@@ -29,6 +29,7 @@ class Call:
 
     __slots__ = (
         "context",
+        "deferred",
         "identity",
         "metadata",
         "method",
@@ -48,6 +49,8 @@ class Call:
         self.metadata = metadata
         self.started = started
         self.identity: Identity | None = None
+        # True if only the connection can tell who calls, which is known from `enter` on.
+        self.deferred = False
         self.context: Any = None
         # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
         self.peer = ""
