@@ -39,6 +39,7 @@ _WITH_STATUS = (
     "http_routes",
     "ingresses",
     "backend_tls_policies",
+    "listener_sets",
 )
 
 

@@ -27,13 +27,14 @@ READ_KINDS: Mapping[str, Resource] = {
     "secrets": resource("Secret"),
     "config_maps": resource("ConfigMap"),
     "backend_tls_policies": resource("BackendTLSPolicy"),
+    "listener_sets": resource("ListenerSet"),
     "namespaces": resource("Namespace"),
 }
 """Every kind that translation reads, under the name of its field in `Resources`."""
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 _STATUS_IS_OURS = frozenset(
-    {"GatewayClass", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Namespace", "BackendTLSPolicy"}
+    {"GatewayClass", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Namespace", "BackendTLSPolicy", "ListenerSet"}
 )
 _BOOKKEEPING = ("resourceVersion", "managedFields")
 

@@ -46,6 +46,7 @@ class Resources:
     secrets: Objects = field(default_factory=dict)
     config_maps: Objects = field(default_factory=dict)
     backend_tls_policies: Objects = field(default_factory=dict)
+    listener_sets: Objects = field(default_factory=dict)
     namespaces: Objects = field(default_factory=dict)
     proxy_states: Mapping[str, ProxyState] = field(default_factory=dict)
     default_certificate: Certificate | None = None

@@ -84,11 +84,11 @@ def _port_cluster(reference: Reference, service: Object, resources: Resources) -
         offered = ", ".join(str(entry.get("port")) for entry in ports) or "no ports"
         asked = f"no port {reference.port}" if reference.port else "to be named with a port"
         return Problem("BackendNotFound", f"{reference.field}: {reference.target} has {asked}; it has {offered}")
-    protocol = _protocol(reference, text(port.get("appProtocol")))
+    policy = policy_for(key_of(service), text(port.get("name")), resources.backend_tls)
+    protocol = _protocol(reference, text(port.get("appProtocol")), encrypted=policy is not None)
     if isinstance(protocol, Problem):
         return protocol
     name = endpoints_name(reference.target.namespace, reference.target.name, reference.port)
-    policy = policy_for(key_of(service), text(port.get("name")), resources.backend_tls)
     if policy is None:
         return Cluster(f"{name}/{protocol}", name, protocol)
     if policy.unaccepted:
@@ -97,8 +97,11 @@ def _port_cluster(reference: Reference, service: Object, resources: Resources) -
     return Cluster(f"{name}/{protocol}-tls", name, protocol, policy.tls)
 
 
-def _protocol(reference: Reference, app_protocol: str) -> Protocol | Problem:
+def _protocol(reference: Reference, app_protocol: str, *, encrypted: bool) -> Protocol | Problem:
+    """Return what is spoken to a Service port; `encrypted`: a BackendTLSPolicy says how TLS begins there."""
     is_grpc = reference.referrer.kind == "GRPCRoute"
+    if app_protocol.lower() == "https" and encrypted:
+        return "h2" if is_grpc else "http1"
     if app_protocol in _H2 or (is_grpc and not app_protocol):
         return "h2"
     if not is_grpc and app_protocol in ("", *_HTTP1):

@@ -17,6 +17,7 @@ from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_listeners
+from roadstead.gateway.translate.listenersets import added_listeners, plan_sets
 from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
@@ -34,10 +35,15 @@ class ListenerLoad(NamedTuple):
     accepted: int
 
 
-def plan_gateway(gateway: Object, controller_name: str, resources: Resources) -> GatewayPlan:
-    """Return a Gateway of ours with its listeners judged."""
-    target = GatewayTarget(key_of(gateway), controller_name, plan_listeners(gateway, resources))
-    return GatewayPlan(gateway, target, _invalid(gateway))
+def plan_gateway(
+    gateway: Object, controller_name: str, resources: Resources, listener_sets: Iterable[Object] = ()
+) -> GatewayPlan:
+    """Return a Gateway of ours with its listeners judged, and those that the ListenerSets that name it add."""
+    sets = plan_sets(gateway, listener_sets, resources)
+    own = plan_listeners(gateway, resources)
+    listeners = (*own, *added_listeners(own, sets, resources))
+    target = GatewayTarget(key_of(gateway), controller_name, listeners, frozenset(one.key for one in sets))
+    return GatewayPlan(gateway, target, _invalid(gateway), sets)
 
 
 def _invalid(gateway: Object) -> Problem | None:
@@ -57,57 +63,85 @@ def _invalid(gateway: Object) -> Problem | None:
     return None
 
 
+class Standing(NamedTuple):
+    """How far the proxy of a Gateway is: `obstacle` is why traffic cannot flow yet, or not as the manifests say.
+
+    `held`: what it says about this will soon be out of date, so it is not said.
+    """
+
+    proxy: str
+    running: WorkloadState
+    obstacle: Problem | None
+    held: bool
+
+
+def gateway_standing(plan: GatewayPlan, proxies: Proxies, resources: Resources) -> Standing:
+    """Return how far the proxy of a Gateway is."""
+    key = gateway_proxy_key(*plan.key)
+    state = resources.proxy_states.get(key, ProxyState())
+    running = workload_state(workload(plan.obj), resources)
+    # Ready Envoys that are not connected serve what they have: after a restart of ours they are back in a moment.
+    held = not state.settled or (not state.connected and running.ready > 0)
+    return Standing(key, running, _obstacle(plan, proxies.get(key), state, running), held)
+
+
 def gateway_status(
     plan: GatewayPlan, loads: Mapping[int, ListenerLoad], proxies: Proxies, resources: Resources
 ) -> StatusUpdate:
     """Return what a Gateway's status says. `loads` is keyed by the listener's index."""
-    key = gateway_proxy_key(*plan.key)
-    proxy = proxies.get(key)
-    state = resources.proxy_states.get(key, ProxyState())
-    running = workload_state(workload(plan.obj), resources)
+    standing = gateway_standing(plan, proxies, resources)
     generation = generation_of(plan.obj)
-    obstacle = _obstacle(plan, proxy, state, running)
     accepted = _accepted(plan)
-    programmed = _programmed(obstacle, running)
+    programmed = _programmed(standing.obstacle, standing.running)
     none = ListenerLoad((), 0)
-    listeners = [
-        _listener_status(one, loads.get(index, none), plan.invalid or obstacle, generation)
-        for index, one in enumerate(plan.listeners)
-    ]
     wanted: Object = {
-        "addresses": [{"type": kind, "value": value} for kind, value in running.addresses],
+        "addresses": [{"type": kind, "value": value} for kind, value in standing.running.addresses],
         "conditions": [
             condition("Accepted", *accepted, generation=generation),
             condition("Programmed", *programmed, generation=generation),
         ],
-        "listeners": listeners,
+        "listeners": [
+            listener_status(one, loads.get(index, none), plan.invalid or standing.obstacle, generation)
+            for index, one in enumerate(plan.own_listeners)
+        ],
     }
-    # Ready Envoys that are not connected serve what they have: after a restart of ours they are back in a moment.
-    held = not state.settled or (not state.connected and running.ready > 0)
-    return update_for(plan.obj, wanted, proxy=key, held=held)
+    if plan.sets or "attachedListenerSets" in mapping(plan.obj.get("status")):
+        wanted["attachedListenerSets"] = _attached_sets(plan)
+    return update_for(plan.obj, wanted, proxy=standing.proxy, held=standing.held)
 
 
-_Verdict = tuple[bool, str, str]
+def _attached_sets(plan: GatewayPlan) -> int:
+    """Count the ListenerSets that are Accepted: with at least one listener that is served."""
+    return 0 if plan.invalid else len({one.origin for one in plan.listeners if one.origin and one.is_served})
+
+
+Verdict = tuple[bool, str, str]
 """Status, reason and message of a condition."""
 
 
-def _accepted(plan: GatewayPlan) -> _Verdict:
+def _accepted(plan: GatewayPlan) -> Verdict:
     if plan.invalid:
         return (False, *plan.invalid)
-    wrong = [f"{one.name}: {problem.message}" for one in plan.listeners if (problem := _first_problem(one))]
+    own = plan.own_listeners
+    wrong = with_fault(own)
     if not wrong:
         return (True, "Accepted", "")
-    message = f"listeners with faults: {'; '.join(wrong)}"
-    if not any(one.is_accepted for one in plan.listeners):
+    message = f"listeners with faults: {wrong}"
+    if not any(one.is_accepted for one in own):
         return (False, "ListenersNotValid", message)
-    return (True, "ListenersNotValid" if not all(one.is_accepted for one in plan.listeners) else "Accepted", message)
+    return (True, "ListenersNotValid" if not all(one.is_accepted for one in own) else "Accepted", message)
+
+
+def with_fault(listeners: Iterable[ListenerPlan]) -> str:
+    """Return the listeners that have a fault, each with the first one, as one sentence."""
+    return "; ".join(f"{one.name}: {problem.message}" for one in listeners if (problem := _first_problem(one)))
 
 
 def _first_problem(plan: ListenerPlan) -> Problem | None:
     return plan.unaccepted or plan.conflict or plan.unresolved
 
 
-def _programmed(obstacle: Problem | None, running: WorkloadState) -> _Verdict:
+def _programmed(obstacle: Problem | None, running: WorkloadState) -> Verdict:
     if obstacle:
         return (False, *obstacle)
     moved = [f"port {port} is {host} on this host" for port, host in sorted(running.host_ports.items()) if port != host]
@@ -119,8 +153,7 @@ def _obstacle(plan: GatewayPlan, proxy: Proxy | None, state: ProxyState, running
     if plan.invalid:
         return Problem("Invalid", plan.invalid.message)
     if proxy is None or not proxy.listeners:
-        wrong = [f"{one.name}: {problem.message}" for one in plan.listeners if (problem := _first_problem(one))]
-        return Problem("Invalid", f"no listener can be served: {'; '.join(wrong) or 'there is none'}")
+        return Problem("Invalid", f"no listener can be served: {with_fault(plan.listeners) or 'there is none'}")
     if state.rejections:
         refused = "; ".join(f"{one.resource}: {one.message}" for one in state.rejections)
         return Problem("Invalid", f"Envoy refused the configuration and keeps the one before: {refused}")
@@ -150,7 +183,8 @@ def _readiness_obstacle(state: ProxyState, running: WorkloadState) -> Problem | 
     return None
 
 
-def _listener_status(plan: ListenerPlan, load: ListenerLoad, obstacle: Problem | None, generation: int) -> Object:
+def listener_status(plan: ListenerPlan, load: ListenerLoad, obstacle: Problem | None, generation: int) -> Object:
+    """Return what the status of a Gateway or ListenerSet says of one of its listeners."""
     verdicts = {
         "Accepted": _listener_accepted(plan),
         "Conflicted": (True, *plan.conflict) if plan.conflict else (False, "NoConflicts", ""),
@@ -167,12 +201,12 @@ def _listener_status(plan: ListenerPlan, load: ListenerLoad, obstacle: Problem |
     }
 
 
-def _listener_accepted(plan: ListenerPlan) -> _Verdict:
+def _listener_accepted(plan: ListenerPlan) -> Verdict:
     problem = plan.unaccepted or plan.conflict
     return (False, *problem) if problem else (True, "Accepted", "")
 
 
-def _listener_programmed(plan: ListenerPlan, obstacle: Problem | None) -> _Verdict:
+def _listener_programmed(plan: ListenerPlan, obstacle: Problem | None) -> Verdict:
     if plan.conflict:
         return (False, *plan.conflict)
     if not plan.is_served:
@@ -183,7 +217,7 @@ def _listener_programmed(plan: ListenerPlan, obstacle: Problem | None) -> _Verdi
     return (True, "Programmed", "")
 
 
-def _certificate_usable(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> _Verdict:
+def _certificate_usable(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> Verdict:
     uncovered = uncovered_problem(plan.certificates, _asked_for(plan, routes))
     problem = joined([*plan.warnings, *([uncovered] if uncovered else [])])
     if problem:

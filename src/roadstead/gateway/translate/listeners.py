@@ -56,7 +56,8 @@ class ListenerPlan:
     """One listener, decided: what it serves and what is wrong with it.
 
     `unaccepted`: it cannot be served as written. `conflict`: another one claims the same. `unresolved`: a certificate
-    or a route kind in it cannot be had. `warnings`: served, though clients will not like it.
+    or a route kind in it cannot be had. `warnings`: served, though clients will not like it. `origin`: the ListenerSet
+    that it comes from, None if it is the Gateway's own.
     """
 
     name: str
@@ -70,6 +71,12 @@ class ListenerPlan:
     unresolved: Problem | None = None
     certificates: tuple[ServerCertificate, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    origin: ObjectKey | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name among all listeners of the Gateway, those of ListenerSets included."""
+        return f"{self.origin}/{self.name}" if self.origin else self.name
 
     @property
     def is_accepted(self) -> bool:
@@ -83,12 +90,16 @@ class ListenerPlan:
 
 
 def plan_listeners(gateway: Object, resources: Resources) -> tuple[ListenerPlan, ...]:
-    """Return the Gateway's listeners in the order of the manifest."""
-    plans = [_plan(gateway, entry, resources) for entry in mappings(spec_of(gateway).get("listeners"))]
+    """Return the Gateway's own listeners in the order of the manifest."""
+    referrer = Referrer("Gateway", key_of(gateway).namespace)
+    plans = [plan_listener(entry, referrer, resources) for entry in mappings(spec_of(gateway).get("listeners"))]
     return _without_conflicts(plans)
 
 
-def _plan(gateway: Object, entry: Mapping[str, Any], resources: Resources) -> ListenerPlan:
+def plan_listener(
+    entry: Mapping[str, Any], referrer: Referrer, resources: Resources, *, origin: ObjectKey | None = None
+) -> ListenerPlan:
+    """Return one listener as its manifest alone has it; `referrer` is the kind and namespace of that manifest."""
     protocol = text(entry.get("protocol"))
     allowed = mapping(entry.get("allowedRoutes"))
     plan = ListenerPlan(
@@ -97,14 +108,16 @@ def _plan(gateway: Object, entry: Mapping[str, Any], resources: Resources) -> Li
         protocol=protocol,
         hostname=normal(text(entry.get("hostname"))),
         kinds=ROUTE_KINDS,
-        namespaces=_namespace_rule(allowed, key_of(gateway).namespace),
+        namespaces=namespace_rule(allowed, referrer.namespace),
+        origin=origin,
     )
     unaccepted = _protocol_problem(protocol) or _port_problem(plan.port) or _hostname_problem(plan.hostname)
     if unaccepted:
-        return replace(plan, unaccepted=unaccepted, kinds=())
-    kinds, unknown = _kinds(allowed)
+        offered = () if protocol not in (HTTP, HTTPS) else ROUTE_KINDS
+        return replace(plan, unaccepted=unaccepted, kinds=(), unresolved=_kinds(allowed, offered)[1])
+    kinds, unknown = _kinds(allowed, ROUTE_KINDS)
     plan = replace(plan, kinds=kinds, unresolved=unknown)
-    return _with_certificates(plan, gateway, entry, resources) if protocol == HTTPS else plan
+    return _with_certificates(plan, referrer, entry, resources) if protocol == HTTPS else plan
 
 
 def _protocol_problem(protocol: str) -> Problem | None:
@@ -125,9 +138,10 @@ def _hostname_problem(hostname: str) -> Problem | None:
     return Problem("UnsupportedValue", f"hostname: {hostname!r} is not a host name")
 
 
-def _namespace_rule(allowed: Mapping[str, Any], own: str) -> NamespaceRule:
+def namespace_rule(allowed: Mapping[str, Any], own: str, *, otherwise: str = "Same") -> NamespaceRule:
+    """Return the rule that `allowedRoutes` or `allowedListeners` states, or `otherwise` if it states none."""
     rule = mapping(allowed.get("namespaces"))
-    return NamespaceRule(text(rule.get("from"), "Same"), own, mapping(rule.get("selector")))
+    return NamespaceRule(text(rule.get("from"), otherwise), own, mapping(rule.get("selector")))
 
 
 def _selects(selector: Mapping[str, Any], namespace: Object) -> bool:
@@ -139,23 +153,22 @@ def _selects(selector: Mapping[str, Any], namespace: Object) -> bool:
     return label_selector_from(wanted).matches(labels_of(namespace))
 
 
-def _kinds(allowed: Mapping[str, Any]) -> tuple[tuple[str, ...], Problem | None]:
+def _kinds(allowed: Mapping[str, Any], offered: tuple[str, ...]) -> tuple[tuple[str, ...], Problem | None]:
     wanted = mappings(allowed.get("kinds"))
     if not wanted:
-        return ROUTE_KINDS, None
+        return offered, None
     named = [(text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"))) for entry in wanted]
-    known = tuple(kind for group, kind in named if group == GATEWAY_GROUP and kind in ROUTE_KINDS)
-    unknown = [kind for group, kind in named if group != GATEWAY_GROUP or kind not in ROUTE_KINDS]
+    known = tuple(kind for group, kind in named if group == GATEWAY_GROUP and kind in offered)
+    unknown = [kind for group, kind in named if group != GATEWAY_GROUP or kind not in offered]
     if not unknown:
         return known, None
-    message = (
-        f"allowedRoutes.kinds: {', '.join(unknown)} cannot attach to this listener; {' and '.join(ROUTE_KINDS)} can"
-    )
+    can = f"{' and '.join(offered)} can" if offered else "none can"
+    message = f"allowedRoutes.kinds: {', '.join(unknown)} cannot attach to this listener; {can}"
     return known, Problem("InvalidRouteKinds", message)
 
 
 def _with_certificates(
-    plan: ListenerPlan, gateway: Object, entry: Mapping[str, Any], resources: Resources
+    plan: ListenerPlan, referrer: Referrer, entry: Mapping[str, Any], resources: Resources
 ) -> ListenerPlan:
     tls = mapping(entry.get("tls"))
     if text(tls.get("mode"), "Terminate") != "Terminate":
@@ -166,7 +179,7 @@ def _with_certificates(
     if not references:
         problems.append(Problem("InvalidCertificateRef", "tls.certificateRefs is empty; name a Secret"))
     for index, reference in enumerate(references):
-        certificate = _certificate(gateway, f"tls.certificateRefs[{index}]", reference, resources)
+        certificate = _certificate(referrer, f"tls.certificateRefs[{index}]", reference, resources)
         if isinstance(certificate, Problem):
             problems.append(certificate)
         else:
@@ -176,19 +189,17 @@ def _with_certificates(
 
 
 def _certificate(
-    gateway: Object, field: str, reference: Mapping[str, Any], resources: Resources
+    referrer: Referrer, field: str, reference: Mapping[str, Any], resources: Resources
 ) -> ServerCertificate | Problem:
-    own = key_of(gateway).namespace
     target = Target(
         text(reference.get("group")),
         text(reference.get("kind"), "Secret"),
-        text(reference.get("namespace")) or own,
+        text(reference.get("namespace")) or referrer.namespace,
         text(reference.get("name")),
     )
     if (target.group, target.kind) != ("", "Secret"):
         kind = f"{target.kind}.{target.group}" if target.group else target.kind
         return Problem("InvalidCertificateRef", f"{field}: {kind} is not a kind of certificate; use Secret")
-    referrer = Referrer("Gateway", own)
     if not is_permitted(resources, referrer, target):
         return Problem("RefNotPermitted", not_permitted_message(field, referrer, target))
     secret = resources.secrets.get(ObjectKey(target.namespace, target.name))

@@ -12,6 +12,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.fields import integer, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY, intersection
 from roadstead.gateway.translate.listeners import ListenerPlan
+from roadstead.gateway.translate.listenersets import KIND, ListenerSetPlan
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.routes import RoutePlan
 
@@ -20,20 +21,25 @@ _REFERENCE_FIELDS = ("group", "kind", "namespace", "name", "sectionName", "port"
 
 @dataclass(frozen=True, slots=True)
 class GatewayTarget:
-    """What routes see of a Gateway of ours. It stays equal while only the Gateway's status changes."""
+    """What routes see of a Gateway of ours. It stays equal while only the Gateway's status changes.
+
+    `listeners`: its own, then those of ListenerSets. `sets`: the ListenerSets that name it, also those it refuses.
+    """
 
     key: ObjectKey
     controller_name: str
     listeners: tuple[ListenerPlan, ...]
+    sets: frozenset[ObjectKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
-    """A Gateway of ours, decided. `invalid`: why it is not served at all."""
+    """A Gateway of ours, decided. `invalid`: why it is not served at all. `sets`: the ListenerSets that name it."""
 
     obj: Object
     target: GatewayTarget
     invalid: Problem | None = None
+    sets: tuple[ListenerSetPlan, ...] = ()
 
     @property
     def key(self) -> ObjectKey:
@@ -42,8 +48,13 @@ class GatewayPlan:
 
     @property
     def listeners(self) -> tuple[ListenerPlan, ...]:
-        """Its listeners in the order of the manifest."""
+        """Its listeners in the order of the manifest, then those of ListenerSets."""
         return self.target.listeners
+
+    @property
+    def own_listeners(self) -> tuple[ListenerPlan, ...]:
+        """The listeners of its own manifest."""
+        return tuple(one for one in self.listeners if one.origin is None)
 
 
 Targets = Mapping[ObjectKey, GatewayTarget]
@@ -73,45 +84,60 @@ class Parent:
     attachments: tuple[Attachment, ...] = ()
 
 
+class _Meant(NamedTuple):
+    """What a parentRef names: a Gateway's own listeners, or those of one of its ListenerSets; with their indices."""
+
+    named: str
+    kind: str
+    gateway: GatewayTarget
+    listeners: tuple[tuple[int, ListenerPlan], ...]
+
+
 def attach(plan: RoutePlan, gateways: Targets, resources: Resources) -> tuple[Parent, ...]:
     """Return the parents of a route that are ours, in the order of the manifest."""
     parents = []
     for entry in mappings(spec_of(plan.obj).get("parentRefs")):
-        gateway = _gateway(entry, plan.key.namespace, gateways)
-        if gateway is not None:
-            parents.append(_parent(plan, entry, gateway, resources))
+        meant = _meant(entry, plan.key.namespace, gateways)
+        if meant is not None:
+            parents.append(_parent(plan, entry, meant, resources))
     return tuple(parents)
 
 
-def _gateway(entry: Mapping[str, Any], namespace: str, gateways: Targets) -> GatewayTarget | None:
-    if (text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"), "Gateway")) != (GATEWAY_GROUP, "Gateway"):
+def _meant(entry: Mapping[str, Any], namespace: str, gateways: Targets) -> _Meant | None:
+    group, kind = text(entry.get("group"), GATEWAY_GROUP), text(entry.get("kind"), "Gateway")
+    key = ObjectKey(text(entry.get("namespace")) or namespace, text(entry.get("name")))
+    if group != GATEWAY_GROUP or kind not in ("Gateway", KIND):
         return None
-    return gateways.get(ObjectKey(text(entry.get("namespace")) or namespace, text(entry.get("name"))))
+    gateway = gateways.get(key) if kind == "Gateway" else _gateway_of_set(key, gateways)
+    if gateway is None:
+        return None
+    origin = None if kind == "Gateway" else key
+    listeners = tuple(pair for pair in enumerate(gateway.listeners) if pair[1].origin == origin)
+    return _Meant(f"{kind} {key}", kind, gateway, listeners)
 
 
-def _parent(plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayTarget, resources: Resources) -> Parent:
-    stated = {"group": GATEWAY_GROUP, "kind": "Gateway", **entry}
+def _gateway_of_set(key: ObjectKey, gateways: Targets) -> GatewayTarget | None:
+    return next((gateway for gateway in gateways.values() if key in gateway.sets), None)
+
+
+def _parent(plan: RoutePlan, entry: Mapping[str, Any], meant: _Meant, resources: Resources) -> Parent:
+    stated = {"group": GATEWAY_GROUP, **entry, "kind": meant.kind}
     reference = {name: stated[name] for name in _REFERENCE_FIELDS if name in stated}
-    found = _attachments(plan, entry, gateway, resources)
+    found = _attachments(plan, entry, meant, resources)
     if isinstance(found, Problem):
-        return Parent(reference, gateway, found)
-    return Parent(reference, gateway, None, found)
+        return Parent(reference, meant.gateway, found)
+    return Parent(reference, meant.gateway, None, found)
 
 
 def _attachments(
-    plan: RoutePlan, entry: Mapping[str, Any], gateway: GatewayTarget, resources: Resources
+    plan: RoutePlan, entry: Mapping[str, Any], parent: _Meant, resources: Resources
 ) -> tuple[Attachment, ...] | Problem:
-    named = f"Gateway {gateway.key}"
+    named = parent.named
     section, port = text(entry.get("sectionName")), integer(entry.get("port"))
-    meant = [
-        (index, listener)
-        for index, listener in enumerate(gateway.listeners)
-        if section in ("", listener.name) and port in (0, listener.port)
-    ]
+    meant = [pair for pair in parent.listeners if section in ("", pair[1].name) and port in (0, pair[1].port)]
     if not meant:
-        return Problem(
-            "NoMatchingParent", f"{named} has no listener{_described(section, port)}; it has {_all(gateway)}"
-        )
+        message = f"{named} has no listener{_described(section, port)}; it has {_all(parent)}"
+        return Problem("NoMatchingParent", message)
     open_ones = [pair for pair in meant if _allows(pair[1], plan, resources)]
     if not open_ones:
         return Problem("NotAllowedByListeners", _refusal(plan, named, [listener for _, listener in meant]))
@@ -129,8 +155,8 @@ def _described(section: str, port: int) -> str:
     return (f" named {section}" if section else "") + (f" on port {port}" if port else "")
 
 
-def _all(gateway: GatewayTarget) -> str:
-    return ", ".join(f"{listener.name} ({listener.port})" for listener in gateway.listeners) or "none"
+def _all(parent: _Meant) -> str:
+    return ", ".join(f"{listener.name} ({listener.port})" for _, listener in parent.listeners) or "none"
 
 
 def _allows(listener: ListenerPlan, plan: RoutePlan, resources: Resources) -> bool:

@@ -109,7 +109,8 @@ def _ports(gateway: GatewayPlan, attached: AttachedRoutes) -> list[_Port]:
     by_port: dict[int, list[tuple[ListenerPlan, ListenerRoutes]]] = defaultdict(list)
     for index, plan in enumerate(gateway.listeners):
         if plan.is_served:
-            name = f"listener {plan.name} of Gateway {gateway.key}"
+            owner = f"ListenerSet {plan.origin}" if plan.origin else f"Gateway {gateway.key}"
+            name = f"listener {plan.name} of {owner}"
             port = None if plan.port == _IMPLIED_PORTS[plan.protocol] else plan.port
             by_port[plan.port].append((plan, ListenerRoutes(name, plan.hostname, attached.get(index, ()), port)))
     return [_Port(number, pairs[0][0].protocol, tuple(pairs)) for number, pairs in sorted(by_port.items())]
@@ -119,18 +120,18 @@ def _listener(key: str, port: _Port) -> Listener:
     if port.protocol == HTTPS:
         chains = tuple(_tls_chain(key, port, plan) for plan, _ in port.listeners)
         return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTPS", chains)
-    names = tuple(plan.name for plan, _ in port.listeners)
+    names = tuple(plan.label for plan, _ in port.listeners)
     chain = FilterChain("http", route_table=_table_name(key, port, ""), listeners=names)
     return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTP", (chain,))
 
 
 def _tls_chain(key: str, port: _Port, plan: ListenerPlan) -> FilterChain:
     return FilterChain(
-        name=plan.name,
+        name=plan.label,
         server_names=() if plan.hostname == ANY else (plan.hostname,),
         tls=ServerTls(tuple(dict.fromkeys(one.certificate.name for one in plan.certificates))),
-        route_table=_table_name(key, port, plan.name),
-        listeners=(plan.name,),
+        route_table=_table_name(key, port, plan.label),
+        listeners=(plan.label,),
     )
 
 
@@ -151,13 +152,13 @@ def _tls_table(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes
     hosts = virtual_hosts(routes, [other.hostname for other, _ in others], memory)
     known = {host.name for host in hosts}
     hosts += [misdirected(other.hostname, name, routes.name) for other, name in others if other.hostname not in known]
-    return RouteTable(_table_name(key, port, plan.name), _completed(hosts, port))
+    return RouteTable(_table_name(key, port, plan.label), _completed(hosts, port))
 
 
 def _completed(hosts: list[VirtualHost], port: _Port) -> tuple[VirtualHost, ...]:
     """Sort the virtual hosts and add the one for any other host, if it is not there."""
     if not any(host.name == ANY for host in hosts):
-        hosts = [*hosts, unknown_host(f"{plan.name} ({plan.hostname})" for plan, _ in port.listeners)]
+        hosts = [*hosts, unknown_host(f"{plan.label} ({plan.hostname})" for plan, _ in port.listeners)]
     return tuple(sorted(hosts, key=lambda host: host.name))
 
 

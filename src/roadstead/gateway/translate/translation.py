@@ -17,6 +17,8 @@ from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, p
 from roadstead.gateway.translate.grpcroute import plan_grpc_route
 from roadstead.gateway.translate.httproute import plan_http_route
 from roadstead.gateway.translate.ingress import translate_ingresses
+from roadstead.gateway.translate.listenersets import sets_by_gateway
+from roadstead.gateway.translate.listenersetstatus import listener_set_statuses
 from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.translate.parents import GatewayPlan, Parent, attach
@@ -69,18 +71,19 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
 
 
 def restated(translation: Translation, resources: Resources) -> Translation:
-    """Return the same translation with the Gateways' statuses as of now.
+    """Return the same translation with the Gateways' and ListenerSets' statuses as of now.
 
     It is enough when nothing has changed but what is known of the proxies (`resources.proxy_states`).
     """
-    others = [update for update in translation.statuses if update.kind != "Gateway"]
+    others = [update for update in translation.statuses if update.kind not in ("Gateway", "ListenerSet")]
     gateways = _gateway_statuses(translation.gateways, translation.loads, translation.proxies, resources)
     return replace(translation, statuses=(*others, *gateways))
 
 
 def _gateways(classes: Mapping[str, str], resources: Resources) -> GatewayPlans:
+    sets = sets_by_gateway(resources)
     return {
-        key: plan_gateway(gateway, classes[class_name], resources)
+        key: plan_gateway(gateway, classes[class_name], resources, sets.get(key, ()))
         for key, gateway in resources.gateways.items()
         if (class_name := text(spec_of(gateway).get("gatewayClassName"))) in classes and not is_deleting(gateway)
     }
@@ -157,3 +160,4 @@ def _gateway_statuses(
 ) -> Iterator[StatusUpdate]:
     for key, gateway in gateways.items():
         yield gateway_status(gateway, loads.get(key, {}), proxies, resources)
+        yield from listener_set_statuses(gateway, loads.get(key, {}), proxies, resources)

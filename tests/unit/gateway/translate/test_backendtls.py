@@ -55,6 +55,16 @@ def cluster(*found: Object) -> ir.Cluster:
     return made
 
 
+@pytest.mark.parametrize("app_protocol", ["https", "HTTPS"])
+def test_a_port_that_says_https_can_be_used_where_a_policy_says_how(app_protocol: str) -> None:
+    encrypted = service("foo-svc", appProtocol=app_protocol)
+    with_policy = translated(gateway_class(), gateway(), encrypted, ROUTE, policy(), authorities())
+    (made,) = with_policy.proxies[PROXY].clusters
+    assert made.protocol == "h2"
+    assert made.tls is not None
+    assert not translated(gateway_class(), gateway(), encrypted, ROUTE).proxies[PROXY].clusters
+
+
 def conditions(name: str, *found: Object) -> list[Object]:
     (ancestor,) = status_of(served(*found), "BackendTLSPolicy", name)["ancestors"]
     assert ancestor["controllerName"] == CONTROLLER_NAME

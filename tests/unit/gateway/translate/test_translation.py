@@ -63,7 +63,17 @@ EVERYTHING: list[Object] = [
         https_listener(hostname="odd.com"),
         http_listener("good", "good.com"),
         addresses=[],
+        allowedListeners={"namespaces": {"from": "Same", "selector": {"matchLabels": {"a": "b"}}}},
         infrastructure={"labels": {"a": "b"}},
+    ),
+    namespaced(
+        "gateway.networking.k8s.io/v1",
+        "ListenerSet",
+        "odd-set",
+        {
+            "parentRef": {"kind": "Gateway", "name": "example-gateway"},
+            "listeners": [http_listener("odd", "set.odd.com"), https_listener("secure", hostname="set.odd.com")],
+        },
     ),
     grpc_route(
         "odd",
@@ -92,6 +102,7 @@ EVERYTHING: list[Object] = [
             timeouts={"request": "1s"},
         ),
         rule(matches=[{"path": {"type": "Exact", "value": "/b"}}], filters=[REDIRECT]),
+        parents=[{"name": "example-gateway"}, {"kind": "ListenerSet", "name": "odd-set", "sectionName": "odd"}],
     ),
     service("foo-svc", appProtocol="kubernetes.io/h2c"),
     namespaced(
