@@ -11,6 +11,7 @@ import msgspec
 from roadstead.api.errors import BadRequest, Expired
 from roadstead.api.objects import Object
 from roadstead.api.selectors import EVERYTHING, FieldSelector, LabelSelector, parse_field_selector, parse_label_selector
+from roadstead.apiserver.validation.names import label_value_complaints, qualified_name_complaints
 
 Query = Mapping[str, Sequence[str]]
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
@@ -61,7 +62,7 @@ class ListOptions:
         """Read them. Raises BadRequest, or Expired for a continue token that is not one of ours."""
         token = first(query, "continue")
         return cls(
-            labels=parse_label_selector(first(query, "labelSelector")),
+            labels=_label_selector(first(query, "labelSelector")),
             fields=parse_field_selector(first(query, "fieldSelector")),
             limit=max(0, number(query, "limit") or 0),
             resume=Continuation.decode(token) if token else None,
@@ -76,6 +77,18 @@ class ListOptions:
     def exact_name(self) -> str:
         """The one `metadata.name` that the field selector admits, empty if it admits several."""
         return next((wanted for path, wanted, equal in self.fields.terms if path == "metadata.name" and equal), "")
+
+
+def _label_selector(text: str) -> LabelSelector:
+    """Read a selector and hold its keys and values to what labels can be: anything else is a mistake in writing."""
+    selector = parse_label_selector(text)
+    for requirement in selector.requirements:
+        complaints = qualified_name_complaints(requirement.key)
+        for value in requirement.values:
+            complaints += label_value_complaints(value)
+        if complaints:
+            raise BadRequest(f"unable to parse label selector {text!r}: {'; '.join(complaints)}")
+    return selector
 
 
 def _revision(text: str) -> int | None:

@@ -34,6 +34,12 @@ def test_initial_events_are_asked_for_refused_or_not_mentioned(query: str, expec
     assert ListOptions.of(parse_query(query)).initial_events is expected
 
 
+@pytest.mark.parametrize("selector", ["a_/b=c", "app=-x", "app in (a,b!)", "a/b/c", f"app={'x' * 64}"])
+def test_a_selector_of_what_no_label_can_be_is_refused(selector: str) -> None:
+    with pytest.raises(BadRequest, match="unable to parse label selector"):
+        ListOptions.of({"labelSelector": [selector]})
+
+
 @pytest.mark.parametrize("query", ["limit=x", "resourceVersion=abc", "labelSelector=%28", "fieldSelector=a"])
 def test_nonsense_is_refused(query: str) -> None:
     with pytest.raises(BadRequest):
