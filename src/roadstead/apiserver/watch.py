@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 
-from roadstead.api.errors import invalid
+from roadstead.api.errors import ServiceUnavailable, invalid
 from roadstead.api.objects import ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import FieldSelector, LabelSelector
@@ -155,6 +155,7 @@ class WatchHub:
         self._store = store
         self._clock = clock
         self._watchers: dict[str, set[Watcher]] = {}
+        self._stopping = False
         store.subscribe(self._publish)
 
     @property
@@ -163,7 +164,12 @@ class WatchHub:
         return sum(len(watchers) for watchers in self._watchers.values())
 
     def open(self, call: Call, presenter: Presenter) -> "WatchStream":
-        """Begin a watch. Raises BadRequest, Invalid, Expired or Timeout if it cannot be what the client asked for."""
+        """Begin a watch. Raises BadRequest, Invalid, Expired or Timeout if it cannot be what the client asked for.
+
+        Raises ServiceUnavailable once all watches were ended: the server is about to stop.
+        """
+        if self._stopping:
+            raise ServiceUnavailable("the server is stopping")
         options = ListOptions.of(call.query)
         check_field_selector(call.resource, options.fields)
         _check(options)
@@ -200,7 +206,8 @@ class WatchHub:
         return self._store.revision
 
     def close(self, resource: Resource | None = None) -> None:
-        """End all watches, or those of one resource that is no longer served."""
+        """End all watches and begin no more, or end those of one resource that is no longer served."""
+        self._stopping = self._stopping or resource is None
         for collection, watchers in self._watchers.items():
             if resource is None or collection == collection_of(resource):
                 for watcher in watchers:

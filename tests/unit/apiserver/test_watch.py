@@ -270,6 +270,15 @@ def test_versions_too_old_and_too_new_are_refused(monkeypatch: pytest.MonkeyPatc
     talk(conversation)
 
 
+def test_no_watch_begins_once_all_were_ended() -> None:
+    async def conversation(server: Bench) -> None:
+        server.assembly.close_streams()
+        refused = await server.refused(503, "GET", f"{CONFIGMAPS}?watch=true")
+        assert refused["reason"] == "ServiceUnavailable"
+
+    talk(conversation)
+
+
 def test_over_http_a_watch_ends_when_the_server_stops() -> None:
     async def conversation(server: Bench) -> None:
         await server.create(CONFIGMAPS, configmap("a"))
