@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS versions (
     deleted INTEGER NOT NULL, body BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS floors (collection TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS origin (revision INTEGER NOT NULL) STRICT;
 """
 
 
@@ -52,9 +53,13 @@ class Compaction:
 class Journal:
     """An open file; only one thread may use it at a time, and only one process may have it open."""
 
-    def __init__(self, path: Path, durability: Durability) -> None:
-        """Open or create the file. Raises Damaged, or StorageFailed if another process has it or it is newer."""
+    def __init__(self, path: Path, durability: Durability, origin: int = 0) -> None:
+        """Open or create the file. Raises Damaged, or StorageFailed if another process has it or it is newer.
+
+        `origin` is the number before the first revision of a new file; an existing one has its own.
+        """
         self.path = path
+        self.origin = origin
         try:
             self._connection = self._open(durability)
         except sqlite3.OperationalError as error:
@@ -71,6 +76,7 @@ class Journal:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'machine' else 'NORMAL'}")
             self._check(connection)
             connection.executescript(_SCHEMA)
+            self.origin = self._settle_origin(connection)
             connection.execute(f"PRAGMA user_version = {_FORMAT}")
         except BaseException:
             connection.close()
@@ -84,6 +90,16 @@ class Journal:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
+
+    def _settle_origin(self, connection: sqlite3.Connection) -> int:
+        """Return the file's own origin, after noting it in a new one; a file from before there were any has zero."""
+        query = "SELECT EXISTS (SELECT * FROM versions), (SELECT revision FROM origin)"
+        used, settled = connection.execute(query).fetchone()
+        if settled is not None:
+            return int(settled)
+        origin = 0 if used else self.origin
+        connection.execute("INSERT INTO origin VALUES (?)", (origin,))
+        return origin
 
     def floors(self) -> list[tuple[str, int]]:
         """Return, per collection, the newest revision whose history was compacted."""

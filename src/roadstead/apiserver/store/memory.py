@@ -10,10 +10,10 @@ from roadstead.apiserver.store.read_model import ReadModel
 
 
 class MemoryStore:
-    """A `Store` whose writes are visible at once."""
+    """A `Store` whose writes are visible at once; its first write gets the revision after `origin`."""
 
-    def __init__(self) -> None:
-        self._model = ReadModel()
+    def __init__(self, origin: int = 0) -> None:
+        self._model = ReadModel(origin)
         self._locks = KeyedLocks()
 
     @property

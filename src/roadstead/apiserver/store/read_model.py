@@ -47,10 +47,11 @@ class _Log:
 
 
 class ReadModel:
-    """All objects and logs. `revision` is the newest write that was applied."""
+    """All objects and logs. `revision` is the newest write that was applied, `origin` the number before the first."""
 
-    def __init__(self) -> None:
-        self.revision = 0
+    def __init__(self, origin: int = 0) -> None:
+        self.revision = origin
+        self._origin = origin
         self._collections: dict[str, dict[str, dict[str, Record]]] = {}
         self._logs: dict[str, _Log] = {}
         self._subscribers: list[Callable[[Event], None]] = []
@@ -78,11 +79,10 @@ class ReadModel:
                 {"causes": [cause], "retryAfterSeconds": 1},
             )
         log = self._logs.get(collection)
-        if log is None:
-            return []
-        if revision < log.floor:
-            raise Expired(f"too old resource version: {revision} ({log.floor})")
-        return log.after(revision)
+        floor = max(self._origin, log.floor if log is not None else 0)
+        if revision < floor:
+            raise Expired(f"too old resource version: {revision} ({floor})")
+        return log.after(revision) if log is not None else []
 
     def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Have a function called with every applied event; returns what ends that."""

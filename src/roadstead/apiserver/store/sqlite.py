@@ -50,23 +50,25 @@ class SqliteStore:
         self._thread.start()
 
     @classmethod
-    def open(cls, path: Path, *, durability: Durability = "process") -> "SqliteStore":
+    def open(cls, path: Path, *, durability: Durability = "process", origin: int = 0) -> "SqliteStore":
         """Open or create a file. A damaged one is set aside and an empty one takes its place; `damage` says so.
 
+        The first write to a new file gets the revision after `origin`. If that is greater than every revision of a
+        file that was lost, clients who resume from one of those are told that it is too old, and list again.
         Raises StorageFailed if another process has it open or a newer version wrote it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return cls._loaded(path, durability, "")
+            return cls._loaded(path, durability, origin, "")
         except Damaged as error:
             kept = set_aside(path, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
             damage = f"{path} is damaged ({error}): it was set aside as {kept}, and the cluster starts empty"
             _log.error("state is damaged", path=str(path), kept=str(kept), cause=str(error))
-            return cls._loaded(path, durability, damage)
+            return cls._loaded(path, durability, origin, damage)
 
     @classmethod
-    def _loaded(cls, path: Path, durability: Durability, damage: str) -> "SqliteStore":
-        journal = Journal(path, durability)
+    def _loaded(cls, path: Path, durability: Durability, origin: int, damage: str) -> "SqliteStore":
+        journal = Journal(path, durability, origin)
         try:
             model, superseded = _replay(journal)
         except BaseException:
@@ -177,7 +179,7 @@ class SqliteStore:
 
 
 def _replay(journal: Journal) -> tuple[ReadModel, list[Event]]:
-    model = ReadModel()
+    model = ReadModel(journal.origin)
     dropped: list[Event] = []
     floors = dict(journal.floors())
     for write in journal.writes():

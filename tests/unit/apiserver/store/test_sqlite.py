@@ -1,6 +1,7 @@
 """What only the store on disk can do: survive, refuse, set aside, compact."""
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -172,5 +173,36 @@ def test_a_writer_that_gives_up_leaves_a_settled_object(tmp_path: Path) -> None:
             await task
         assert store.get(place("a")) is not None
         await store.aclose()
+
+    asyncio.run(conversation())
+
+
+def test_a_new_file_begins_after_its_origin_and_keeps_it(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        store = SqliteStore.open(tmp_path / "state.db", origin=1000)
+        assert (await store.put(place("a"), thing("a"))).revision == 1001
+        await store.aclose()
+        again = SqliteStore.open(tmp_path / "state.db", origin=5000)
+        assert [event.revision for event in again.events_after("configmaps", 1000)] == [1001]
+        for collection in ("configmaps", "secrets"):
+            with pytest.raises(Expired):
+                again.events_after(collection, 999)
+        assert (await again.put(place("b"), thing("b"))).revision == 1002
+        await again.aclose()
+
+    asyncio.run(conversation())
+
+
+def test_a_file_from_before_origins_were_noted_goes_on_where_it_was(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        store = SqliteStore.open(tmp_path / "state.db")
+        await store.put(place("a"), thing("a"))
+        await store.aclose()
+        with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as connection:
+            connection.execute("DROP TABLE origin")
+        again = SqliteStore.open(tmp_path / "state.db", origin=1000)
+        assert len(again.events_after("configmaps", 0)) == 1
+        assert (await again.put(place("b"), thing("b"))).revision == 2
+        await again.aclose()
 
     asyncio.run(conversation())
