@@ -6,6 +6,8 @@ import hashlib
 import random
 import socket
 import tempfile
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,7 @@ def _with_relay(user: str, scenario):
 
             async def main():
                 netd = NetdClient(control)
-                relay = RelayClient(relay_control, loan, lambda: netd.open_socket("edge"))
+                relay = RelayClient(relay_control, loan, partial(netd.lend, "edge"))
                 try:
                     return await scenario(netd, relay)
                 finally:
@@ -261,3 +263,27 @@ def _holds(process: Path, wanted: set[str]) -> bool:
 
 def _descriptors(process: int) -> int:
     return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
+
+
+def test_a_burst_of_clients_does_not_wait_for_the_supervisor():
+    """More clients than the relay has sockets in stock connect while the supervisor's loop stands still."""
+    count = 200
+
+    def greet(listener: socket.socket) -> None:
+        listener.setblocking(True)
+        for _ in range(count):
+            listener.accept()[0].send(b"!")
+
+    def meet(port: int) -> list[bytes]:
+        clients = [socket.create_connection((HOST, port), timeout=5) for _ in range(count)]
+        return [client.recv(1) for client in clients]
+
+    async def scenario(netd, relay):
+        await netd.create_sandbox("default/web", "web", POD, {})
+        listener = await netd.listen("default/web", POD, 8080)
+        await netd.apply_services(ServiceTable((ServicePort(VIRTUAL, "TCP", 80, "", (Endpoint(POD, 8080),)),)))
+        port = await relay.open(HOST, 18089, [(VIRTUAL, 80)])
+        threading.Thread(target=greet, args=(listener,), daemon=True).start()
+        return meet(port)
+
+    assert _with_relay("ordinary", scenario) == [b"!"] * count

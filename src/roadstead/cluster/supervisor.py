@@ -165,8 +165,8 @@ class Supervisor:
         children, socket_path = self._children, self._layout.xds / "ads.sock"
         facts = ClusterFacts(ca_pem=self._access.authority_pem.decode())
         infra = InfraSettings(str(socket_path), bind_pod_address=not children.isolated)
-        open_socket = partial(node.netd.open_socket, "edge") if children.isolated else None
-        relay = RelayClient(children.relay, children.loan, open_socket)
+        lend = partial(node.netd.lend, "edge") if children.isolated else None
+        relay = RelayClient(children.relay, children.loan, lend)
         mappings = self._configuration.port_mappings
         balancer = LoadBalancerController(
             self._client(server, "relay"), relay, cluster=self._configuration.name, isolated=children.isolated,

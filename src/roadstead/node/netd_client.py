@@ -26,6 +26,7 @@ from roadstead.node.netd_protocol import (
     Exited,
     Failed,
     FrameReader,
+    Lend,
     Listen,
     OpenSocket,
     Ready,
@@ -130,6 +131,13 @@ class NetdClient:
     async def open_socket(self, source: str, transport: Transport = "tcp") -> socket.socket:
         """Return a non-blocking socket that belongs to `node`, `edge` or a sandbox. Raises NetdError."""
         return _received(await self._ask(OpenSocket(next(self._numbers), source, transport)))
+
+    async def lend(self, source: str, channel: socket.socket) -> None:
+        """Let netd lend TCP sockets of `source` to the other end of this packet socket, which it takes over.
+
+        So whoever borrows (the relay) never waits for this process. Raises NetdError.
+        """
+        await self._ask(Lend(next(self._numbers), source), (channel.detach(),))
 
     async def listen(self, source: str, host: str, port: int, transport: Transport = "tcp") -> socket.socket:
         """Return a non-blocking socket that is bound in the network of `source`. Raises NetdError."""

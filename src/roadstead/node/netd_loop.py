@@ -30,6 +30,7 @@ from roadstead.node.netd_protocol import (
     Failed,
     Frame,
     FrameReader,
+    Lend,
     Listen,
     Mount,
     OpenSocket,
@@ -43,6 +44,7 @@ from roadstead.node.netd_protocol import (
 )
 from roadstead.node.network import namespaces
 from roadstead.node.network.links import NodeNetwork
+from roadstead.node.socket_loans import SocketLoans
 from roadstead.node.syscalls import die_with_parent, receive
 
 _RECEIVE_BYTES = 1 << 18
@@ -81,6 +83,7 @@ class Netd:
         self._sandboxes: dict[str, Sandbox] = {}
         self._processes: dict[int, Process] = {}
         self._starting: dict[int, Process] = {}
+        self._loans = SocketLoans(lambda source: self._socket(source, socket.SOCK_STREAM))
         self._handlers: dict[type, Callable[[Any, Sequence[int]], Sequence[int] | None]] = {
             CreateSandbox: self._create_sandbox,
             StartContainer: self._start_container,
@@ -88,6 +91,7 @@ class Netd:
             Signal: self._signal,
             RemoveSandbox: self._remove_sandbox,
             OpenSocket: self._open_socket,
+            Lend: self._lend,
             Listen: self._listen,
             ApplyServices: lambda request, _: self._need_network().apply_services(request.table),
             ApplyPolicies: lambda request, _: self._need_network().apply_policies(request.table),
@@ -111,6 +115,8 @@ class Netd:
                     self._reap()
                 elif (process := self._starting.get(descriptor)) is not None and process.report is not None:
                     self._started(process, process.report)
+                elif descriptor in self._loans and not self._loans.serve(descriptor):
+                    poll.unregister(descriptor)
 
     def send(self, report: Report, descriptors: Sequence[int] = ()) -> None:
         """Write one report; an end of the supervisor is noticed by the next read."""
@@ -307,6 +313,11 @@ class Netd:
 
     def _open_socket(self, request: OpenSocket, _: Sequence[int]) -> Sequence[int]:
         return [self._socket(request.source, _SOCKET_KINDS[request.transport]).detach()]
+
+    def _lend(self, request: Lend, descriptors: Sequence[int]) -> None:
+        if not descriptors:
+            raise OSError("a loan needs the channel on which to ask for it")
+        self._poll.register(self._loans.add(os.dup(descriptors[0]), request.source), select.POLLIN)
 
     def _listen(self, request: Listen, _: Sequence[int]) -> Sequence[int]:
         opened = self._socket(request.source, _SOCKET_KINDS[request.transport])

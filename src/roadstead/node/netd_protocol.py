@@ -102,6 +102,16 @@ class OpenSocket(msgspec.Struct, frozen=True, tag=True):
     transport: Transport = "tcp"
 
 
+class Lend(msgspec.Struct, frozen=True, tag=True):
+    """Lend TCP sockets of `source` to whoever has the other end of the packet socket that comes as a descriptor.
+
+    It asks with one byte, a number, and gets a packet of that byte with as many sockets; fewer if there are no more.
+    """
+
+    id: int
+    source: str
+
+
 class Listen(msgspec.Struct, frozen=True, tag=True):
     """Ask for a socket that is bound (and for TCP listens) in the network of `source`."""
 
@@ -134,7 +144,7 @@ class ChangePolicies(msgspec.Struct, frozen=True, tag=True):
 
 
 Request: TypeAlias = (
-    CreateSandbox | StartContainer | Execute | Signal | RemoveSandbox | OpenSocket | Listen
+    CreateSandbox | StartContainer | Execute | Signal | RemoveSandbox | OpenSocket | Lend | Listen
     | ApplyServices | ApplyPolicies | ChangePolicies
 )  # fmt: skip
 

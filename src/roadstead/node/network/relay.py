@@ -22,6 +22,7 @@ from typing import NoReturn, TypeAlias
 import msgspec
 
 from roadstead.node.network.relay_connection import Connection, PipePool
+from roadstead.node.syscalls import receive
 
 _FALLBACK = 8000
 _MESSAGE_BYTES = 1 << 16
@@ -178,6 +179,7 @@ class Relay:
             self._borrow()
         else:
             self._waiting.append((client, address))
+            self._borrow()
 
     def _connect(self, client: socket.socket, target: socket.socket, address: tuple[str, int]) -> None:
         connection = Connection(client, target, self._pipes, self._register)
@@ -204,7 +206,7 @@ class Relay:
 
     def _lent(self, _: int) -> None:
         assert self._loan is not None
-        packet, descriptors, _, _ = socket.recv_fds(self._loan, 1, _LARGEST_LOAN, socket.MSG_CMSG_CLOEXEC)
+        packet, descriptors = receive(self._loan, 1, _LARGEST_LOAN)
         if not packet:
             self._unwatch(self._loan.fileno())
             return
@@ -213,7 +215,8 @@ class Relay:
         while self._waiting and self._sockets:
             client, address = self._waiting.popleft()
             self._connect(client, self._sockets.popleft(), address)
-        self._borrow()
+        if len(descriptors) == packet[0]:
+            self._borrow()  # else there are no more: the next client asks again
 
 
 def bind(address: str, port: int, *, fallback: bool = True) -> socket.socket:

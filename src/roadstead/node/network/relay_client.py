@@ -1,4 +1,4 @@
-"""The supervisor's side of the relay process: open and close listeners, and lend it sockets from the edge namespace."""
+"""The supervisor's side of the relay process: open and close listeners, and let it borrow the edge's sockets."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,10 @@ import structlog
 from roadstead.lib.tasks import spawn
 from roadstead.node.network.relay import Answer, Close, Closed, Open, Opened, Refused
 
-OpenSocket = Callable[[], Awaitable[socket.socket]]
-"""Returns a TCP socket of the edge namespace that is not connected, as `NetdClient.open_socket("edge")` does."""
+Lend = Callable[[socket.socket], Awaitable[None]]
+"""Lets somebody answer the relay's requests for sockets of the edge namespace, as `NetdClient.lend("edge", ...)`."""
 
 _MESSAGE_BYTES = 1 << 16
-_PAUSE_SECONDS = 0.1
 _log = structlog.get_logger(__name__)
 
 
@@ -31,18 +30,17 @@ class RelayGone(Exception):
 class RelayClient:
     """Commands the relay. Create it in the event loop with what `fork_relay` returned."""
 
-    def __init__(self, control: socket.socket, loan: socket.socket | None, open_socket: OpenSocket | None) -> None:
+    def __init__(self, control: socket.socket, loan: socket.socket | None, lend: Lend | None) -> None:
         control.setblocking(False)
-        self._control, self._loan = control, loan
+        self._control = control
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Answer]] = {}
         self._decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
         self._loop.add_reader(control, self._readable)
         self._lending: asyncio.Task[None] | None = None
-        if loan is not None and open_socket is not None:
-            loan.setblocking(False)
-            self._lending = spawn(_lend(loan, open_socket), name="lend sockets to the relay")
+        if loan is not None and lend is not None:
+            self._lending = spawn(_lend(loan, lend), name="lend sockets to the relay")
 
     async def open(self, address: str, port: int, targets: Sequence[tuple[str, int]], *, fallback: bool = True) -> int:
         """Listen on a host address; return the port that was bound, the asked one or its fallback.
@@ -100,24 +98,14 @@ class RelayClient:
             return
         self._loop.remove_reader(self._control)
         self._control.close()
-        if self._loan is not None:
-            self._loan.close()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(RelayGone("the relay process has ended"))
 
 
-async def _lend(loan: socket.socket, open_socket: OpenSocket) -> None:
-    """Answer each request for sockets; one that cannot be had is left out, and asked for again by the relay."""
-    loop = asyncio.get_running_loop()
-    while count := await loop.sock_recv(loan, 1):
-        made = await asyncio.gather(*(open_socket() for _ in range(count[0])), return_exceptions=True)
-        sockets = [entry for entry in made if isinstance(entry, socket.socket)]
-        for entry in made:
-            if isinstance(entry, BaseException):
-                _log.warning("no socket for the relay", error=str(entry))
-        if len(sockets) < len(made):
-            await asyncio.sleep(_PAUSE_SECONDS)
-        socket.send_fds(loan, [count], [entry.fileno() for entry in sockets])
-        for entry in sockets:
-            entry.close()
+async def _lend(loan: socket.socket, lend: Lend) -> None:
+    with loan:
+        try:
+            await lend(loan)
+        except Exception as error:  # noqa: BLE001 (whoever lends says in its own words why it cannot)
+            _log.error("the relay cannot reach the cluster", error=str(error))
