@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from roadstead.api.objects import Object, ReadOnlyObject, annotations_of, key_of, labels_of, metadata_of
-from roadstead.node.quantities import container_resource
+from roadstead.node.container_resources import container_resource
 
 Lookup = Callable[[str, str], ReadOnlyObject | None]
 """Finds a `ConfigMap` or `Secret` (the kind) by name in the pod's namespace."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from roadstead.api.conditions import condition, is_true, merge_conditions
 from roadstead.api.objects import Object, ReadOnlyObject, metadata_of
+from roadstead.node.container_resources import quality_of_service
 from roadstead.node.plan import is_complete
-from roadstead.node.quantities import quality_of_service
 from roadstead.node.records import ContainerRecord, PodRecord, Role, State, Termination, containers_of
 from roadstead.node.times import timestamp
 

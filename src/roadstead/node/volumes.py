@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from roadstead.api.objects import ReadOnlyObject
+from roadstead.node.container_resources import container_resource
 from roadstead.node.environment import Lookup, ReferenceProblem, field_value, referenced_content
-from roadstead.node.quantities import container_resource
 
 _DEFAULT_MODE = 0o644
 OBJECT_VOLUMES = ("configMap", "secret", "projected", "downwardAPI")
