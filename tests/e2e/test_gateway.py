@@ -9,7 +9,8 @@ import apiserver_bed
 import gateway_objects as made
 import grpc
 import pytest
-from envoy_bed import KEY, SERVICE, Backend, Envoy, call, channel, failure, free_port, run, until
+from envoy_bed import KEY, SERVICE, Backend, Envoy, call, channel, failure, run, until
+from free_ports import free_port
 
 from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import Object

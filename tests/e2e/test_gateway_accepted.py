@@ -8,7 +8,8 @@ from typing import Any
 import gateway_objects as made
 import msgspec
 import pytest
-from envoy_bed import free_port, run, running
+from envoy_bed import run, running
+from free_ports import free_port
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from roadstead.gateway import ir

@@ -6,7 +6,8 @@ from pathlib import Path
 import gateway_objects as made
 import grpc
 import pytest
-from envoy_bed import Backend, call, channel, free_port, run, running
+from envoy_bed import Backend, call, channel, run, running
+from free_ports import free_port
 
 from roadstead.api.objects import Object
 from roadstead.gateway import ir

@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import json
+from pathlib import Path
 
 import pytest
 from network_bed import as_both_users
 from node_bed import LogOptions, NodeBed, in_node_cluster
 from polling import until
 
+import roadstead
 from roadstead.api.resources import resource
 
 pytestmark = pytest.mark.e2e
@@ -36,7 +38,9 @@ def test_a_container_sees_only_its_own_processes_and_owns_nothing(user):
         return await bed.finished("inside"), (bed.folder / "api").exists()
 
     log, _ = in_node_cluster(user, scenario)
-    assert log.splitlines() == ["0", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "overlay", "inside"]
+    # Of the machine's /tmp a container sees only what Roadstead itself runs from, if that is there.
+    installed = [part for folder, part in [Path(roadstead.__file__).parts[1:3]] if folder == "tmp"]
+    assert log.splitlines() == ["0", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "overlay", "inside", *installed]
 
 
 @as_both_users
@@ -181,8 +185,7 @@ def test_commands_run_inside_and_report_their_end(user):
 
     (code, output), copied, cat_code, screen, ended, killed = in_node_cluster(user, scenario)
     assert code == 7
-    assert set(output.splitlines()[:2]) == {"out", "err"}
-    assert "while :; do" in output
+    assert all(word in output for word in ("out\n", "err\n", "while :; do"))
     assert (copied, cat_code) == (300_000, 0)
     assert "45 123" in screen
     assert "/dev/pts/0" in screen

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 from echo_service import Certificates
+from free_ports import free_port
 
 from roadstead.service.passwords import hash_password
 
@@ -49,12 +50,6 @@ server = ThreadedServer(port=int(sys.argv[1]), address="127.0.0.1")
 add_UserServicer_to_server(Slow(), server)
 server.run()
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
