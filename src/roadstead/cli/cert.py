@@ -53,7 +53,12 @@ def make_certificates(project: Project, *, renew: bool = False) -> list[Outcome]
     """Make or keep the project's certificates. What prevents it ends the command."""
     try:
         return list(ensure_certificates(project, datetime.now(UTC), renew=renew))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CommandError(
+            f"the project's certificates cannot be made ({error}): {error.filename} has to be yours to read and write; "
+            "if another user made it, remove it and they are made anew"
+        ) from error
+    except ValueError as error:
         raise CommandError(f"the project's certificates cannot be made: {error}") from error
 
 
