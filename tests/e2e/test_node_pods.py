@@ -19,14 +19,18 @@ def test_a_pod_runs_to_its_end(user):
     async def scenario(bed: NodeBed):
         await bed.create("job", "echo hello; echo trouble >&2; exit 3", restartPolicy="Never")
         log = await bed.finished("job")
-        return log, (await bed.pod("job"))["status"], [reason for reason, _ in await bed.events("job")]
+        return log, (await bed.pod("job"))["status"], await bed.events("job")
 
-    log, status, reasons = in_node_cluster(user, scenario)
+    log, status, events = in_node_cluster(user, scenario)
     assert sorted(log.splitlines()) == ["hello", "trouble"]
     assert status["phase"] == "Failed"
     ended = status["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (3, "Error")
-    assert reasons == ["Created", "Started"]
+    assert events == [
+        ("Pulled", 'Container image "shell" already present on machine'),
+        ("Created", "Created container: main"),
+        ("Started", "Started container main"),
+    ]
 
 
 @as_both_users
@@ -130,6 +134,17 @@ def test_a_program_that_does_not_exist_is_named(user):
     ended = in_node_cluster(user, scenario)
     assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
     assert "/no/such/program" in ended["message"]
+
+
+@as_both_users
+def test_a_start_that_failed_counts_as_a_restart(user):
+    async def scenario(bed: NodeBed):
+        await bed.create("wrong", "", main={"command": ["/no/such/program"]})
+        return _main(await bed.when("wrong", lambda one: _waiting(one).get("reason") == "CrashLoopBackOff"))
+
+    container = in_node_cluster(user, scenario)
+    assert container["restartCount"] == 1
+    assert container["state"]["waiting"]["message"].startswith("back-off 10s restarting failed container=main")
 
 
 @as_both_users

@@ -114,6 +114,7 @@ class ContainerStart:
             tell("Warning", "Failed", "Error: ErrImagePull")
             raise StartProblem("ErrImagePull", found.message)
         if found.requirements is None:
+            _tell_present(name, tell)
             return found
         return with_virtual_environment(found, await self._virtual_environment(name, found.requirements, tell))
 
@@ -124,6 +125,8 @@ class ContainerStart:
                 tell("Normal", "Pulling", f'Making the virtual environment of image "{name}" from {requirements}')
                 folder = await self.venvs.make(requirements)
                 tell("Normal", "Pulled", f'Made the virtual environment of image "{name}"')
+            else:
+                _tell_present(name, tell)
         except (VenvError, OSError) as error:
             tell("Warning", "Failed", f'Failed to pull image "{name}": {error}')
             raise StartProblem("ErrImagePull", str(error)) from error
@@ -137,3 +140,7 @@ class ContainerStart:
             for old in logs.glob(f"{number}.log*"):
                 old.unlink(missing_ok=True)
         return ContainerLog(logs / f"{numbers[-1] + 1 if numbers else 0}.log")
+
+
+def _tell_present(name: str, tell: Tell) -> None:
+    tell("Normal", "Pulled", f'Container image "{name}" already present on machine')

@@ -208,6 +208,7 @@ class PodWorker:
                 self._effective_pod(), manifest, self._volumes.sources, self._tell, self.sandbox_key
             )
             log = self._with.starter.open_log(self._with.folder(self._last), container)
+            self._tell("Normal", "Created", f"Created container: {container.name}")
             running = await self._with.runtime.start_container(
                 prepared.request, log, stdin=bool(manifest.get("stdin")), terminal=bool(manifest.get("tty"))
             )
@@ -218,11 +219,10 @@ class PodWorker:
             container.wait(reason, message, time.time() + _pause(container.failures))
             return
         except NetdError as error:
+            log.close()
             self._tell("Warning", "Failed", f"Error: failed to start container {container.name!r}: {error}")
-            container.started_at = time.time()
-            container.end(128, 0, time.time(), reason="StartError", message=str(error))
+            container.fail_to_start(time.time(), str(error))
             return
-        self._tell("Normal", "Created", f"Created container: {container.name}")
         self._tell("Normal", "Started", f"Started container {container.name}")
         container.image_id = prepared.identity
         self.running[container.name], self.prepared[container.name] = running, prepared

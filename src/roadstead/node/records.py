@@ -97,12 +97,21 @@ class ContainerRecord:
 
     def run(self, process: int, now: float, *, probed: bool) -> None:
         """Its process was started; without probes (`probed` false) it is ready at once."""
-        if self.termination is not None or self.restarting:
-            self.last, self.restarts = self.termination or self.last, self.restarts + 1
+        self._count_restart()
         self.state, self.reason, self.message, self.restarting = State.RUNNING, "", "", False
         self.process, self.started_at, self.termination = process, now, None
         self.started = self.ready = not probed
         self.failures, self.stopping, self.unhealthy, self.grace = 0, None, "", None
+
+    def fail_to_start(self, now: float, message: str) -> None:
+        """Its process could not be started: as in Kubernetes, that is a run which ended at once."""
+        self._count_restart()
+        self.restarting, self.started_at = False, now
+        self.end(128, 0, now, reason="StartError", message=message)
+
+    def _count_restart(self) -> None:
+        if self.termination is not None or self.restarting:
+            self.last, self.restarts = self.termination or self.last, self.restarts + 1
 
     def end(self, code: int, signal: int, now: float, *, reason: str = "", message: str = "") -> None:
         """Its process ended. A restart may come after a pause that grows with every crash (kubelet: 10 s to 5 min)."""

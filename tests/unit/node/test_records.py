@@ -37,6 +37,16 @@ def test_a_wait_between_two_runs_does_not_lose_the_restart():
     assert (main.restarts, main.last.code) == (1, 1)
 
 
+def test_a_start_that_failed_counts_as_a_run():
+    main = new_record(pod(), now=0).containers["main"]
+    main.fail_to_start(5, "no such program")
+    assert (main.state, main.restarts, main.retry_at) == (State.TERMINATED, 0, 5)
+    main.fail_to_start(5, "no such program")
+    assert (main.restarts, main.retry_at, main.last.reason, main.termination.code) == (1, 15, "StartError", 128)
+    main.run(1, 15, probed=False)
+    assert main.restarts == 2
+
+
 def test_what_ran_in_an_earlier_life_counts_as_killed():
     running = reported({"running": {"startedAt": "2026-01-01T00:00:00Z"}})
     record = new_record(
