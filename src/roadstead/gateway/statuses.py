@@ -16,6 +16,10 @@ _REFERENCES = {"parents": "parentRef", "ancestors": "ancestorRef"}
 """Lists that several controllers share: which field tells their entries apart, beside the controller's name."""
 
 
+_ONLY_WHILE_STATED = frozenset({"InsecureFrontendValidationMode", "ResolvedRefs"})
+"""Conditions of a Gateway that are removed when there is nothing to say any more (gateway_types.go)."""
+
+
 class StatusUpdate(NamedTuple):
     """The wanted `status` of one object, without transition times; of `parents` and `ancestors`,
     only our entries.
@@ -69,7 +73,9 @@ def patch_for(update: StatusUpdate, current: Object, now: str) -> Object | None:
 def _merged(name: str, before: Object, wanted: Any, update: StatusUpdate, now: str) -> Any:
     current = before.get(name) or []
     if name == "conditions":
-        return merge_conditions(current, wanted, now)
+        stated = {condition["type"] for condition in wanted}
+        kept = [condition for condition in current if condition.get("type") not in _ONLY_WHILE_STATED - stated]
+        return merge_conditions(kept, wanted, now)
     if name == "listeners":
         return [_with_conditions(entry, _named(current, entry["name"]), now) for entry in wanted]
     if name in _REFERENCES:

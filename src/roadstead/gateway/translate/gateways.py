@@ -5,7 +5,7 @@ carries a condition of our own where it ends TLS, `roadstead.dev/CertificateUsab
 certificate, as far as that can be known here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from roadstead.api.conditions import condition
@@ -14,6 +14,7 @@ from roadstead.gateway.ir import Proxies, Proxy, ProxyState, gateway_proxy_key
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.certificates import uncovered_problem
+from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_listeners
@@ -41,9 +42,9 @@ def plan_gateway(
     """Return a Gateway of ours with its listeners judged, and those that the ListenerSets that name it add."""
     sets = plan_sets(gateway, listener_sets, resources)
     own = plan_listeners(gateway, resources)
-    listeners = (*own, *added_listeners(own, sets, resources))
+    listeners = asking_clients(gateway, (*own, *added_listeners(own, sets, resources)), resources)
     target = GatewayTarget(key_of(gateway), controller_name, listeners, frozenset(one.key for one in sets))
-    return GatewayPlan(gateway, target, _invalid(gateway), sets)
+    return GatewayPlan(gateway, target, _invalid(gateway), sets, backend_identity(gateway, resources))
 
 
 def _invalid(gateway: Object) -> Problem | None:
@@ -99,6 +100,7 @@ def gateway_status(
         "conditions": [
             condition("Accepted", *accepted, generation=generation),
             condition("Programmed", *programmed, generation=generation),
+            *_conditions_where_stated(plan, generation),
         ],
         "listeners": [
             listener_status(one, loads.get(index, none), plan.invalid or standing.obstacle, generation)
@@ -108,6 +110,17 @@ def gateway_status(
     if plan.sets or "attachedListenerSets" in mapping(plan.obj.get("status")):
         wanted["attachedListenerSets"] = _attached_sets(plan)
     return update_for(plan.obj, wanted, proxy=standing.proxy, held=standing.held)
+
+
+def _conditions_where_stated(plan: GatewayPlan, generation: int) -> Iterator[Object]:
+    """Yield the conditions that a Gateway has only while its manifest gives reason to."""
+    if plan.identity:
+        unresolved = plan.identity.unresolved
+        verdict = (False, *unresolved) if unresolved else (True, "ResolvedRefs", "")
+        yield condition("ResolvedRefs", *verdict, generation=generation)
+    if is_insecure(plan.obj):
+        message = "spec.tls.frontend: clients without a valid certificate are let in (AllowInsecureFallback)"
+        yield condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", message, generation=generation)
 
 
 def _attached_sets(plan: GatewayPlan) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from roadstead.api.objects import Object, ObjectKey, key_of, labels_of
 from roadstead.api.selectors import label_selector_from
-from roadstead.gateway.ir import container_port
+from roadstead.gateway.ir import TrustBundle, container_port
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.certificates import (
     ServerCertificate,
@@ -52,12 +52,20 @@ class NamespaceRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientCheck:
+    """Clients must show a certificate that `trust` has signed; if `optional`, they are let in without one, too."""
+
+    trust: TrustBundle
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerPlan:
     """One listener, decided: what it serves and what is wrong with it.
 
     `unaccepted`: it cannot be served as written. `conflict`: another one claims the same. `unresolved`: a certificate
     or a route kind in it cannot be had. `warnings`: served, though clients will not like it. `origin`: the ListenerSet
-    that it comes from, None if it is the Gateway's own.
+    that it comes from, None if it is the Gateway's own. `clients`: what it asks of them.
     """
 
     name: str
@@ -72,6 +80,7 @@ class ListenerPlan:
     certificates: tuple[ServerCertificate, ...] = ()
     warnings: tuple[Problem, ...] = ()
     origin: ObjectKey | None = None
+    clients: ClientCheck | None = None
 
     @property
     def label(self) -> str:
@@ -179,7 +188,7 @@ def _with_certificates(
     if not references:
         problems.append(Problem("InvalidCertificateRef", "tls.certificateRefs is empty; name a Secret"))
     for index, reference in enumerate(references):
-        certificate = _certificate(referrer, f"tls.certificateRefs[{index}]", reference, resources)
+        certificate = referenced_certificate(referrer, f"tls.certificateRefs[{index}]", reference, resources)
         if isinstance(certificate, Problem):
             problems.append(certificate)
         else:
@@ -188,9 +197,10 @@ def _with_certificates(
     return replace(plan, certificates=tuple(found), unresolved=joined(problems), warnings=tuple(warnings))
 
 
-def _certificate(
+def referenced_certificate(
     referrer: Referrer, field: str, reference: Mapping[str, Any], resources: Resources
 ) -> ServerCertificate | Problem:
+    """Return the certificate that a reference in the field of a manifest means, or why it means none."""
     target = Target(
         text(reference.get("group")),
         text(reference.get("kind"), "Secret"),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from roadstead.api.objects import Object, ObjectKey
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
+from roadstead.gateway.translate.clientcertificates import BackendIdentity
 from roadstead.gateway.translate.fields import integer, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY, intersection
 from roadstead.gateway.translate.listeners import ListenerPlan
@@ -34,12 +35,17 @@ class GatewayTarget:
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
-    """A Gateway of ours, decided. `invalid`: why it is not served at all. `sets`: the ListenerSets that name it."""
+    """A Gateway of ours, decided.
+
+    `invalid`: why it is not served at all. `sets`: the ListenerSets that name it. `identity`: its certificate as a
+    client of backends.
+    """
 
     obj: Object
     target: GatewayTarget
     invalid: Problem | None = None
     sets: tuple[ListenerSetPlan, ...] = ()
+    identity: BackendIdentity | None = None
 
     @property
     def key(self) -> ObjectKey:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from roadstead.api.objects import Object, metadata_of
 from roadstead.gateway.ir import (
+    ClientValidation,
     Cluster,
     EndpointSet,
     FilterChain,
@@ -28,6 +29,7 @@ from roadstead.gateway.ir import (
 )
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.backends import endpoint_set, endpoints_service
+from roadstead.gateway.translate.clientcertificates import showing
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import HTTP, HTTPS, ListenerPlan
@@ -67,7 +69,11 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
         return Proxy(key, workload(gateway.obj))
     ports = _ports(gateway, attached)
     certificates = {one.certificate.name: one.certificate for plan in gateway.listeners for one in plan.certificates}
-    clusters = used_clusters(route for routes in attached.values() for route in routes)
+    if gateway.identity and gateway.identity.certificate:
+        certificates[gateway.identity.certificate.name] = gateway.identity.certificate
+    used = used_clusters(route for routes in attached.values() for route in routes)
+    clusters = tuple(showing(gateway.identity, used))
+    asked = {plan.clients.trust.name: plan.clients.trust for plan in gateway.listeners if plan.clients}
     return Proxy(
         key=key,
         workload=workload(gateway.obj),
@@ -76,7 +82,7 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
         clusters=clusters,
         endpoints=used_endpoints(clusters, resources, memory),
         certificates=tuple(certificates[name] for name in sorted(certificates)),
-        trust_bundles=used_trust(clusters, resources),
+        trust_bundles=(*used_trust(clusters, resources), *(asked[name] for name in sorted(asked))),
     )
 
 
@@ -129,7 +135,12 @@ def _tls_chain(key: str, port: _Port, plan: ListenerPlan) -> FilterChain:
     return FilterChain(
         name=plan.label,
         server_names=() if plan.hostname == ANY else (plan.hostname,),
-        tls=ServerTls(tuple(dict.fromkeys(one.certificate.name for one in plan.certificates))),
+        tls=ServerTls(
+            tuple(dict.fromkeys(one.certificate.name for one in plan.certificates)),
+            client_validation=ClientValidation(plan.clients.trust.name, plan.clients.optional)
+            if plan.clients
+            else None,
+        ),
         route_table=_table_name(key, port, plan.label),
         listeners=(plan.label,),
     )

@@ -53,6 +53,7 @@ REWRITE = {
     "type": "URLRewrite",
     "urlRewrite": {"hostname": "a.com", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/b"}},
 }
+AUTHORITIES = {"group": "", "kind": "ConfigMap", "name": "authorities"}
 EVERYTHING: list[Object] = [
     gateway_class(),
     gateway(
@@ -63,6 +64,13 @@ EVERYTHING: list[Object] = [
         https_listener(hostname="odd.com"),
         http_listener("good", "good.com"),
         addresses=[],
+        tls={
+            "frontend": {
+                "default": {"validation": {"caCertificateRefs": [AUTHORITIES], "mode": "AllowInsecureFallback"}},
+                "perPort": [{"port": 8443, "tls": {"validation": {"caCertificateRefs": [AUTHORITIES]}}}],
+            },
+            "backend": {"clientCertificateRef": {"name": "example-gateway"}},
+        },
         allowedListeners={"namespaces": {"from": "Same", "selector": {"matchLabels": {"a": "b"}}}},
         infrastructure={"labels": {"a": "b"}},
     ),
