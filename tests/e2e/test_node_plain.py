@@ -7,6 +7,7 @@ from network_bed import as_both_users
 from node_bed import NodeBed, in_node_cluster
 from polling import until
 
+from roadstead.api.objects import ObjectKey
 from roadstead.api.resources import resource
 
 pytestmark = pytest.mark.e2e
@@ -66,3 +67,24 @@ def test_what_is_lacking_is_said(user):
     assert conditions["NetworkPolicyEnforced"]["status"] == "False"
     assert "NOT enforced" in conditions["NetworkPolicyEnforced"]["message"]
     assert warnings == ["PoliciesNotEnforced"]
+
+
+@as_both_users
+def test_host_names_of_services_become_addresses(user):
+    async def scenario(bed: NodeBed):
+        ports = [{"name": "http", "port": 8080}]
+        metadata = {"name": "web", "namespace": "default"}
+        made = await bed.client.create(resource("Service"), {"metadata": metadata, "spec": {"ports": ports}})
+        await until(lambda: ObjectKey("default", "web") in bed.node._informers["Service"].objects)
+        script = "echo web.default.svc:8080 $TARGET; sleep 60"
+        env = [{"name": "TARGET", "value": "http://web.default.svc.cluster.local nobody.default.svc"}]
+        await bed.create("caller", script, main={"env": env}, terminationGracePeriodSeconds=0)
+        await bed.ready("caller")
+        _, executed = await bed.run_in("caller", "echo $TARGET")
+        logged = await bed.log("caller")
+        return made["spec"]["clusterIP"], logged.strip(), executed.strip(), dict(await bed.events("caller"))
+
+    address, logged, executed, events = in_node_cluster(user, scenario, isolated=False)
+    assert logged == f"{address}:8080 http://{address} nobody.default.svc"
+    assert executed == f"http://{address} nobody.default.svc"
+    assert "no Service nobody.default" in events["NameNotResolved"]

@@ -12,10 +12,11 @@ from roadstead.node.container_logs import ContainerLog
 from roadstead.node.environment import Lookup, ReferenceProblem, command_of, environment, service_variables
 from roadstead.node.images import Installation, Runnable, UnknownImage, resolve_image, with_virtual_environment
 from roadstead.node.netd_protocol import StartContainer
+from roadstead.node.network.services import cluster_address
 from roadstead.node.pod_spec import hostname_of, is_read_only, mounts_of, user_of
 from roadstead.node.project import Project
 from roadstead.node.records import ContainerRecord
-from roadstead.node.runtime import Runtime
+from roadstead.node.runtime import Runtime, service_names, with_addresses
 from roadstead.node.venvs import VenvError, VirtualEnvironments
 
 Tell = Callable[[Any, str, str], None]
@@ -50,6 +51,7 @@ class ContainerStart:
     lookup: Callable[[str], Lookup]
     services: Callable[[], Iterable[ReadOnlyObject]]
     hidden: tuple[str, ...]
+    domain: str
     venvs: VirtualEnvironments = field(default_factory=VirtualEnvironments)
 
     async def prepare(
@@ -74,7 +76,22 @@ class ContainerStart:
                 f"Container {manifest['name']} runs without a mount namespace, and nothing can be put at {path}: "
                 "name the path in an argument or a variable, which is then changed to where the volume is",
             )
-        return Prepared(request, runnable.identity)
+        if not self.runtime.isolated:
+            request = self._with_addresses(request, tell)
+        return Prepared(self.runtime.fitted(request), runnable.identity)
+
+    def _with_addresses(self, request: StartContainer, tell: Tell) -> StartContainer:
+        """Stand in for the DNS, which a process without a network namespace has not."""
+        found = ((key_of(service), cluster_address(service)) for service in self.services())
+        addresses = {f"{key.name}.{key.namespace}": address for key, address in found if address is not None}
+        for name in sorted(service_names(request, self.domain) - addresses.keys()):
+            tell(
+                "Warning",
+                "NameNotResolved",
+                f"There is no DNS without namespaces, and no Service {name} with a ClusterIP whose address could "
+                "stand for its name: create it, then start the pod again",
+            )
+        return with_addresses(request, addresses, self.domain)
 
     def _request(
         self,

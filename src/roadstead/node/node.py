@@ -98,7 +98,7 @@ class Node:
         config = self._config
         starter = ContainerStart(
             self.runtime, self._projects.current, self._here, self._lookup,
-            lambda: self._informers["Service"].objects.values(), hidden,
+            lambda: self._informers["Service"].objects.values(), hidden, config.cluster_domain,
         )  # fmt: skip
         request_token = token_requester(self._client)
         return Surroundings(

@@ -46,6 +46,9 @@ class Runtime(Protocol):
     def unmountable(self, request: StartContainer) -> list[str]:
         """Return the paths at which this runtime cannot provide a volume."""
 
+    def fitted(self, request: StartContainer) -> StartContainer:
+        """Return what to start instead, where paths and names mean something else than in a pod of its own."""
+
     async def signal(self, container: RunningContainer, number: int) -> None:
         """Send the container's first process a signal."""
 
@@ -159,6 +162,10 @@ class NamespacedRuntime(_NetdRuntime):
         """Return nothing: a mount namespace can have a volume at any path."""
         return []
 
+    def fitted(self, request: StartContainer) -> StartContainer:
+        """Return the request as it is."""
+        return request
+
     async def apply_services(self, table: ServiceTable) -> None:
         """Let the kernel serve exactly these Services."""
         await self.netd.apply_services(table)
@@ -185,11 +192,9 @@ class PlainRuntime(_NetdRuntime):
     def __init__(self, netd: NetdClient, why: str) -> None:
         super().__init__(netd, [why])
 
-    async def start_container(
-        self, request: StartContainer, log: ContainerLog, *, stdin: bool = False, terminal: bool = False
-    ) -> RunningContainer:
-        """Start a process that is told where its volumes really are."""
-        return await super().start_container(relocated(request), log, stdin=stdin, terminal=terminal)
+    def fitted(self, request: StartContainer) -> StartContainer:
+        """Return a request for a process that is told where its volumes really are."""
+        return relocated(request)
 
     def unmountable(self, request: StartContainer) -> list[str]:
         """Return the mount paths that the container is not told by an argument or a variable: it will not find them."""
@@ -229,6 +234,33 @@ def relocated(request: StartContainer) -> StartContainer:
         user=0,
         group=0,
     )
+
+
+def service_names(request: StartContainer, domain: str) -> set[str]:
+    """Return the Services, as `NAME.NAMESPACE`, that arguments and variables name by their host names."""
+    told = [*request.argv, *request.environment.values()]
+    return {f"{found[1]}.{found[2]}" for text in told for found in _service_name(domain).finditer(text)}
+
+
+def with_addresses(request: StartContainer, addresses: Mapping[str, str], domain: str) -> StartContainer:
+    """Return the request for a process without the cluster's DNS: `NAME.NAMESPACE.svc`, with or without the cluster's
+    domain, becomes the address of that Service where it stands as a whole host name. `addresses` are by
+    `NAME.NAMESPACE`; other names stay.
+    """
+
+    def there(text: str) -> str:
+        return _service_name(domain).sub(lambda found: addresses.get(f"{found[1]}.{found[2]}", found[0]), text)
+
+    return msgspec.structs.replace(
+        request,
+        argv=[there(argument) for argument in request.argv],
+        environment={name: there(value) for name, value in request.environment.items()},
+    )
+
+
+def _service_name(domain: str) -> re.Pattern[str]:
+    """Match a Service's host name; `POD.NAME.NAMESPACE.svc` is a pod's, and longer names are somebody else's."""
+    return re.compile(rf"(?<![\w.-])([a-z0-9-]+)\.([a-z0-9-]+)\.svc(?:\.{re.escape(domain)})?\.?(?![\w.-])")
 
 
 def _in_place(source: str, _: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """Without a mount namespace a process is told where its volumes are, and nothing is written on the machine."""
 
 from roadstead.node.netd_protocol import Mount, StartContainer
-from roadstead.node.runtime import relocated
+from roadstead.node.runtime import relocated, service_names, with_addresses
 
 
 def request(*argv: str, mounts: dict[str, str], **environment: str) -> StartContainer:
@@ -38,3 +38,31 @@ def test_the_longest_mount_path_wins() -> None:
 
 def test_a_source_is_taken_as_it_is() -> None:
     assert relocated(request("/a/x", mounts={"/a": r"/odd\1\g<0>"})).argv == [r"/odd\1\g<0>/x"]
+
+
+ADDRESSES = {"web.shop": "127.96.0.7"}
+
+
+def addressed(text: str) -> str:
+    return with_addresses(request(text, mounts={}), ADDRESSES, "cluster.local").argv[0]
+
+
+def test_host_names_of_services_become_their_addresses() -> None:
+    moved = with_addresses(request("--web=web.shop.svc:80", mounts={}, URL="http://web.shop.svc/x"), ADDRESSES, "c.d")
+    assert moved.argv == ["--web=127.96.0.7:80"]
+    assert moved.environment == {"URL": "http://127.96.0.7/x"}
+    for name in ("web.shop.svc", "web.shop.svc.cluster.local", "web.shop.svc.cluster.local."):
+        assert addressed(f"dns:///{name}:50051,{name}") == "dns:///127.96.0.7:50051,127.96.0.7"
+
+
+def test_other_names_stay() -> None:
+    for name in (
+        "web.shop", "web", "pod-0.web.shop.svc", "web.shop.svc.example.com", "my-web.shop.svc", "web.shop.svc-2",
+        "web.other.svc", "_http._tcp.web.shop.svc.cluster.local",
+    ):  # fmt: skip
+        assert addressed(name) == name
+
+
+def test_services_that_are_named_are_found() -> None:
+    named = request("a.b.svc:1 x.y", mounts={}, TARGET="c.d.svc.cluster.local")
+    assert service_names(named, "cluster.local") == {"a.b", "c.d"}
