@@ -148,6 +148,19 @@ def test_a_start_that_failed_counts_as_a_restart(user):
 
 
 @as_both_users
+def test_fields_without_effect_are_told_in_one_event(user):
+    async def scenario(bed: NodeBed):
+        main = {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+        await bed.create("asks", "sleep 60", main=main, hostPID=True, terminationGracePeriodSeconds=0)
+        await bed.ready("asks")
+        return [message for reason, message in await bed.events("asks") if reason == "FieldHasNoEffect"]
+
+    [told] = in_node_cluster(user, scenario)
+    assert "spec.hostPID: " in told
+    assert "spec.containers[0].securityContext.capabilities.add: NET_ADMIN: " in told
+
+
+@as_both_users
 def test_a_missing_secret_is_waited_for(user):
     async def scenario(bed: NodeBed):
         env = [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "late", "key": "password"}}}]

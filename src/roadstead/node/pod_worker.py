@@ -36,6 +36,7 @@ from roadstead.node.probes import probes_of
 from roadstead.node.records import ContainerRecord, PodRecord, Stopping, containers_of, new_record
 from roadstead.node.runtime import Runtime
 from roadstead.node.sessions import STDOUT, RunningContainer
+from roadstead.node.unsupported import without_effect
 
 _log = structlog.get_logger(__name__)
 _POD = resource("Pod")
@@ -97,6 +98,8 @@ class PodWorker:
     async def run(self) -> None:
         """Do what the plan says until the pod is released."""
         reporter = spawn(self._report_status(), name=f"status of {self.key}")
+        if ignored := without_effect(self._last, isolated=self._with.runtime.isolated):
+            self._tell("Warning", "FieldHasNoEffect", "; ".join(ignored))
         try:
             while not self.record.released:
                 await self._round()
