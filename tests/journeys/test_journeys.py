@@ -11,11 +11,13 @@ import goldens
 import msgspec
 import pytest
 import yaml
+from recording_cluster import RecordingCluster
 
 from roadstead.api.objects import Object, key_of
 from roadstead.api.resources import Scheme
 from roadstead.apiserver.defaults import apply_defaults
 from roadstead.gateway import ir
+from roadstead.gateway.gather import READ_KINDS
 from roadstead.gateway.statuses import patch_for
 from roadstead.gateway.translate import Translation, translate
 from roadstead.gateway.xds import render
@@ -25,6 +27,8 @@ CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/1-manifest.
 MADE_CERTIFICATE = re.compile(r"\$\{certificate ([^}]+)\}")
 SCHEME = Scheme()
 WRITTEN_AT = "2026-11-22T12:00:00Z"
+WORKLOADS = ("Deployment", "Service")
+READ_BY_GATEWAY = {kind.kind for kind in READ_KINDS.values()}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -34,6 +38,10 @@ def case(request: pytest.FixtureRequest) -> Path:
 
 def test_stored(case: Path) -> None:
     check(case, "2-stored.yaml", [without_bookkeeping(obj) for obj in stored(case / "1-manifest.yaml")])
+
+
+def test_actions(case: Path) -> None:
+    check(case, "3-actions.yaml", ran(case).record)
 
 
 def test_ir(case: Path) -> None:
@@ -47,7 +55,7 @@ def test_xds(case: Path) -> None:
 
 
 def test_status(case: Path) -> None:
-    by_key = {(obj["kind"], key_of(obj)): obj for obj in everything(case)}
+    by_key = {(obj["kind"], key_of(obj)): obj for obj in seen_by_gateway(case)}
     said = [
         (update, patch_for(update, by_key[update.kind, update.key], WRITTEN_AT)) for update in translated(case).statuses
     ]
@@ -60,7 +68,7 @@ def check(case: Path, name: str, value: Any) -> None:
 
 
 def translated(case: Path) -> Translation:
-    found = everything(case)
+    found = seen_by_gateway(case)
     connected = ir.ProxyState(connected=1)
     keys = [ir.gateway_proxy_key(*key_of(obj)) for obj in found if obj["kind"] == "Gateway"]
     states = dict.fromkeys([*keys, ir.INGRESS_PROXY_KEY], connected)
@@ -68,12 +76,29 @@ def translated(case: Path) -> Translation:
 
 
 def before(case: Path) -> Translation:
-    return translate(given.resources(stored(case / "0-given.yaml"), default_certificate=fallback()))
+    found = [obj for obj in stored(case / "0-given.yaml") if obj["kind"] in READ_BY_GATEWAY]
+    return translate(given.resources(found, default_certificate=fallback()))
 
 
 def fallback() -> ir.Certificate:
     pair = given.key_pair("ingress.local")
     return ir.Certificate("default-certificate", pair.certificate, ir.PrivateKey(pair.key))
+
+
+def seen_by_gateway(case: Path) -> list[Object]:
+    """Return what the gateway sees once the controllers are content: the endpoints are those that they planned."""
+    found = [*everything(case), *ran(case).all("EndpointSlice")]
+    return [obj for obj in found if obj["kind"] in READ_BY_GATEWAY]
+
+
+def ran(case: Path) -> RecordingCluster:
+    """Return a cluster that has come to rest with the workloads of a case."""
+    cluster = RecordingCluster()
+    for obj in everything(case):
+        if obj["kind"] in WORKLOADS:
+            cluster.create(obj)
+    cluster.pods_start()
+    return cluster
 
 
 def everything(case: Path) -> list[Object]:
