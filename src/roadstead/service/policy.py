@@ -1,104 +1,42 @@
-"""Who may call which method: a file, and one pure decision.
+"""The policy file: who may call which method.
 
     anonymous:                        # open to anybody, no credentials looked at
       - com.example.User/Login
     roles:                            # what a role may call
       viewer: [com.example.User/GetUser, com.example.User/WatchUsers]
       admin: ["com.example.User/*"]
+      owner:
+        - methods: [com.example.User/EditUser]
+          when: {request: {user.id: "{identity}"}}       # `metadata:` works too
     identities:                       # who has which roles
       alice: [admin]
-      bob: [viewer]
+      bob: [viewer, owner]
     groups:                           # roles of everybody in a group (a claim of a token)
       staff: [viewer]
 
-What is not allowed is denied; a method that the file does not name is denied to everybody. Health alone is always open:
-Kubernetes' gRPC probes cannot send credentials. `parse_policy` turns the file into tables once, so that `decide` is a
-few dictionary look-ups on every RPC.
+`parse_policy` turns it into the tables of `decision.py`, once, and names every fault with the place where it stands.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 import yaml
 
-from roadstead.service.identity import Identity
+from roadstead.service.conditions import IDENTITY, Condition, Scalar, Wanted
+from roadstead.service.decision import Answer, Decision, Methods, Policy, Role, decide
 
-Answer = Literal["allowed", "unauthenticated", "denied"]
+__all__ = ["Answer", "Decision", "Methods", "Policy", "Role", "decide", "parse_policy"]
+
 _METHOD = re.compile(r"[A-Za-z_][\w.]*/(?:[A-Za-z_]\w*|\*)", re.ASCII)
-_HEALTH = "grpc.health.v1.Health"
+_PLACEHOLDER = re.compile(r"\{\w*\}")
+# gRPC's metadata keys, and names of fields in a .proto file joined by dots.
+_KEYS = {
+    "metadata": re.compile(r"(?!.*-bin\Z)[0-9a-z_.-]+"),
+    "request": re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII),
+}
+_EXPECTED_KEYS = {"metadata": "a lower-case metadata key that is not binary", "request": "a field such as user.id"}
 _SECTIONS = ("anonymous", "roles", "identities", "groups")
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """An answer and its reason. The reason is for the log and for `explain`; a client is not told."""
-
-    answer: Answer
-    reason: str
-
-    @property
-    def allowed(self) -> bool:
-        """True if the call may go on."""
-        return self.answer == "allowed"
-
-
-class Methods(msgspec.Struct, frozen=True):
-    """A set of methods: full names and whole services."""
-
-    names: frozenset[str] = frozenset()
-    services: frozenset[str] = frozenset()
-
-    def match(self, method: str) -> str | None:
-        """Return the pattern that covers `package.Service/Method`, or None."""
-        if method in self.names:
-            return method
-        service = method.partition("/")[0]
-        return f"{service}/*" if service in self.services else None
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """A policy file as tables. An empty one denies everything."""
-
-    anonymous: Methods = Methods()
-    roles: Mapping[str, Methods] = msgspec.field(default_factory=dict)
-    identities: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
-    groups: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
-
-    def is_anonymous(self, method: str) -> bool:
-        """Tell whether anybody may call `package.Service/Method` without credentials."""
-        return self.open_pattern(method) is not None
-
-    def open_pattern(self, method: str) -> str | None:
-        """Return the pattern that opens a method to anybody, or None."""
-        return f"{_HEALTH}/*" if method.startswith(_HEALTH + "/") else self.anonymous.match(method)
-
-
-def decide(policy: Policy, identity: Identity | None, method: str) -> Decision:
-    """Judge one call of `package.Service/Method`.
-
-    Returns "allowed", "unauthenticated" (nobody vouches for the caller) or "denied" (the caller may not do this), with
-    the rule that decided.
-    """
-    if pattern := policy.open_pattern(method):
-        return Decision("allowed", f"anonymous: {pattern}")
-    if identity is None:
-        return Decision("unauthenticated", f"{method} needs credentials")
-    roles = _roles_of(policy, identity)
-    for role in roles:
-        if pattern := policy.roles[role].match(method):
-            return Decision("allowed", f"role {role}: {pattern}")
-    if not roles:
-        return Decision("denied", f"{identity.name} has no role")
-    return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}")
-
-
-def _roles_of(policy: Policy, identity: Identity) -> tuple[str, ...]:
-    roles = policy.identities.get(identity.name, ())
-    if not identity.groups:
-        return roles
-    more = (role for group in identity.groups for role in policy.groups.get(group, ()))
-    return tuple(dict.fromkeys((*roles, *more)))
 
 
 def parse_policy(content: bytes | str) -> Policy:
@@ -135,9 +73,7 @@ class _Reader:
         for key in document:
             if key not in _SECTIONS:
                 self._faults.append(f"{key}: unknown; expected one of {', '.join(_SECTIONS)}")
-        roles = {
-            name: self._methods(f"roles.{name}", value) for name, value in self._mapping(document, "roles").items()
-        }
+        roles = {name: self._role(f"roles.{name}", value) for name, value in self._mapping(document, "roles").items()}
         policy = Policy(
             anonymous=self._methods("anonymous", document.get("anonymous")),
             roles=roles,
@@ -156,6 +92,63 @@ class _Reader:
             self._faults.extend(f"{section}.{name}: there is no role {role!r}" for role in wanted if role not in known)
             grants[name] = wanted
         return grants
+
+    def _role(self, place: str, value: Any) -> Role:
+        if not isinstance(value, list) or not any(isinstance(entry, dict) for entry in value):
+            return Role(methods=self._methods(place, value))
+        rules = []
+        for number, entry in enumerate(value):
+            if isinstance(entry, dict):
+                rules.append(self._rule(f"{place}[{number}]", entry))
+        return Role(
+            methods=self._methods(place, [entry for entry in value if not isinstance(entry, dict)]),
+            conditional=tuple(rules),
+        )
+
+    def _rule(self, place: str, entry: Mapping[Any, Any]) -> tuple[Methods, Condition]:
+        self._faults.extend(
+            f"{place}.{key}: unknown; expected methods and when" for key in entry if key not in ("methods", "when")
+        )
+        self._faults.extend(f"{place}: {key} is missing" for key in ("methods", "when") if not entry.get(key))
+        return self._methods(f"{place}.methods", entry.get("methods")), self._condition(f"{place}.when", entry)
+
+    def _condition(self, place: str, entry: Mapping[Any, Any]) -> Condition:
+        when = entry.get("when") or {}
+        if not isinstance(when, dict):
+            self._faults.append(f"{place}: expected a mapping with metadata or request")
+            return Condition()
+        self._faults.extend(f"{place}.{key}: unknown; expected metadata or request" for key in when if key not in _KEYS)
+        metadata, request = (self._wanted(place, part, when.get(part)) for part in ("metadata", "request"))
+        if when and not metadata and not request:
+            self._faults.append(f"{place}: it names no condition")
+        return Condition(metadata, request)
+
+    def _wanted(self, place: str, part: str, value: Any) -> Wanted:
+        if value is None:
+            return ()
+        if not isinstance(value, dict):
+            self._faults.append(f"{place}.{part}: expected a mapping of names to values")
+            return ()
+        self._faults.extend(
+            f"{place}.{part}: {key!r} is not {_EXPECTED_KEYS[part]}"
+            for key in value
+            if not isinstance(key, str) or not _KEYS[part].fullmatch(key)
+        )
+        return tuple((str(key), self._values(f"{place}.{part}.{key}", part, each)) for key, each in value.items())
+
+    def _values(self, place: str, part: str, value: Any) -> tuple[Scalar, ...]:
+        values = value if isinstance(value, list) else [value]
+        kinds = (str,) if part == "metadata" else (str, int, float)
+        if not values or not all(isinstance(each, kinds) for each in values):
+            expected = "a text, in quotes if it looks like a number" if part == "metadata" else "a text, number or bool"
+            self._faults.append(f"{place}: expected {expected}, or a list of such")
+            return ()
+        self._faults.extend(
+            f"{place}: there is no placeholder {each}; there is {IDENTITY}"
+            for each in values
+            if isinstance(each, str) and _PLACEHOLDER.fullmatch(each) and each != IDENTITY
+        )
+        return tuple(values)
 
     def _methods(self, place: str, value: Any) -> Methods:
         patterns = self._strings(place, value)

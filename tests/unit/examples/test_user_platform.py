@@ -52,7 +52,7 @@ def test_users_can_do_what_the_readme_says(name, password, may):
 
 
 def test_the_policy_names_only_methods_that_exist():
-    patterns = {pattern for role in POLICY.roles.values() for pattern in role.names}
+    patterns = {pattern for role in POLICY.roles.values() for pattern in role.methods.names}
     assert patterns <= {f"com.example.User/{method}" for method in METHODS}
 
 

@@ -74,6 +74,21 @@ def test_a_service_wildcard_never_reaches_beyond_its_role(name, method):
     ("anonymous: {a: b}", "anonymous: expected a list of names"),
     ("[a, b]", "expected a mapping"),
     ("a: [", "not YAML"),
+    ("roles: {r: [{methods: [a.B/C]}]}", "roles.r[0]: when is missing"),
+    ("roles: {r: [a.B/C, {when: {metadata: {a: b}}}]}", "roles.r[1]: methods is missing"),
+    ("roles: {r: [{methods: [a.B/C], wen: 1, when: {metadata: {a: b}}}]}", "roles.r[0].wen: unknown; expected methods"),
+    ("roles: {r: [{methods: [C], when: {metadata: {a: b}}}]}", "roles.r[0].methods: 'C' is no method"),
+    ("roles: {r: [{methods: [a.B/C], when: [x]}]}", "roles.r[0].when: expected a mapping with metadata or request"),
+    ("roles: {r: [{methods: [a.B/C], when: {body: {}}}]}", "roles.r[0].when.body: unknown; expected metadata"),
+    ("roles: {r: [{methods: [a.B/C], when: {request: {}}}]}", "roles.r[0].when: it names no condition"),
+    ("roles: {r: [{methods: [a.B/C], when: {request: [a]}}]}", "roles.r[0].when.request: expected a mapping of names"),
+    ("roles: {r: [{methods: [a.B/C], when: {metadata: {Env: x}}}]}", "when.metadata: 'Env' is not a lower-case"),
+    ("roles: {r: [{methods: [a.B/C], when: {metadata: {x-bin: x}}}]}", "when.metadata: 'x-bin' is not a lower-case"),
+    ("roles: {r: [{methods: [a.B/C], when: {request: {a..b: x}}}]}", "when.request: 'a..b' is not a field such as"),
+    ("roles: {r: [{methods: [a.B/C], when: {metadata: {n: 1}}}]}", "when.metadata.n: expected a text, in quotes if"),
+    ("roles: {r: [{methods: [a.B/C], when: {request: {n: []}}}]}", "when.request.n: expected a text, number or bool"),
+    ("roles: {r: [{methods: [a.B/C], when: {request: {n: '{user}'}}}]}", "there is no placeholder {user}"),
+    ("anonymous: [{methods: [a.B/C], when: {metadata: {a: b}}}]", "anonymous: expected a list of names"),
     ("roles: {}\nroles: {}", "key 'roles' is there twice"),
     ("roles:\n  a: []\n  b: []\n  a: []", "key 'a' is there twice"),
     (b"\xff\xfe\x00", "not YAML"),
@@ -105,3 +120,46 @@ def test_any_document_is_a_policy_or_a_value_error(document):
         parse_policy(yaml.safe_dump(document))
     except ValueError:
         return
+
+
+CONDITIONAL = parse_policy("""
+roles:
+  viewer: [com.example.User/GetUser]
+  owner:
+    - com.example.User/WatchUsers
+    - methods: [com.example.User/EditUser]
+      when: {request: {user.id: "{identity}"}}
+  tester:
+    - methods: ["com.example.User/*"]
+      when: {metadata: {env: [canary, test]}}
+  careful:
+    - methods: [com.example.User/DeleteUser]
+      when: {metadata: {env: canary}, request: {id: "{identity}"}}
+identities:
+  alice: [viewer, owner]
+  bob: [owner, tester]
+  carol: [careful]
+""")
+EDIT, DELETE = "com.example.User/EditUser", "com.example.User/DeleteUser"
+
+
+@pytest.mark.parametrize(("caller", "method", "metadata", "request_", "answer", "reason"), [
+    ("alice", EDIT, {}, None, "depends", f"role owner: {EDIT} if request user.id is 'alice'"),
+    ("alice", EDIT, {}, {"user": {"id": "alice"}}, "allowed", f"role owner: {EDIT}, its condition holds"),
+    ("alice", EDIT, {}, {"user": {"id": "bob"}}, "denied", f"role owner: {EDIT} only if request user.id is 'alice'"),
+    ("alice", "com.example.User/WatchUsers", {}, None, "allowed", "role owner: com.example.User/WatchUsers"),
+    ("alice", DELETE, {}, None, "denied", f"no role of alice (viewer, owner) names {DELETE}"),
+    ("bob", DELETE, {}, None, "denied", "role tester: com.example.User/* only if metadata env is 'canary' or 'test'"),
+    ("bob", DELETE, {"env": "test"}, None, "allowed", "role tester: com.example.User/*, its condition holds"),
+    ("bob", EDIT, {"env": "test"}, None, "allowed", "role tester: com.example.User/*, its condition holds"),
+    ("bob", EDIT, {}, None, "depends", f"role owner: {EDIT} if request user.id is 'bob'"),
+    ("bob", EDIT, {}, {}, "denied", f"role owner: {EDIT} only if request user.id is 'bob'"),
+    ("carol", DELETE, {}, None, "denied", f"role careful: {DELETE} only if metadata env is 'canary'"),
+    ("carol", DELETE, {"env": "canary"}, None, "depends", f"role careful: {DELETE} if request id is 'carol'"),
+    ("carol", DELETE, {"env": "canary"}, {"id": "carol"}, "allowed", f"role careful: {DELETE}, its condition holds"),
+    ("carol", DELETE, {}, {"id": "carol"}, "denied", f"role careful: {DELETE} only if metadata env is 'canary'"),
+])  # fmt: skip
+def test_conditions(caller, method, metadata, request_, answer, reason):
+    seen = {} if request_ is None else {"request": request_}
+    decision = decide(CONDITIONAL, identity(caller), method, tuple(metadata.items()), **seen)
+    assert (decision.answer, decision.reason) == (answer, reason)

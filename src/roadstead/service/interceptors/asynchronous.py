@@ -9,7 +9,7 @@ limit covers it whole, and its generator is closed when the caller goes away (gr
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
 from typing import Any
@@ -26,6 +26,7 @@ from roadstead.service.refusal import Refusal
 _call: ContextVar[Call] = ContextVar("roadstead_call")
 _END = object()
 _Work = Callable[[Any, Any], Awaitable[Any]]
+_Judged = Callable[[Any, Call], Awaitable[Any]]
 
 
 class AsyncChain(grpc.aio.ServerInterceptor):
@@ -73,7 +74,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             try:
                 if call.reply_metadata:
                     await context.send_initial_metadata(call.reply_metadata)
-                await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+                await abort(context, refusal)
             finally:
                 self._stages.observe(call, refusal.code)
 
@@ -84,11 +85,12 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         context = copy_context()
         behaviour = behaviour_of(handler)
         if not handler.response_streaming:
-            handle = around_unary(self._stages, behaviour)
+            handle = around_unary(self._stages, behaviour, streams=handler.request_streaming)
             return rehandled(handler, lambda request, plain: context.run(handle, call, request, _ToldCode(plain)))
 
         def step(request: Any, plain: Any) -> Iterator[Any]:
-            responses = around_stream(self._stages, behaviour)(call, request, _ToldCode(plain))
+            handle = around_stream(self._stages, behaviour, streams=handler.request_streaming)
+            responses = handle(call, request, _ToldCode(plain))
             while (response := context.run(next, responses, _END)) is not _END:
                 yield response
 
@@ -96,9 +98,10 @@ class AsyncChain(grpc.aio.ServerInterceptor):
 
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)
-        return rehandled(handler, self._around(_pumping(behaviour) if handler.response_streaming else behaviour))
+        work = _pumping(behaviour) if handler.response_streaming else behaviour
+        return rehandled(handler, self._around(_judging(work, streams=handler.request_streaming)))
 
-    def _around(self, work: _Work) -> _Work:
+    def _around(self, work: _Judged) -> _Work:
         stages = self._stages
 
         async def handle(request: Any, context: Any) -> Any:
@@ -113,7 +116,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
                     refusal, entered = stages.enter(call)
                     if refusal is not None:
                         call.reason = refusal.reason or call.reason
-                        await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+                        await abort(context, refusal)
                 response = await _limited(work, request, call)
                 code = status_code(context.code(), grpc.StatusCode.OK)
             except asyncio.CancelledError:
@@ -125,7 +128,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
                 refusal = stages.convert(call, error)
                 code, call.reason = refusal.code, refusal.reason
-                await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+                await abort(context, refusal)
             else:
                 return response
             finally:
@@ -135,16 +138,64 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         return handle
 
 
-async def _limited(work: _Work, request: Any, call: Call) -> Any:
+async def _limited(work: _Judged, request: Any, call: Call) -> Any:
     if call.time_limit is None:
-        return await work(request, call.context)
+        return await work(request, call)
     try:
         async with asyncio.timeout(call.time_limit) as limit:
-            return await work(request, call.context)
+            return await work(request, call)
     except TimeoutError:
         if limit.expired():
-            await call.context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
+            call.reason = call.limit_refusal.reason or call.reason
+            await abort(call.context, call.limit_refusal)
         raise
+
+
+async def abort(context: Any, refusal: Refusal) -> None:
+    """End the RPC with a refusal's status; raises what grpc.aio raises for that."""
+    await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+
+
+def _judging(work: _Work, *, streams: bool) -> _Judged:
+    """Return `work` with every message of the request judged before it, for calls that ask for that."""
+
+    def judged(request: Any, call: Call) -> Awaitable[Any]:
+        if call.judge_request is None:
+            return work(request, call.context)
+        if streams:
+            return work(_judged_messages(call, request), _JudgedContext(call))
+        return work_if_admitted(request, call)
+
+    async def work_if_admitted(request: Any, call: Call) -> Any:
+        return await work(await _admitted(call, request), call.context)
+
+    return judged
+
+
+async def _admitted(call: Call, message: Any) -> Any:
+    refusal = call.judge_request(call, message) if call.judge_request is not None else None
+    if refusal is not None:
+        await abort(call.context, refusal)
+    return message
+
+
+async def _judged_messages(call: Call, requests: Any) -> AsyncIterator[Any]:
+    async for message in requests:
+        yield await _admitted(call, message)
+
+
+class _JudgedContext:
+    """A context for handlers that `read` the request's messages instead of iterating over them."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call.context, name)
+
+    async def read(self) -> Any:
+        message = await self._call.context.read()
+        return message if message is grpc.aio.EOF else await _admitted(self._call, message)
 
 
 def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:

@@ -11,9 +11,9 @@ from typing import Protocol
 from roadstead.service.credentials.certificate import AuthContext
 from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
+from roadstead.service.decision import Policy
 from roadstead.service.identity import Identity, set_current_identity
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Stage
-from roadstead.service.policy import Policy
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal

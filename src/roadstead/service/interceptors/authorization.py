@@ -1,11 +1,15 @@
-"""May the caller do this? Asks the policy in force about every RPC; what it does not allow is denied."""
+"""May the caller do this? Asks the policy in force about every RPC; what it does not allow is denied.
+
+Where a rule depends on the request, every message of it is judged before the handler gets it.
+"""
 
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 
+from roadstead.service.decision import Decision, Policy, decide
 from roadstead.service.interceptors.stage import Admission, Call, Stage
-from roadstead.service.policy import Policy, decide
 from roadstead.service.refusal import Refusal, unauthenticated
 
 
@@ -24,11 +28,22 @@ class Authorization(Stage):
         return self._judge(call) if call.deferred else None
 
     def _judge(self, call: Call) -> Admission:
-        decision = decide(self._policy(), call.identity, call.method)
-        call.reason = decision.reason
-        if decision.allowed:
+        decision = decide(self._policy(), call.identity, call.method, call.metadata)
+        if decision.answer == "depends":
+            call.judge_request = self._judge_request
+            call.reason = decision.reason
             return None
-        if decision.answer == "unauthenticated":
-            return unauthenticated(decision.reason)
-        message = f"not allowed to call {call.method}"
-        return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason)
+        return _admission(call, decision)
+
+    def _judge_request(self, call: Call, request: Any) -> Admission:
+        return _admission(call, decide(self._policy(), call.identity, call.method, call.metadata, request))
+
+
+def _admission(call: Call, decision: Decision) -> Admission:
+    call.reason = decision.reason
+    if decision.allowed:
+        return None
+    if decision.answer == "unauthenticated":
+        return unauthenticated(decision.reason)
+    message = f"not allowed to call {call.method}"
+    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason)

@@ -32,5 +32,5 @@ class Deadline(Stage):
         wanted = self._default if unlimited and self._default is not None else own
         limit = min(wanted, self._cap if self._cap is not None else math.inf)
         if limit < own:
-            call.time_limit = limit
+            call.limit(limit)
         return None

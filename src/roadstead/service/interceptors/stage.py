@@ -22,6 +22,7 @@ from roadstead.service.refusal import Refusal
 
 Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
+TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
 
 
 class Call:
@@ -31,6 +32,8 @@ class Call:
         "context",
         "deferred",
         "identity",
+        "judge_request",
+        "limit_refusal",
         "metadata",
         "method",
         "peer",
@@ -54,14 +57,22 @@ class Call:
         self.context: Any = None
         # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
         self.peer = ""
-        # Seconds that the handler may take, if a stage set them shorter than the client did.
+        # Judges each message of the request before the handler gets it, if a stage set it.
+        self.judge_request: Callable[[Call, Any], Admission] | None = None
+        # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
         self.time_limit: float | None = None
+        self.limit_refusal = TIME_IS_OVER
         # In threads: an answer that is still awaited, and the number of the stage to ask after it.
         self.pending: tuple[Future[Admission], int] | None = None
         # Sent before the reply, also before a refusal.
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         # Why the RPC was allowed or refused, for the log.
         self.reason = ""
+
+    def limit(self, seconds: float, refusal: Refusal = TIME_IS_OVER) -> None:
+        """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""
+        if self.time_limit is None or seconds < self.time_limit:
+            self.time_limit, self.limit_refusal = seconds, refusal
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -63,7 +63,7 @@ class ThreadChain(grpc.ServerInterceptor):
     def _wrap(self, handler: Any, method: str) -> Any:
         around = around_stream if handler.response_streaming else around_unary
         behaviour = behaviour_of(handler)
-        handle = around(self._stages, behaviour)
+        handle = around(self._stages, behaviour, streams=handler.request_streaming)
 
         def handled(request: Any, context: Any) -> Any:
             return handle(_call.get(), request, context)
@@ -108,24 +108,26 @@ def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
     return None
 
 
-def around_unary(stages: Stages, behaviour: Callable[..., Any]) -> Callable[[Call, Any, Any], Any]:
-    """Return a handler with one response and the chain around it."""
+def around_unary(stages: Stages, behaviour: Callable[..., Any], *, streams: bool) -> Callable[[Call, Any, Any], Any]:
+    """Return a handler with one response and the chain around it; `streams` tells whether its request is a stream."""
 
     def handle(call: Call, request: Any, context: Any) -> Any:
         with _handled(stages, call, context):
-            response = behaviour(request, context)
+            response = behaviour(_judged(call, request, streams), context)
             _check_time(call)
         return response
 
     return handle
 
 
-def around_stream(stages: Stages, behaviour: Callable[..., Any]) -> Callable[[Call, Any, Any], Iterator[Any]]:
+def around_stream(
+    stages: Stages, behaviour: Callable[..., Any], *, streams: bool
+) -> Callable[[Call, Any, Any], Iterator[Any]]:
     """Return a handler with a stream of responses and the chain around it."""
 
     def handle(call: Call, request: Any, context: Any) -> Iterator[Any]:
         with _handled(stages, call, context):
-            for response in behaviour(request, context):
+            for response in behaviour(_judged(call, request, streams), context):
                 _check_time(call)
                 yield response
 
@@ -171,9 +173,24 @@ def _send_reply_metadata(call: Call) -> None:
         call.context.send_initial_metadata(call.reply_metadata)
 
 
+def _judged(call: Call, request: Any, streams: bool) -> Any:
+    """Return the request with every message judged before the handler gets it, if the call asks for that."""
+    if call.judge_request is None:
+        return request
+    return (_admitted(call, message) for message in request) if streams else _admitted(call, request)
+
+
+def _admitted(call: Call, message: Any) -> Any:
+    refusal = call.judge_request(call, message) if call.judge_request is not None else None
+    if refusal is not None:
+        abort(call.context, refusal)
+    return message
+
+
 def _check_time(call: Call) -> None:
     if call.time_limit is not None and time.monotonic() - call.started > call.time_limit:
-        abort(call.context, Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over"))
+        call.reason = call.limit_refusal.reason or call.reason
+        abort(call.context, call.limit_refusal)
 
 
 def _is_abort(error: Exception, context: Any) -> bool:

@@ -124,3 +124,17 @@ def test_unencrypted_credentials_from_outside_are_refused_on_every_kind(serving,
             assert ended.code == "OK", "an open method needs no credentials, so none are judged"
         else:
             assert (ended.code, "unencrypted" in ended.details) == ("UNAUTHENTICATED", True)
+
+
+def test_a_rule_about_the_request_is_enforced_on_every_kind(serving, server_sort, kind, monkeypatch):
+    # The echo service has bytes for messages; here they are read as a message with one field.
+    monkeypatch.setattr("roadstead.service.conditions._field", lambda message, name: message.decode())
+    policy = parse_policy("""
+roles: {owner: [{methods: [test.Echo/*], when: {request: {id: "{identity}"}}}]}
+identities: {alice: [owner]}
+""")
+    with serving(server_sort, Authentication(Passwords()), Authorization(lambda: policy)) as client:
+        monkeypatch.setattr("roadstead.service.conditions._enumeration_name", lambda *_arguments: ())
+        assert client.call(kind, b"alice", metadata=RIGHT).code == "OK"
+        ended = client.call(kind, b"bob", metadata=RIGHT)
+        assert (ended.code, ended.details) == ("PERMISSION_DENIED", f"not allowed to call test.Echo/{kind}")

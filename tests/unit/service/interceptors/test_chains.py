@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors import Deadline, Errors, ReplyMetadata, Stage
+from roadstead.service.interceptors import AsyncChain, Deadline, Errors, ReplyMetadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 REFUSAL = Refusal(grpc.StatusCode.PERMISSION_DENIED, "no", retry_after=0.25)
@@ -224,3 +224,59 @@ def _until(condition, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+class Judging(Stage):
+    """Refuses the word "no", whenever it comes."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def enter(self, call):
+        call.judge_request = self.judge
+
+    def judge(self, call, request):
+        self.seen.append(request)
+        return REFUSAL if request == b"no" else None
+
+
+def test_each_message_of_a_request_is_judged_before_the_handler_gets_it(serving, server_sort, kind, recorder):
+    judging = Judging()
+    with serving(server_sort, recorder, judging) as client:
+        assert client.call(kind, b"yes").code == "OK"
+        ended = client.call(kind, b"no")
+        assert (ended.code, ended.details, ended.replies) == ("PERMISSION_DENIED", "no", [])
+        assert recorder.wait(2)[1] == (f"test.Echo/{kind}", "PERMISSION_DENIED")
+    assert judging.seen == [b"yes", b"no"]
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_later_message_ends_a_stream(serving, server_sort, kind):
+    with serving(server_sort, Judging()) as client:
+        assert client.call(kind, b"yes", b"boom-not", b"no", b"boom").code == "PERMISSION_DENIED"
+
+
+def test_a_handler_that_reads_by_itself_gets_no_unjudged_message(loop_thread):
+    got = []
+
+    async def reading(requests, context):
+        while (message := await context.read()) is not grpc.aio.EOF:
+            got.append(message)
+        return b"done"
+
+    async def scenario() -> list[str]:
+        server = grpc.aio.server(interceptors=[AsyncChain(Judging())])
+        handlers = {"M": grpc.stream_unary_rpc_method_handler(reading)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        ended = []
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for words in ([b"a", b"b"], [b"c", b"no"]):
+                call = channel.stream_unary("/t.T/M")(iter(words))
+                ended.append((await call.code()).name)
+        await server.stop(None)
+        return ended
+
+    assert loop_thread.run(scenario()) == ["OK", "PERMISSION_DENIED"]
+    assert got == [b"a", b"b", b"c"]

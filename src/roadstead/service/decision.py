@@ -1,0 +1,129 @@
+"""Who may call which method: a policy as tables, and one pure decision. `policy.py` reads the tables from a file.
+
+What is not allowed is denied; a method that no rule names is denied to everybody. Health alone is always open:
+Kubernetes' gRPC probes cannot send credentials. `decide` is a few dictionary look-ups on every RPC.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from roadstead.service.conditions import Condition, describe, metadata_matches, request_matches
+from roadstead.service.identity import Identity
+
+Answer = Literal["allowed", "unauthenticated", "denied", "depends"]
+_HEALTH = "grpc.health.v1.Health"
+_UNSEEN = object()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """An answer and its reason. The reason is for the log and for `explain`; a client is not told.
+
+    "depends" means that the request itself has to be seen: `decide` again with it.
+    """
+
+    answer: Answer
+    reason: str
+
+    @property
+    def allowed(self) -> bool:
+        """True if the call may go on."""
+        return self.answer == "allowed"
+
+
+class Methods(msgspec.Struct, frozen=True):
+    """A set of methods: full names and whole services."""
+
+    names: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+
+    def match(self, method: str) -> str | None:
+        """Return the pattern that covers `package.Service/Method`, or None."""
+        if method in self.names:
+            return method
+        service = method.partition("/")[0]
+        return f"{service}/*" if service in self.services else None
+
+
+class Role(msgspec.Struct, frozen=True):
+    """What a role may call: always, and under conditions."""
+
+    methods: Methods = Methods()
+    conditional: tuple[tuple[Methods, Condition], ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A policy file as tables. An empty one denies everything."""
+
+    anonymous: Methods = Methods()
+    roles: Mapping[str, Role] = msgspec.field(default_factory=dict)
+    identities: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+
+    def is_anonymous(self, method: str) -> bool:
+        """Tell whether anybody may call `package.Service/Method` without credentials."""
+        return self.open_pattern(method) is not None
+
+    def open_pattern(self, method: str) -> str | None:
+        """Return the pattern that opens a method to anybody, or None."""
+        return f"{_HEALTH}/*" if method.startswith(_HEALTH + "/") else self.anonymous.match(method)
+
+
+def decide(
+    policy: Policy,
+    identity: Identity | None,
+    method: str,
+    metadata: Iterable[tuple[str, str | bytes]] = (),
+    request: Any = _UNSEEN,
+) -> Decision:
+    """Judge one call of `package.Service/Method`.
+
+    Returns "allowed", "unauthenticated" (nobody vouches for the caller), "denied" (the caller may not do this) or, as
+    long as no request is given, "depends" (a rule allows it for some requests); with the rule that decided.
+    """
+    if pattern := policy.open_pattern(method):
+        return Decision("allowed", f"anonymous: {pattern}")
+    if identity is None:
+        return Decision("unauthenticated", f"{method} needs credentials")
+    roles = _roles_of(policy, identity)
+    for role in roles:
+        if pattern := policy.roles[role].methods.match(method):
+            return Decision("allowed", f"role {role}: {pattern}")
+    judged = [
+        _judge_rule(f"role {role}: {pattern}", condition, identity, metadata, request)
+        for role, pattern, condition in _conditional(policy, roles, method)
+    ]
+    if judged:
+        return next((each for answer in ("allowed", "depends") for each in judged if each.answer == answer), judged[0])
+    if not roles:
+        return Decision("denied", f"{identity.name} has no role")
+    return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}")
+
+
+def _conditional(policy: Policy, roles: Iterable[str], method: str) -> Iterator[tuple[str, str, Condition]]:
+    for role in roles:
+        for methods, condition in policy.roles[role].conditional:
+            if pattern := methods.match(method):
+                yield role, pattern, condition
+
+
+def _judge_rule(
+    rule: str, condition: Condition, identity: Identity, metadata: Iterable[tuple[str, str | bytes]], request: Any
+) -> Decision:
+    unmet = metadata_matches(condition, identity, metadata)
+    if unmet is None and condition.request and request is _UNSEEN:
+        return Decision("depends", f"{rule} if request {describe(condition, identity)}")
+    if unmet is None and condition.request:
+        unmet = request_matches(condition, identity, request)
+    if unmet is not None:
+        return Decision("denied", f"{rule} only if {unmet}")
+    return Decision("allowed", f"{rule}, its condition holds")
+
+
+def _roles_of(policy: Policy, identity: Identity) -> tuple[str, ...]:
+    roles = policy.identities.get(identity.name, ())
+    if not identity.groups:
+        return roles
+    more = (role for group in identity.groups for role in policy.groups.get(group, ()))
+    return tuple(dict.fromkeys((*roles, *more)))
