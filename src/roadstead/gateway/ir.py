@@ -160,6 +160,20 @@ class SessionPersistence(_Part, frozen=True):
     path: str = "/"
 
 
+class Cors(_Part, frozen=True):
+    """Which scripts of other origins browsers let ask. `origins`: RE2 expressions of whole origins.
+
+    `*` stands for every method or header. `max_age`: for how many seconds browsers may remember the answer.
+    """
+
+    origins: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    exposed_headers: tuple[str, ...] = ()
+    max_age: int = 5
+    credentials: bool = False
+
+
 class Forward(_Part, frozen=True, tag="forward"):
     """Send the request to one of the destinations, chosen by weight. There is at least one."""
 
@@ -172,6 +186,7 @@ class Forward(_Part, frozen=True, tag="forward"):
     timeouts: Timeouts = Timeouts()
     retry: Retry | None = SAFE_RETRY
     session: SessionPersistence | None = None
+    cors: Cors | None = None
 
 
 class Redirect(_Part, frozen=True, tag="redirect"):

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from roadstead.gateway.ir import Cluster, HeaderEdits, Mirror, PathRewrite, Redirect
+from roadstead.gateway.ir import Cluster, Cors, HeaderEdits, Mirror, PathRewrite, Redirect
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.translate.backends import read_reference, resolve
+from roadstead.gateway.translate.cors import read_cors
 from roadstead.gateway.translate.fields import integer, mapping, mappings, text, texts
 from roadstead.gateway.translate.headers import is_header_name, is_header_value
 from roadstead.gateway.translate.problem import Problem
@@ -17,6 +18,7 @@ from roadstead.gateway.translate.references import Referrer
 
 _MILLION = 1_000_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HTTP_ONLY = ("RequestRedirect", "URLRewrite", "CORS")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -34,6 +36,7 @@ class Filters:
     host_rewrite: str = ""
     path_rewrite: PathRewrite | None = None
     mirrors: tuple[Mirror, ...] = ()
+    cors: Cors | None = None
     clusters: tuple[Cluster, ...] = ()
     unsupported: Problem | None = None
     unresolved: tuple[Problem, ...] = ()
@@ -60,7 +63,7 @@ def read_filters(entries: Sequence[Mapping[str, Any]], path: str, referrer: Refe
 def _with(filters: Filters, entry: Mapping[str, Any], context: _Context) -> Filters:
     kind = text(entry.get("type"))
     reader = _READERS.get(kind)
-    if reader is None or (context.referrer.kind == "GRPCRoute" and kind in ("RequestRedirect", "URLRewrite")):
+    if reader is None or (context.referrer.kind == "GRPCRoute" and kind in _HTTP_ONLY):
         message = (
             f"{context.field}.type: {kind or 'nothing'} is not a filter that Roadstead has for {context.referrer.kind}"
         )
@@ -157,6 +160,11 @@ def _rewrite(filters: Filters, entry: Mapping[str, Any], context: _Context) -> F
     return replace(filters, host_rewrite=host, path_rewrite=path)
 
 
+def _cors(filters: Filters, entry: Mapping[str, Any], context: _Context) -> Filters:
+    cors = read_cors(mapping(entry.get("cors")), f"{context.field}.cors")
+    return _unsupported(filters, cors) if isinstance(cors, Problem) else replace(filters, cors=cors)
+
+
 def _is_plain(host: str, path: PathRewrite | None) -> bool:
     """Say whether a host and a path can stand in a request: no control characters, no query, no fragment."""
     value = path.value if path else ""
@@ -185,5 +193,6 @@ _READERS: dict[str, Callable[[Filters, Mapping[str, Any], _Context], Filters]] =
     "RequestMirror": _mirror,
     "RequestRedirect": _redirect,
     "URLRewrite": _rewrite,
+    "CORS": _cors,
     "ExtensionRef": _extension,
 }

@@ -234,7 +234,7 @@ def _backend(
     filters = read_filters(mappings(entry.get("filters")), f"{path}.filters", referrer, resources)
     if filters.unsupported:
         return filters.unsupported
-    if filters.redirect or filters.host_rewrite or filters.path_rewrite or filters.mirrors:
+    if filters.redirect or filters.host_rewrite or filters.path_rewrite or filters.mirrors or filters.cors:
         return Problem("UnsupportedValue", f"{path}.filters: only header modifiers can stand at a backend")
     cluster = resolve(read_reference(entry, path, referrer), resources)
     if isinstance(cluster, Problem):
@@ -263,6 +263,7 @@ def _alternatives(
         mirrors=filters.mirrors,
         timeouts=behaviour.timeouts,
         session=behaviour.session,
+        cors=filters.cors,
     )
     if not lost:
         return ((None, forward),)

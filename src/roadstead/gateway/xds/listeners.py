@@ -19,6 +19,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds.cors import cors_filter
 from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds, socket_address, uint32
 from roadstead.gateway.xds.persistence import session_filter
 from roadstead.gateway.xds.resources import Ref, ResourceType
@@ -56,10 +57,14 @@ _LOG_FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints."""
+    """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints.
+
+    `cors`: some route says which scripts of other origins may ask.
+    """
 
     access_log: bool = True
     sessions: bool = False
+    cors: bool = False
 
 
 def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
@@ -144,7 +149,8 @@ def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
 
 def _http(name: str, route_table: str, http: HttpOptions) -> Any:
     settings = _http_settings(name)
-    settings.http_filters.extend([_SESSIONS, _ROUTER] if http.sessions else [_ROUTER])
+    wanted = ((http.cors, _CORS), (http.sessions, _SESSIONS), (True, _ROUTER))
+    settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
     settings.local_reply_config.CopyFrom(_local_replies())
@@ -193,6 +199,7 @@ def _access_log() -> Any:
     )
 
 
+_CORS = cors_filter()
 _SESSIONS = session_filter()
 _ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router())
 _TLS_INSPECTOR = listener_components_pb2.ListenerFilter(

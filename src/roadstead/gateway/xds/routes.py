@@ -16,6 +16,7 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from envoy.type.v3 import percent_pb2
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds.cors import CORS_FILTER, cors_policy
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
 from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
 
@@ -155,6 +156,8 @@ def _forward(made: Any, forward: ir.Forward) -> None:
     action.request_mirror_policies.extend(_mirror(each) for each in forward.mirrors)
     if forward.session is not None:
         made.typed_per_filter_config[SESSION_FILTER].CopyFrom(packed(persistent(forward.session)))
+    if forward.cors is not None:
+        made.typed_per_filter_config[CORS_FILTER].CopyFrom(packed(cors_policy(forward.cors)))
     _edit_headers(made, forward.request_headers, forward.response_headers)
 
 

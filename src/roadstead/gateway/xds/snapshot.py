@@ -100,7 +100,7 @@ class _BoundListener:
     source: ir.Listener | None
     secrets: frozenset[str]
     settings: NodeSettings
-    sessions: bool = False
+    http: HttpOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +120,20 @@ def _name(source: Any) -> str:
 def _listeners(proxy: ir.Proxy, settings: NodeSettings) -> Iterable[_BoundListener]:
     """Bind every listener, but to secrets that exist only: Envoy would wait for others for ever."""
     known = {certificate_ref(each.name).name for each in proxy.certificates}
-    sessions = _has_sessions(proxy)
+    http = _http_options(proxy, settings)
     for source in proxy.listeners:
         mentioned = {name for chain in source.chains if chain.tls for name in chain.tls.certificates}
         named = frozenset(certificate_ref(name).name for name in mentioned)
-        yield _BoundListener(source, named & known, settings, sessions)
+        yield _BoundListener(source, named & known, settings, http)
     if settings.ready_port:
-        yield _BoundListener(None, frozenset(), settings)
+        yield _BoundListener(None, frozenset(), settings, HttpOptions())
 
 
-def _has_sessions(proxy: ir.Proxy) -> bool:
-    actions = (route.action for table in proxy.route_tables for host in table.virtual_hosts for route in host.routes)
-    return any(isinstance(action, ir.Forward) and action.session is not None for action in actions)
+def _http_options(proxy: ir.Proxy, settings: NodeSettings) -> HttpOptions:
+    hosts = (host for table in proxy.route_tables for host in table.virtual_hosts)
+    forwards = [route.action for host in hosts for route in host.routes if isinstance(route.action, ir.Forward)]
+    sessions = any(forward.session is not None for forward in forwards)
+    return HttpOptions(settings.access_log, sessions, any(forward.cors is not None for forward in forwards))
 
 
 def _listener_name(bound: _BoundListener) -> str:
@@ -143,8 +145,7 @@ def _encode_listener(bound: _BoundListener) -> Resource:
     if bound.source is None:
         message = readiness_listener(settings.bind, port=settings.ready_port, statistics=settings.statistics)
         return resource(message, message.name)
-    options = HttpOptions(settings.access_log, bound.sessions)
-    message = listener(bound.source, settings.bind, bound.secrets, options)
+    message = listener(bound.source, settings.bind, bound.secrets, bound.http)
     return resource(message, bound.source.name, listener_needs(bound.source))
 
 

@@ -53,6 +53,17 @@ REWRITE = {
     "type": "URLRewrite",
     "urlRewrite": {"hostname": "a.com", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/b"}},
 }
+CORS = {
+    "type": "CORS",
+    "cors": {
+        "allowOrigins": ["https://*.odd.com", "http://a.com:8080"],
+        "allowMethods": ["*"],
+        "allowHeaders": ["a"],
+        "exposeHeaders": ["b"],
+        "allowCredentials": True,
+        "maxAge": 60,
+    },
+}
 AUTHORITIES = {"group": "", "kind": "ConfigMap", "name": "authorities"}
 EVERYTHING: list[Object] = [
     gateway_class(),
@@ -106,7 +117,7 @@ EVERYTHING: list[Object] = [
                     "queryParams": [{"name": "a", "value": "b"}],
                 }
             ],
-            filters=[REWRITE],
+            filters=[REWRITE, CORS],
             timeouts={"request": "1s"},
         ),
         rule(matches=[{"path": {"type": "Exact", "value": "/b"}}], filters=[REDIRECT]),

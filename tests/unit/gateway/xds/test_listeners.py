@@ -61,6 +61,12 @@ def test_the_access_log_can_be_off_and_sessions_on():
     assert filters == ["envoy.filters.http.stateful_session", "envoy.filters.http.router"]
 
 
+def test_cors_comes_before_sessions():
+    chain = as_json(listener(PLAIN, "0.0.0.0", (), HttpOptions(sessions=True, cors=True)))["filter_chains"][0]
+    filters = [each["name"].rpartition(".")[2] for each in chain["filters"][0]["typed_config"]["http_filters"]]
+    assert filters == ["cors", "stateful_session", "router"]
+
+
 def test_needs():
     assert listener_needs(SECURE) == {
         Ref(ResourceType.ROUTES, "foo"),

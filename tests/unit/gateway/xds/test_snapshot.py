@@ -3,6 +3,7 @@
 import time
 
 import msgspec
+import pytest
 from envoy.config.listener.v3 import listener_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,9 +92,9 @@ def test_the_readiness_port_is_part_of_it_unless_it_is_off():
     )
 
 
-def test_a_session_on_some_route_puts_the_filter_into_the_listeners():
-    sticky = ir.Forward((ir.Destination("c"),), session=ir.SessionPersistence("cookie", "pod"))
-    hosts = (ir.VirtualHost("v", ("*",), (ir.Route("r", MATCH, sticky),)),)
+@pytest.mark.parametrize("wish", [{"session": ir.SessionPersistence("cookie", "pod")}, {"cors": ir.Cors()}])
+def test_a_session_or_cors_on_some_route_puts_the_filter_into_the_listeners(wish):
+    hosts = (ir.VirtualHost("v", ("*",), (ir.Route("r", MATCH, ir.Forward((ir.Destination("c"),), **wish)),)),)
     tables = (ir.RouteTable("http-80", hosts), foo_proxy().route_tables[1])
     changed = changed_between(Encoder(NodeSettings()), foo_proxy(), foo_proxy(route_tables=tables))
     assert changed == {("ROUTES", "http-80"), ("LISTENER", "http-80"), ("LISTENER", "https-443")}
