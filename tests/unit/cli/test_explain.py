@@ -1,0 +1,103 @@
+"""`roadstead explain call`, as it is typed."""
+
+import base64
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from roadstead.cli.root import root
+
+POLICY = """
+anonymous: [com.example.User/Login]
+roles:
+  viewer: [com.example.User/GetUser]
+  owner: [{methods: [com.example.User/EditUser], when: {request: {user.id: "{identity}"}}}]
+  tester: [{methods: [com.example.User/*], when: {metadata: {env: canary}}}]
+identities: {alice: [viewer, owner], bob: [tester]}
+groups: {staff: [viewer]}
+"""
+PASSWORDS = "alice:$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA\n"
+USER = "com.example.User"
+
+
+@pytest.fixture
+def explained(tmp_path):
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "passwords").write_text(PASSWORDS)
+
+    def run(*words: str, policy: str = "policy.yaml", passwords: str = "") -> Result:
+        more = [f"--passwords={tmp_path / passwords}"] if passwords else []
+        arguments = ["explain", "call", f"--policy={tmp_path / policy}", *more, *words]
+        return CliRunner().invoke(root, arguments, catch_exceptions=False)
+
+    return run
+
+
+@pytest.mark.parametrize(("words", "answer"), [
+    ("--as alice User/GetUser", "allowed: role viewer: com.example.User/GetUser"),
+    ("--as alice User/DeleteUser", "denied: no role of alice (viewer, owner) names com.example.User/DeleteUser"),
+    ("User/DeleteUser", "unauthenticated: com.example.User/DeleteUser needs credentials"),
+    ("User/Login", "allowed: anonymous: com.example.User/Login"),
+    ("--as carol --group staff User/GetUser", "allowed: role viewer: com.example.User/GetUser"),
+    ("--as bob User/GetUser", "denied: role tester: com.example.User/* only if metadata env is 'canary'"),
+    ("--as bob -H env=canary User/GetUser", "allowed: role tester: com.example.User/*, its condition holds"),
+    ("--as alice User/EditUser",
+     "depends: role owner: com.example.User/EditUser if request user.id is 'alice'\nGive the request"),
+    ('--as alice User/EditUser --request {"user":{"id":"alice"}}',
+     "allowed: role owner: com.example.User/EditUser, its condition holds"),
+    ('--as alice User/EditUser --request {"user":{"id":"[bob]"}}',
+     "denied: role owner: com.example.User/EditUser only if request user.id is 'alice'"),
+])  # fmt: skip
+def test_what_it_says(explained, words, answer):
+    result = explained(*words.replace("User/", f"{USER}/").split())
+    assert result.exit_code == 0
+    assert result.output.startswith(answer)
+
+
+def test_for_programs(explained):
+    result = explained("--as", "alice", f"/{USER}/DeleteUser", "-o", "json")
+    assert json.loads(result.output) == {
+        "method": "com.example.User/DeleteUser",
+        "identity": "alice",
+        "groups": [],
+        "answer": "denied",
+        "reason": "no role of alice (viewer, owner) names com.example.User/DeleteUser",
+    }
+
+
+def test_a_caller_whom_the_password_file_does_not_know_is_nobody(explained):
+    result = explained("--as", "bob", f"{USER}/GetUser", passwords="passwords")
+    assert "unauthenticated" in result.output
+    assert "knows no 'bob'" in result.output
+    assert explained("--as", "bob", f"{USER}/Login", passwords="passwords").output.startswith("allowed")
+    assert explained("--as", "alice", f"{USER}/GetUser", passwords="passwords").output.startswith("allowed")
+
+
+def test_files_inside_manifests(explained, tmp_path):
+    secret = {"kind": "Secret", "data": {"passwords": base64.b64encode(PASSWORDS.encode()).decode()}}
+    documents = [{"kind": "Namespace"}, {"kind": "ConfigMap", "data": {"policy.yaml": POLICY}}, secret]
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(documents))
+    result = explained("--as", "alice", f"{USER}/GetUser", policy="all.yaml", passwords="all.yaml")
+    assert result.output.startswith("allowed")
+    secret["data"] = {"token": ""}
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([secret]))
+    result = explained("--as", "alice", f"{USER}/GetUser", policy="all.yaml")
+    assert (result.exit_code, "no key 'policy.yaml', only token" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize(("words", "problem"), [
+    (["--request", "{", "a.B/C"], "--request is not JSON"),
+    (["--request", "[]", "a.B/C"], "--request is not a JSON object"),
+    (["-H", "env", "a.B/C"], "not of the form NAME=VALUE"),
+])  # fmt: skip
+def test_wrong_words(explained, words, problem):
+    result = explained(*words)
+    assert (result.exit_code, problem in result.output) == (2, True)
+
+
+def test_a_faulty_policy_is_named(explained, tmp_path):
+    (tmp_path / "policy.yaml").write_text("roles: {viewer: [GetUser]}")
+    result = explained("a.B/C")
+    assert (result.exit_code, "roles.viewer: 'GetUser' is no method" in result.output) == (2, True)
