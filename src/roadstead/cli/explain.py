@@ -1,4 +1,4 @@
-"""`roadstead explain call`: what a service's policy says about a call, without making it.
+"""`roadstead explain`: `call`, what a service's policy says about a call; `request`, where the gateway would send one.
 
 The decision is the function that the service itself asks (`roadstead.service.decision.decide`); here it is printed.
 """
@@ -14,6 +14,7 @@ import click
 import yaml
 
 from roadstead.cli.call import metadata_from
+from roadstead.cli.explain_request import request
 from roadstead.cli.terminal import InputError, out, output_option, print_json
 from roadstead.service.decision import Decision, decide
 from roadstead.service.identity import Identity
@@ -27,6 +28,9 @@ _COLOURS = {"allowed": "green", "depends": "yellow"}
 @click.group("explain")
 def command() -> None:
     """Say why a request or a call is decided as it is."""
+
+
+command.add_command(request)
 
 
 @command.command()

@@ -17,7 +17,6 @@ _COMMANDS = {
     "load": "Tell a running cluster what images run.",
     "call": "Call a gRPC method through a Gateway.",
     "explain": "Say why a request or a call is decided as it is.",
-    "explain": "Say why a request or a call is decided as it is.",
     "doctor": "Say what this machine can enforce.",
 }
 

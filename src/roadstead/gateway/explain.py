@@ -83,5 +83,6 @@ def _tried(routes: Sequence[Route], request: Request) -> tuple[tuple[Outcome, ..
             outcomes.append(Outcome(route, share))
             left -= share
         elif route.source is not None:
-            lost.append(Candidate(route, f"it matches, but {outcomes[-1].route.name} comes first"))
+            first = outcomes[-1].route
+            lost.append(Candidate(route, f"it matches, but {first.source or first.name} comes first"))
     return tuple(outcomes), tuple(lost)

@@ -57,7 +57,7 @@ def test_the_way_of_a_request_is_told() -> None:
     assert (found.listener.port, found.chain.name, found.host.name) == (443, "https", "bar.example.com")
     assert source(found) == "GRPCRoute user-platform/bar-route rule 0"
     assert [one.reason for one in found.lost] == [
-        "it matches, but grpcroute/user-platform/bar-route/rule/0/match/0 comes first"
+        "it matches, but GRPCRoute user-platform/bar-route rule 0 comes first"
     ]
 
 
