@@ -28,7 +28,7 @@ from roadstead.api.resources import BUILT_IN
 
 KUBERNETES = "v1.37.1"
 LIBRARIES = "v0.37.1"
-GATEWAY_API = "v1.6.1"
+GATEWAY_API = "v1.6.3"
 TARGET = Path(__file__).parent.parent / "src/roadstead/apiserver/schemas"
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -119,8 +119,11 @@ def served(definitions: JSON_OBJECT) -> JSON_OBJECT:
 
 
 def gateway_versions() -> Iterator[tuple[JSON_OBJECT, JSON_OBJECT]]:
-    """Yield the CRD's spec and its version, for every served version of the standard channel."""
-    directory = module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
+    """Yield the CRD's spec and its version, for every served version.
+
+    The experimental channel has every field of the standard one, and those that the gateway serves beside them.
+    """
+    directory = module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/experimental"
     served_kinds = {(r.group, r.version, r.kind) for r in BUILT_IN}
     for path in sorted(directory.glob("gateway.networking.k8s.io_*s.yaml")):
         crd = next(document for document in yaml.load_all(path.read_text(), yaml.CSafeLoader) if document)
