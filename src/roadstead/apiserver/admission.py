@@ -7,7 +7,7 @@ every cluster has. Pure: objects in, objects changed in place.
 import base64
 from collections.abc import Callable
 
-from roadstead.api.objects import Object, ReadOnlyObject, clone
+from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.apiserver import crd
 
@@ -21,9 +21,6 @@ _BALANCED = frozenset({"LoadBalancer"})
 
 def admit_new(resource: Resource, obj: Object, now: str) -> None:
     """Complete a new object, whose metadata is prepared."""
-    unset = _UNSET_STATUS.get((resource.group, resource.kind))
-    if unset is not None:
-        obj["status"] = clone(unset)
     complete = _NEW.get((resource.group, resource.kind))
     if complete is not None:
         complete(obj, now)
@@ -111,27 +108,6 @@ _NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _new_definition,
     ("batch", "Job"): _new_job,
 }
-
-_NO_ADDRESSES: Object = {"loadBalancer": {}}
-_UNSET_STATUS: dict[tuple[str, str], Object] = {
-    ("", "ReplicationController"): {"replicas": 0},
-    ("", "ResourceQuota"): {},
-    ("", "Service"): _NO_ADDRESSES,
-    ("apps", "DaemonSet"): dict.fromkeys(
-        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
-    ),
-    ("apps", "Deployment"): {},
-    ("apps", "ReplicaSet"): {"replicas": 0},
-    ("apps", "StatefulSet"): {"replicas": 0, "availableReplicas": 0},
-    ("autoscaling", "HorizontalPodAutoscaler"): {"desiredReplicas": 0},
-    ("batch", "CronJob"): {},
-    ("batch", "Job"): {},
-    ("networking.k8s.io", "Ingress"): _NO_ADDRESSES,
-    ("policy", "PodDisruptionBudget"): dict.fromkeys(
-        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
-    ),
-}
-"""What Go's structures say of a status that nobody has written: clients read its fields without asking for it first."""
 
 
 def _changed_namespace(live: ReadOnlyObject, new: Object, _: str) -> None:

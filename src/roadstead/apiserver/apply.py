@@ -77,6 +77,10 @@ def track_update(
     entries = _stored_or_given(before, after, subresource)
     changed, removed = compare(before or {}, after, schema)
     changed, removed = without_untracked(changed), without_untracked(removed)
+    if not subresource and "status" in resource.subresources:
+        # What the server says of a new object's status is nobody's field (getResetFields of the kinds' strategies).
+        for fields in (changed, removed):
+            fields.pop("f:status", None)
     if changed or removed:
         entries = _take_over(resource, entries, changed, removed, (manager, subresource, now))
     metadata = after.setdefault("metadata", {})

@@ -36,6 +36,9 @@ def apply_defaults(resource: Resource, obj: Object) -> None:
     complete = _DEFAULTS.get((resource.group, resource.kind))
     if complete is not None:
         complete(obj)
+    unset = _UNSET_STATUS.get((resource.group, resource.kind))
+    if unset is not None:
+        obj["status"] = {**clone(unset), **(obj.get("status") or {})}
 
 
 def _spec(obj: Object) -> Object:
@@ -283,3 +286,22 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("storage.k8s.io", "StorageClass"): _storage_class,
 }
+_UNSET_STATUS: dict[tuple[str, str], Object] = {
+    ("", "ReplicationController"): {"replicas": 0},
+    ("", "ResourceQuota"): {},
+    ("", "Service"): {"loadBalancer": {}},
+    ("apps", "DaemonSet"): dict.fromkeys(
+        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
+    ),
+    ("apps", "Deployment"): {},
+    ("apps", "ReplicaSet"): {"replicas": 0},
+    ("apps", "StatefulSet"): {"replicas": 0, "availableReplicas": 0},
+    ("autoscaling", "HorizontalPodAutoscaler"): {"desiredReplicas": 0},
+    ("batch", "CronJob"): {},
+    ("batch", "Job"): {},
+    ("networking.k8s.io", "Ingress"): {"loadBalancer": {}},
+    ("policy", "PodDisruptionBudget"): dict.fromkeys(
+        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
+    ),
+}
+"""What Go's structures say of a status that nobody has written: clients read its fields without asking for it first."""

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from roadstead.api.resources import resource
 from roadstead.apiserver.admission import admit_new
 
@@ -33,17 +31,3 @@ def test_a_job_with_a_selector_of_its_own_is_left_alone() -> None:
     made = admitted(job(manualSelector=True, selector={"matchLabels": {"a": "b"}}))
     assert made["spec"]["selector"] == {"matchLabels": {"a": "b"}}
     assert "metadata" not in made["spec"]["template"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "status"),
-    [("Deployment", {}), ("ReplicaSet", {"replicas": 0}), ("Service", {"loadBalancer": {}}), ("ConfigMap", None)],
-)
-def test_a_status_that_nobody_wrote_is_there(kind: str, status: Any) -> None:
-    assert admitted({"kind": kind, "spec": {}}).get("status") == status
-
-
-def test_objects_do_not_share_their_status() -> None:
-    first, second = (admitted({"kind": "Service", "spec": {}}) for _ in range(2))
-    first["status"]["loadBalancer"]["ingress"] = []
-    assert second["status"] == {"loadBalancer": {}}

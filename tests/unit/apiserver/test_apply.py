@@ -241,3 +241,12 @@ def test_applying_without_force_never_changes_what_another_owns(first, second):
     except Conflict:
         return
     assert apply(merged, clone(first), now="later") == merged
+
+
+def test_whoever_creates_an_object_does_not_own_its_status():
+    created = {**deployment(2), "status": {"replicas": 0}}
+    track_update(DEPLOYMENT, None, created, manager="kubectl-create", subresource="", now="t0")
+    assert owned(created, "kubectl-create", "Update") == {".spec.replicas"}
+    reported = {**clone(created), "status": {"replicas": 2}}
+    track_update(DEPLOYMENT, created, reported, manager="controller", subresource="status", now="t1")
+    assert owned(reported, "controller", "Update") == {".status.replicas"}

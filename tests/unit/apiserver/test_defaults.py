@@ -1,6 +1,7 @@
 """Defaults: `testdata/defaults/NAME.in.yaml` holds objects as users write them, `NAME.out.yaml` as they are stored."""
 
 from pathlib import Path
+from typing import Any
 
 import goldens
 import pytest
@@ -42,3 +43,22 @@ def test_requests_default_to_limits_in_pods_but_not_in_templates():
     deployment = {"spec": {"template": {"spec": {"containers": [container()]}}}}
     apply_defaults(resource("Deployment"), deployment)
     assert "requests" not in deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [("Deployment", {}), ("ReplicaSet", {"replicas": 0}), ("Service", {"loadBalancer": {}}), ("ConfigMap", None)],
+)
+def test_a_status_that_nobody_wrote_is_there(kind: str, status: Any) -> None:
+    obj: dict[str, Any] = {"apiVersion": resource(kind).api_version, "kind": kind, "metadata": {"name": "x"}}
+    apply_defaults(resource(kind), obj)
+    assert obj.get("status") == status
+
+
+def test_a_status_that_was_written_is_kept_and_not_shared() -> None:
+    written = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "x"}, "status": {"conditions": []}}
+    first, second = clone(written), clone(written)
+    apply_defaults(resource("Service"), first)
+    apply_defaults(resource("Service"), second)
+    first["status"]["loadBalancer"]["ingress"] = []
+    assert second["status"] == {"conditions": [], "loadBalancer": {}}
