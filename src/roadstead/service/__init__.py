@@ -6,9 +6,11 @@ lifecycle.py     how a server leaves          health.py, reflection.py, tls.py  
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
 passwords.py     the password file            policy.py   who may call which method
-identity.py      who is calling               channel.py  the client's side
+identity.py      who is calling               channel.py, hedging.py   the client's side
+deadline.py      how much time is left
 """
 
+from roadstead.service.deadline import time_left
 from roadstead.service.identity import Identity, current_identity
 from roadstead.service.lifecycle import Drain
 from roadstead.service.refusal import RpcError
@@ -28,4 +30,5 @@ __all__ = [
     "Tls",
     "current_identity",
     "standard_stages",
+    "time_left",
 ]

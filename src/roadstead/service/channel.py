@@ -3,18 +3,23 @@
     async with channel("bar-svc:50051", credentials=password("alice", "…"), idempotent=["com.example.User"]) as c:
         user = await UserStub(c).GetUser(GetUserRequest(id="1"))
 
-Time-outs are set per call, not in the service config: grpc lets those fire early. Idempotent methods wait for a
-connection and are repeated when a server goes away under them; other methods fail at once, since nobody can know
-whether they were carried out.
+Time-outs are set per call, not in the service config: grpc lets those fire early. Within a handler no call gets more
+time than the handler's own caller will wait. Idempotent methods wait for a connection and are repeated when a server
+goes away under them, and sent to a second one when the first is slow, if that is wanted; other methods fail at once,
+since nobody can know whether they were carried out.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+
+from roadstead.service.deadline import shorter, time_left
+from roadstead.service.hedging import Budget, Hedging, hedged
 
 Pairs = tuple[tuple[str, str], ...]
 Credentials = Callable[[], Pairs]
@@ -37,6 +42,7 @@ def channel(
     *,
     credentials: Credentials | None = None,
     idempotent: Iterable[str] = (),
+    hedging: Hedging | None = None,
     timeout: float | None = 10.0,
     tls: bool = False,
     ca_file: str | Path | None = None,
@@ -46,18 +52,21 @@ def channel(
 ) -> grpc.aio.Channel:
     """Return a `grpc.aio.Channel` to `target` (`name:port`, `dns:///…`, `unix:…`).
 
-    `idempotent` names methods (`package.Service/Method`) or whole services (`package.Service`). `timeout` is for unary
-    RPCs that set none themselves. TLS is used if `tls` is true or `ca_file` (a PEM file of authorities to trust
+    `idempotent` names methods (`package.Service/Method`) or whole services (`package.Service`); with `hedging`, their
+    unary calls are sent to a second server when the first is slow. `timeout` is for unary RPCs that set none
+    themselves. TLS is used if `tls` is true or `ca_file` (a PEM file of authorities to trust
     instead of the system's) is given; `authority` is the host name that the server should answer for, if it is not
     the target's. With `balance`, RPCs are spread over all addresses that the name has (a headless Service).
     Raises OSError if `ca_file` cannot be read.
     """
+    idempotent = tuple(idempotent)
     arguments = [*_arguments(idempotent, balance), *options]
     if authority is not None:
         arguments.append(("grpc.default_authority", authority))
         if tls or ca_file is not None:
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
-    interceptors = _interceptors(credentials or tuple, timeout)
+    hedge = _Hedge(idempotent, hedging) if hedging is not None else None
+    interceptors = _interceptors(credentials or tuple, timeout, hedge)
     if not tls and ca_file is None:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
     roots = Path(ca_file).read_bytes() if ca_file is not None else None
@@ -108,9 +117,10 @@ def _arguments(idempotent: Iterable[str], balance: bool) -> list[tuple[str, Any]
 class _Details:
     """Adds what is missing to the details of one call."""
 
-    def __init__(self, credentials: Credentials, timeout: float | None) -> None:
+    def __init__(self, credentials: Credentials, timeout: float | None, hedge: "_Hedge | None") -> None:
         self._credentials = credentials
         self._timeout = timeout
+        self._hedge = hedge
 
     def complete(self, details: Any, *, unary: bool) -> grpc.aio.ClientCallDetails:
         metadata = grpc.aio.Metadata(*(details.metadata or ()))
@@ -118,15 +128,28 @@ class _Details:
             if metadata.get(key) is None:
                 metadata.add(key, value)
         timeout = self._timeout if unary and details.timeout is None else details.timeout
-        return grpc.aio.ClientCallDetails(
+        complete = grpc.aio.ClientCallDetails(
             details.method, timeout, metadata, details.credentials, details.wait_for_ready
         )
+        return _with_timeout(complete, shorter(timeout, time_left()))
+
+
+def _with_timeout(details: grpc.aio.ClientCallDetails, timeout: float | None) -> grpc.aio.ClientCallDetails:
+    # grpc rounds up: with no time left a call would still be tried, with less than none it is not.
+    if timeout is not None and timeout <= 0:
+        timeout = -1.0
+    return grpc.aio.ClientCallDetails(
+        details.method, timeout, details.metadata, details.credentials, details.wait_for_ready
+    )
 
 
 # grpc.aio takes one interceptor class per kind of RPC and silently uses only the first kind of a class that has more.
 class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor, _Details):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
-        return await continuation(self.complete(client_call_details, unary=True), request)
+        details = self.complete(client_call_details, unary=True)
+        if self._hedge is None or not self._hedge.covers(details.method):
+            return await continuation(details, request)
+        return await self._hedge.call(continuation, details, request)
 
 
 class _UnaryStream(grpc.aio.UnaryStreamClientInterceptor, _Details):
@@ -169,6 +192,32 @@ class _TrueStatus:
         """Wait for the status that the server has sent; its message is better than `details`."""
 
 
-def _interceptors(credentials: Credentials, timeout: float | None) -> list[grpc.aio.ClientInterceptor]:
+class _Hedge:
+    """Which methods are hedged, and how."""
+
+    def __init__(self, idempotent: Iterable[str], hedging: Hedging) -> None:
+        self._names = frozenset(method.removesuffix("/*") for method in idempotent)
+        self._hedging = hedging
+        self._budget = Budget(hedging.budget)
+
+    def covers(self, method: str | bytes) -> bool:
+        path = (method.decode() if isinstance(method, bytes) else method).removeprefix("/")
+        return path in self._names or path.partition("/")[0] in self._names
+
+    async def call(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
+        started = time.monotonic()
+
+        async def start() -> Any:
+            # Each has the time that is left, so that together they take no longer than one.
+            spent = time.monotonic() - started
+            timeout = None if details.timeout is None else details.timeout - spent
+            return await continuation(_with_timeout(details, timeout), request)
+
+        return await hedged(start, self._hedging, self._budget)
+
+
+def _interceptors(
+    credentials: Credentials, timeout: float | None, hedge: _Hedge | None
+) -> list[grpc.aio.ClientInterceptor]:
     kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
-    return [kind(credentials, timeout) for kind in kinds]
+    return [kind(credentials, timeout, hedge) for kind in kinds]

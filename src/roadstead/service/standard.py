@@ -9,6 +9,7 @@ from roadstead.service.interceptors.authentication import Authentication, Certif
 from roadstead.service.interceptors.authorization import Authorization
 from roadstead.service.interceptors.deadline import Deadline
 from roadstead.service.interceptors.errors import Errors
+from roadstead.service.interceptors.expiry import Expiry
 from roadstead.service.interceptors.stage import Stage
 from roadstead.service.passwords import parse_password_file
 from roadstead.service.policy import parse_policy
@@ -22,11 +23,13 @@ def standard_stages(
     policy: str | Path | None = None,
     default_deadline: float | None = None,
     longest_deadline: float | None = None,
+    end_expired_streams: bool = False,
 ) -> list[Stage]:
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
-    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through.
+    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
+    `end_expired_streams`, a stream ends when the token that it began with expires.
     """
     stages: list[Stage] = [AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
     if policy is None:
@@ -36,4 +39,5 @@ def standard_stages(
     authentication = Authentication(
         verifier, tokens, is_open=lambda method: in_force().is_anonymous(method), certificates=certificates
     )
-    return [*stages, authentication, Authorization(in_force)]
+    expiry = [Expiry()] if end_expired_streams else []
+    return [*stages, authentication, *expiry, Authorization(in_force)]

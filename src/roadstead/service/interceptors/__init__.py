@@ -12,6 +12,7 @@ from roadstead.service.interceptors.authentication import Authentication
 from roadstead.service.interceptors.authorization import Authorization
 from roadstead.service.interceptors.deadline import Deadline
 from roadstead.service.interceptors.errors import Errors
+from roadstead.service.interceptors.expiry import Expiry
 from roadstead.service.interceptors.limits import Concurrency, Rate
 from roadstead.service.interceptors.reply_metadata import ReplyMetadata
 from roadstead.service.interceptors.stage import Call, Outcome, Stage
@@ -26,6 +27,7 @@ __all__ = [
     "Concurrency",
     "Deadline",
     "Errors",
+    "Expiry",
     "Outcome",
     "Rate",
     "ReplyMetadata",

@@ -8,6 +8,7 @@ import math
 
 import grpc
 
+from roadstead.service.deadline import set_time_left
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal
 
@@ -31,6 +32,7 @@ class Deadline(Stage):
         unlimited = own is math.inf and not call.streams
         wanted = self._default if unlimited and self._default is not None else own
         limit = min(wanted, self._cap if self._cap is not None else math.inf)
+        set_time_left(None if limit is math.inf else limit)
         if limit < own:
             call.limit(limit)
         return None
