@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -71,7 +72,6 @@ class Informer:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setattr(workloads, "Informer", Informer)
     monkeypatch.setattr(workloads, "_RETRY_SECONDS", 0)
     return Cluster()
 
@@ -82,7 +82,7 @@ def proxy() -> ir.Proxy:
 
 def run(cluster: Cluster, talk: Callable[[Workloads], Awaitable[None]]) -> None:
     async def started() -> None:
-        made = Workloads(cluster, InfraSettings("/run/xds.sock"))  # type: ignore[arg-type]
+        made = Workloads(cluster, InfraSettings("/run/xds.sock"), partial(Informer, cluster))  # type: ignore[arg-type]
         task = spawn(made.run(), name="workloads")
         try:
             await asyncio.wait_for(talk(made), 10)
