@@ -3,6 +3,15 @@
 import pytest
 from echo_service import KINDS, SERVERS, Certificates, LoopThread, Recorder, loop_thread, serving
 
+from roadstead.service.deadline import set_time_left
+
+
+@pytest.fixture(autouse=True)
+def outside_of_any_rpc():
+    """Stages that a test asks directly leave a deadline behind in the test's own context: forget it."""
+    yield
+    set_time_left(None)
+
 
 @pytest.fixture(params=KINDS)
 def kind(request) -> str:
