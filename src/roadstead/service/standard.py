@@ -24,14 +24,16 @@ def standard_stages(
     default_deadline: float | None = None,
     longest_deadline: float | None = None,
     end_expired_streams: bool = False,
+    metrics: bool = False,
 ) -> list[Stage]:
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
     cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
-    `end_expired_streams`, a stream ends when the token that it began with expires.
+    `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs for Prometheus
+    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them).
     """
-    stages: list[Stage] = [AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
+    stages: list[Stage] = [*_metrics(metrics), AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
     if policy is None:
         return stages
     in_force = WatchedFile(policy, parse_policy)
@@ -41,3 +43,12 @@ def standard_stages(
     )
     expiry = [Expiry()] if end_expired_streams else []
     return [*stages, authentication, *expiry, Authorization(in_force)]
+
+
+def _metrics(wanted: bool) -> list[Stage]:
+    if not wanted:
+        return []
+    # Here, since only those who want it need its library.
+    from roadstead.service.interceptors.metrics import Metrics
+
+    return [Metrics()]

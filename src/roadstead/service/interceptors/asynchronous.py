@@ -46,7 +46,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
             return None
         plan = self._plans.get(handler_call_details.method, handler)
-        call = Call(plan.method, metadata, started, streams=plan.streams)
+        call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
         if refusal := await self._admit(call):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)

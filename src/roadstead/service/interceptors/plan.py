@@ -18,6 +18,13 @@ from roadstead.service.refusal import Refusal
 _log = structlog.get_logger(__name__)
 # Methods of one server are few; only a handler that takes any name could make more, and must not fill the memory.
 _MOST_PLANS = 4096
+# By whether the request and the response are streams.
+_KIND_NAMES = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -81,12 +88,13 @@ class Plan:
     `asynchronous` is False for a plain function, which grpc runs in a thread.
     """
 
-    __slots__ = ("asynchronous", "handler", "method", "streams", "wrapped")
+    __slots__ = ("asynchronous", "handler", "kind", "method", "streams", "wrapped")
 
     def __init__(self, handler: Any, method: str, wrapped: Any) -> None:
         self.handler = handler
         self.method = method
         self.streams = bool(handler.request_streaming or handler.response_streaming)
+        self.kind = _KIND_NAMES[bool(handler.request_streaming), bool(handler.response_streaming)]
         self.wrapped = wrapped
         behaviour = behaviour_of(handler)
         self.asynchronous = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)

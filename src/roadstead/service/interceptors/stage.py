@@ -33,6 +33,7 @@ class Call:
         "deferred",
         "identity",
         "judge_request",
+        "kind",
         "limit_refusal",
         "metadata",
         "method",
@@ -45,10 +46,14 @@ class Call:
         "time_limit",
     )
 
-    def __init__(self, method: str, metadata: Metadata, started: float, *, streams: bool = False) -> None:
+    def __init__(
+        self, method: str, metadata: Metadata, started: float, *, streams: bool = False, kind: str = ""
+    ) -> None:
         self.method = method
         # True if the client or the server sends a stream.
         self.streams = streams
+        # "unary", "client_stream", "server_stream" or "bidi_stream"; "" for a method that is not here.
+        self.kind = kind
         self.metadata = metadata
         self.started = started
         self.identity: Identity | None = None

@@ -40,7 +40,7 @@ class ThreadChain(grpc.ServerInterceptor):
             self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
             return None
         plan = self._plans.get(handler_call_details.method, handler)
-        call = Call(plan.method, metadata, started, streams=plan.streams)
+        call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
         refusal, call.pending = admit_now(self._stages, call, 0)
         if refusal is not None:
             return self._refusing(call, refusal)

@@ -18,9 +18,10 @@ def logged(serving, server_sort, kind, recorder):
     """Make a call and return its one log event."""
 
     def logged(word: bytes, *metadata: tuple[str, str]) -> dict:
+        before = len(recorder.seen)
         with capture_logs() as logs, serving(server_sort, AccessLog(), recorder, Errors(), AUTHENTICATION) as client:
             client.call(kind, word, metadata=metadata)
-            recorder.wait(1)
+            recorder.wait(before + 1)
         (event,) = [log for log in logs if log["event"] == "rpc"]
         return event
 
