@@ -136,6 +136,10 @@ class ApiServer:
         if self._listener is not None and self._serving is not None:
             self._listener.should_exit = True
             await asyncio.wait([self._serving])
+            # What outlived the patience of uvicorn: a client would wait for an answer there that nobody gives.
+            for connection in list(self._listener.server_state.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
         for listening in self._sockets:
             listening.close()
         if self._store is not None:
