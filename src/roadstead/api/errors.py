@@ -50,7 +50,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if self.details:
+        if self.details or self.code == 404:  # kubectl debug reads the details of every 404
             status["details"] = self.details
         return status
 

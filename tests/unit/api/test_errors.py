@@ -49,3 +49,8 @@ def test_without_a_known_reason_the_code_decides(code, body, expected):
     rebuilt = from_status(code, body, "fallback")
     assert type(rebuilt) is expected
     assert rebuilt.message == "fallback"
+
+
+def test_every_404_has_details_that_a_client_may_read():
+    assert NotFound("the server could not find the requested resource").status()["details"] == {}
+    assert "details" not in BadRequest("no").status()
