@@ -266,14 +266,15 @@ class TestKubernetes:
         thread.join(20)
 
 
+@pytest.fixture(scope="module")
+def kr8s(kubeconfig):
+    import kr8s
+
+    return kr8s.api(kubeconfig=kubeconfig)
+
+
 class TestKr8s:
     """kr8s: legacy discovery of every group, `v4.channel` for exec, port-forward without a sub-protocol."""
-
-    @pytest.fixture(scope="class")
-    def kr8s(self, kubeconfig):
-        import kr8s
-
-        return kr8s.api(kubeconfig=kubeconfig)
 
     def test_discovery_identity_and_tables(self, kr8s) -> None:
         assert kr8s.version()["major"] == "1"
@@ -351,15 +352,16 @@ class TestKr8s:
         node.uncordon()
 
 
+@pytest.fixture(scope="module")
+def client(kubeconfig):
+    from lightkube import Client, KubeConfig
+
+    with Client(KubeConfig.from_file(kubeconfig), field_manager="lightkube", namespace="default") as client:
+        yield client
+
+
 class TestLightkube:
     """lightkube: typed structures, server-side apply, streams over WebSockets."""
-
-    @pytest.fixture(scope="class")
-    def client(self, kubeconfig):
-        from lightkube import Client, KubeConfig
-
-        with Client(KubeConfig.from_file(kubeconfig), field_manager="lightkube", namespace="default") as client:
-            yield client
 
     def test_create_get_replace_patch_set_and_delete(self, client) -> None:
         from lightkube import ApiError
