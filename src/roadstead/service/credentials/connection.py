@@ -13,6 +13,7 @@ from urllib.parse import unquote
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 
+@lru_cache(maxsize=4096)
 def is_inside(peer: str) -> bool:
     """Tell whether grpc's name of a peer is a local socket, a loopback address or a private one."""
     family = peer.partition(":")[0]
@@ -27,7 +28,6 @@ def address_of(peer: str) -> str:
     return unquote(rest).rpartition(":")[0].strip("[]") if family in ("ipv4", "ipv6") else ""
 
 
-@lru_cache(maxsize=4096)
 def _is_private(address: str) -> bool:
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
