@@ -5,7 +5,7 @@ their status stays, entries of other controllers stay as they are, a translation
 Next: `controller`, which sends the patches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from roadstead.api.conditions import merge_conditions
@@ -16,8 +16,11 @@ _REFERENCES = {"parents": "parentRef", "ancestors": "ancestorRef"}
 """Lists that several controllers share: which field tells their entries apart, beside the controller's name."""
 
 
-_ONLY_WHILE_STATED = frozenset({"InsecureFrontendValidationMode", "ResolvedRefs"})
-"""Conditions of a Gateway that are removed when there is nothing to say any more (gateway_types.go)."""
+CERTIFICATE_USABLE = "roadstead.dev/CertificateUsable"
+_ONLY_WHILE_STATED = frozenset(
+    {"InsecureFrontendValidationMode", "ResolvedRefs", "PartiallyInvalid", CERTIFICATE_USABLE}
+)
+"""Conditions of ours that are removed when there is nothing to say any more. Those of others always stay."""
 
 
 class StatusUpdate(NamedTuple):
@@ -73,9 +76,7 @@ def patch_for(update: StatusUpdate, current: Object, now: str) -> Object | None:
 def _merged(name: str, before: Object, wanted: Any, update: StatusUpdate, now: str) -> Any:
     current = before.get(name) or []
     if name == "conditions":
-        stated = {condition["type"] for condition in wanted}
-        kept = [condition for condition in current if condition.get("type") not in _ONLY_WHILE_STATED - stated]
-        return merge_conditions(kept, wanted, now)
+        return _conditions(current, wanted, now)
     if name == "listeners":
         return [_with_conditions(entry, _named(current, entry["name"]), now) for entry in wanted]
     if name in _REFERENCES:
@@ -86,10 +87,13 @@ def _merged(name: str, before: Object, wanted: Any, update: StatusUpdate, now: s
 
 
 def _with_conditions(entry: Object, before: Field, now: str) -> Object:
-    """Give an entry its transition times. Conditions of types that we no longer state do not outlive the entry."""
-    stated = {condition["type"] for condition in entry["conditions"]}
-    kept = [condition for condition in before.get("conditions") or () if condition.get("type") in stated]
-    return {**entry, "conditions": merge_conditions(kept, entry["conditions"], now)}
+    """Give an entry its transition times, and leave others' conditions in it."""
+    return {**entry, "conditions": _conditions(before.get("conditions") or (), entry["conditions"], now)}
+
+
+def _conditions(current: Sequence[Object], wanted: Sequence[Object], now: str) -> list[Object]:
+    over = _ONLY_WHILE_STATED - {condition["type"] for condition in wanted}
+    return merge_conditions([one for one in current if one.get("type") not in over], wanted, now)
 
 
 def _named(entries: list[Object], name: str) -> Field:

@@ -49,6 +49,21 @@ def test_conditions_of_others_stay() -> None:
     assert [one["type"] for one in patch["status"]["conditions"]] == ["example.com/Fine", "Accepted"]
 
 
+def test_conditions_of_others_stay_in_a_listener_and_in_a_parent() -> None:
+    theirs = condition("example.com/Fine", True, "Fine")
+    ours = condition("Accepted", True, "Accepted")
+    outdated = condition("roadstead.dev/CertificateUsable", False, "Expired")
+    before = {
+        "listeners": [{"name": "a", "conditions": [theirs, outdated]}],
+        "parents": [entry("ours", "x", theirs)],
+    }
+    wanted = {"listeners": [{"name": "a", "conditions": [ours]}], "parents": [entry("ours", "x", ours)]}
+    patch = patch_for(update_for(obj(), wanted, owner_names=OURS), obj(before), NOW)
+    assert patch is not None
+    for name in ("listeners", "parents"):
+        assert [one["type"] for one in patch["status"][name][0]["conditions"]] == ["example.com/Fine", "Accepted"]
+
+
 def test_another_generation_or_another_object_of_the_name_is_not_spoken_of() -> None:
     update = parents(entry("ours", "x"))
     assert patch_for(update, obj(generation=3), NOW) is None

@@ -12,7 +12,7 @@ from roadstead.api.conditions import condition
 from roadstead.api.objects import Object, key_of
 from roadstead.gateway.ir import Proxies, Proxy, ProxyState, gateway_proxy_key
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
-from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
+from roadstead.gateway.statuses import CERTIFICATE_USABLE, StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
@@ -25,7 +25,6 @@ from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.proxies import workload
 from roadstead.gateway.translate.workloads import WorkloadState, workload_state
 
-CERTIFICATE_USABLE = "roadstead.dev/CertificateUsable"
 _ADDRESS_TYPES = ("IPAddress", "Hostname")
 
 
