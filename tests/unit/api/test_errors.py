@@ -1,7 +1,7 @@
 import pytest
 
 from roadstead.api import errors
-from roadstead.api.errors import ApiError, from_status, invalid, not_found
+from roadstead.api.errors import ApiError, BadRequest, NotFound, from_status, invalid, not_found
 
 
 def test_an_error_is_its_own_answer():
