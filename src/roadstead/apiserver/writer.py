@@ -117,7 +117,7 @@ class Writer:
         resource, now = call.resource, self._now()
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
-        with _complete(resource, obj, None):
+        with complete(resource, obj, None):
             admit_new(resource, obj, now)
             if self._mount_tokens and call.collection == "pods":
                 self._mount_token(call, obj)
@@ -149,7 +149,7 @@ class Writer:
     ) -> Answer:
         resource, now = call.resource, self._now()
         changed = lifecycle.prepare_update(resource, live, new, call.subresource)
-        with _complete(resource, changed, live):
+        with complete(resource, changed, live):
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
             apply_defaults(resource, changed)
@@ -222,7 +222,7 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _complete(resource: Resource, new: Object, old: Object | None) -> Iterator[None]:
+def complete(resource: Resource, new: Object, old: Object | None) -> Iterator[None]:
     """Validate an object that the body of this context completes.
 
     The body sees what a client sent, of any shape. Where it stumbles, validation usually says better what is wrong;

@@ -9,6 +9,7 @@ import roadstead
 # The order is the order of `roadstead --help`: what a newcomer needs first stands first.
 _COMMANDS = {
     "up": "Run a system from its manifests, until Ctrl-C.",
+    "check": "Say what is wrong with manifests, without a cluster.",
     "down": "Stop a system and remove its cluster.",
     "cert": "Make the TLS Secrets that a project lists.",
     "create": "Create a cluster (as kind does).",

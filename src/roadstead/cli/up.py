@@ -67,7 +67,7 @@ def command(
     try:
         # While the cluster starts: what it will need.
         _make_certificates(project)
-        documents = _read(_manifest_paths(paths, project))
+        documents = _read(manifest_paths(paths, project))
         wait_showing_progress(starting)
     except BaseException:
         running.end()
@@ -94,7 +94,7 @@ def _make_certificates(project: Project) -> None:
             err.print(f"Made certificate {outcome.certificate.name} ({outcome.reason}).")
 
 
-def _manifest_paths(paths: Sequence[Path], project: Project) -> list[Path]:
+def manifest_paths(paths: Sequence[Path], project: Project) -> list[Path]:
     """Return what to read: a project's own folder stands for the manifests that its roadstead.toml lists."""
     folder = project.file.parent if project.file is not None else None
     return [

@@ -19,8 +19,8 @@ from roadstead.gateway.explain import Explanation, explain
 from roadstead.gateway.gather import READ_KINDS, gather
 from roadstead.gateway.ir import Listener, Proxies, Proxy, ProxyState
 from roadstead.gateway.matching import Request
-from roadstead.gateway.resources import CONTROLLER_NAME
-from roadstead.gateway.translate import translate
+from roadstead.gateway.resources import CONTROLLER_NAME, Objects
+from roadstead.gateway.translate import Translation, translate
 
 _PORTS = {"http": 80, "https": 443, "grpc": 80, "grpcs": 443}
 
@@ -107,19 +107,23 @@ def _way(proxy: Proxy, listener: Listener, question: Question) -> Way:
 async def live_proxies(client: ApiClient, now: datetime) -> Proxies:
     """Return what every proxy of a cluster does, by its objects of this moment. Raises ApiError."""
     found = await asyncio.gather(*(client.list(kind) for kind in READ_KINDS.values()))
-    caches = {name: _by_key(objects) for name, objects in zip(READ_KINDS, found, strict=True)}
-    return translate(
-        gather(
-            caches,
-            _NoEnvoys(),
-            now,
-            controller_names=frozenset({CONTROLLER_NAME}),
-            default_certificate=fallback_certificate(now),
-        )
-    ).proxies
+    return translated({name: by_key(objects) for name, objects in zip(READ_KINDS, found, strict=True)}, now).proxies
 
 
-def _by_key(objects: Iterable[Object]) -> dict[ObjectKey, Object]:
+def translated(caches: Mapping[str, Objects], now: datetime) -> Translation:
+    """Return what the gateway makes of these objects, which `caches` has under the names of `READ_KINDS`."""
+    resources = gather(
+        caches,
+        _NoEnvoys(),
+        now,
+        controller_names=frozenset({CONTROLLER_NAME}),
+        default_certificate=fallback_certificate(now),
+    )
+    return translate(resources)
+
+
+def by_key(objects: Iterable[Object]) -> dict[ObjectKey, Object]:
+    """Return objects as a cache has them."""
     return {key_of(obj): obj for obj in objects}
 
 
