@@ -5,6 +5,7 @@ The encoders are pure: each returns a `Message` that also says in words what it 
 Next: `nftables`, the same for packet filter transactions.
 """
 
+import errno
 import os
 import socket
 import struct
@@ -18,6 +19,7 @@ _ERROR, _DONE, _CAPPED, _HAS_TEXT = 2, 3, 0x100, 0x200
 _DUMP = 0x300
 _NESTED = 0x8000
 _HEADER = struct.Struct("=IHHII")
+_PATIENCE_SECONDS = 20
 _UP, _PERMANENT, _OPERATIONAL = 1, 0x80, 6
 _SCOPE_LINK, _TABLE_MAIN, _PROTOCOL_STATIC, _UNICAST = 253, 254, 4, 1
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _SO_SNDBUFFORCE = 270, 10, 11, 32
@@ -203,6 +205,8 @@ class NetlinkSocket:
         self._socket.bind((0, 0))
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
+        # An answer that is lost must become an error: netd waits here for the whole node.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _PATIENCE_SECONDS, 0))
         if send_buffer:
             self._enlarge(send_buffer)
         self._sequence = 1
@@ -265,10 +269,16 @@ class NetlinkSocket:
                 offset += (length + 3) & ~3
 
     def receive(self, *, wait: bool = True) -> list[Reply]:
-        """Return the answers of one datagram; without `wait`, an empty list when none is there."""
+        """Return the answers of one datagram; without `wait`, an empty list when none is there.
+
+        Raises NetlinkError when the kernel does not answer.
+        """
         try:
             return list(decode_replies(self._socket.recv(1 << 16, 0 if wait else socket.MSG_DONTWAIT)))
         except BlockingIOError:
+            if wait:
+                unanswered = f"the kernel gave no answer within {_PATIENCE_SECONDS} s"
+                raise NetlinkError(errno.ETIMEDOUT, unanswered) from None
             return []
 
     def close(self) -> None:
