@@ -20,6 +20,7 @@ import grpc.aio
 
 from roadstead.service.deadline import shorter, time_left
 from roadstead.service.hedging import Budget, Hedging, hedged
+from roadstead.service.tls import Tls
 
 Pairs = tuple[tuple[str, str], ...]
 Credentials = Callable[[], Pairs]
@@ -46,6 +47,7 @@ def channel(
     timeout: float | None = 10.0,
     tls: bool = False,
     ca_file: str | Path | None = None,
+    certificate: Tls | None = None,
     authority: str | None = None,
     balance: bool = True,
     options: Sequence[tuple[str, Any]] = (),
@@ -54,25 +56,35 @@ def channel(
 
     `idempotent` names methods (`package.Service/Method`) or whole services (`package.Service`); with `hedging`, their
     unary calls are sent to a second server when the first is slow. `timeout` is for unary RPCs that set none
-    themselves. TLS is used if `tls` is true or `ca_file` (a PEM file of authorities to trust
-    instead of the system's) is given; `authority` is the host name that the server should answer for, if it is not
-    the target's. With `balance`, RPCs are spread over all addresses that the name has (a headless Service).
-    Raises OSError if `ca_file` cannot be read.
+    themselves. TLS is used if `tls` is true, or `ca_file` (a PEM file of authorities to trust instead of the system's)
+    or `certificate` (to show, for mutual TLS; its `client_ca` is trusted where there is no `ca_file`) is given;
+    `authority` is the host name that the server should answer for, if it is not the target's. With `balance`, RPCs are
+    spread over all addresses that the name has (a headless Service). Raises OSError if a file cannot be read.
     """
     idempotent = tuple(idempotent)
+    encryption = _encryption(ca_file, certificate) if tls or ca_file or certificate else None
     arguments = [*_arguments(idempotent, balance), *options]
     if authority is not None:
         arguments.append(("grpc.default_authority", authority))
-        if tls or ca_file is not None:
+        if encryption is not None:
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
     hedge = _Hedge(idempotent, hedging) if hedging is not None else None
     interceptors = _interceptors(credentials or tuple, timeout, hedge)
-    if not tls and ca_file is None:
+    if encryption is None:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
-    roots = Path(ca_file).read_bytes() if ca_file is not None else None
-    return grpc.aio.secure_channel(
-        target, grpc.ssl_channel_credentials(roots), options=arguments, interceptors=interceptors
+    return grpc.aio.secure_channel(target, encryption, options=arguments, interceptors=interceptors)
+
+
+def _encryption(ca_file: str | Path | None, certificate: Tls | None) -> grpc.ChannelCredentials:
+    if certificate is None:
+        return grpc.ssl_channel_credentials(_content(ca_file))
+    return grpc.ssl_channel_credentials(
+        _content(ca_file or certificate.client_ca), _content(certificate.key), _content(certificate.certificate)
     )
+
+
+def _content(path: str | Path | None) -> bytes | None:
+    return Path(path).read_bytes() if path else None
 
 
 def service_config(idempotent: Iterable[str], *, balance: bool) -> dict[str, Any]:

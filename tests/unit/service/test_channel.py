@@ -7,7 +7,8 @@ from echo_service import async_handlers
 
 from roadstead.service import Server, Tls
 from roadstead.service.channel import bearer, channel, password, service_config
-from roadstead.service.interceptors import Call, Stage
+from roadstead.service.credentials.certificate import CertificateVerifier
+from roadstead.service.interceptors import Authentication, Call, Stage
 from roadstead.service.refusal import unauthenticated
 
 
@@ -136,6 +137,26 @@ def test_tls_for_a_host_name(loop_thread, served, certificates, tmp_path):
         return ends
 
     assert loop_thread.run(scenario()) == ["OK", "UNAVAILABLE"]
+
+
+def test_a_client_shows_its_certificate(loop_thread, served, certificates):
+    mounted = certificates.write("client.example.com")
+    target = served(
+        Authentication(certificates=CertificateVerifier()),
+        tls=Tls.from_directory(certificates.write("localhost"), mutual=True),
+    )
+
+    async def scenario() -> list:
+        ends = []
+        for shown in (Tls.from_directory(mounted, mutual=True), None):
+            settings = {"certificate": shown} if shown else {"ca_file": mounted / "ca.crt"}
+            async with channel(target, authority="localhost", **settings) as opened:
+                ends.append(await call(opened, "unary_unary", b"who", timeout=3))
+                if shown:
+                    ends.append(await opened.unary_unary("/test.Echo/unary_unary")(b"who", timeout=3))
+        return ends
+
+    assert loop_thread.run(scenario()) == ["OK", b"client.example.com", "UNAVAILABLE"]
 
 
 @pytest.mark.parametrize(("method", "name"), [

@@ -6,6 +6,7 @@ anything about a password. Only successes are here: a wrong guess leaves no trac
 
 import hashlib
 import secrets
+import threading
 
 from roadstead.service.identity import Identity
 
@@ -18,6 +19,8 @@ class VerifiedCache:
         self._capacity = capacity
         # With the key already taken in, which is half of the work.
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
+        # For changes; a look takes none.
+        self._lock = threading.Lock()
         self._entries: dict[bytes, tuple[Identity, float]] = {}
 
     def key(self, *parts: str) -> bytes:
@@ -37,12 +40,14 @@ class VerifiedCache:
         identity, until = entry
         if now < until:
             return identity
-        self._entries.pop(key, None)
+        with self._lock:
+            self._entries.pop(key, None)
         return None
 
     def put(self, key: bytes, identity: Identity, now: float, lifetime: float | None = None) -> None:
         """Remember a success for `lifetime` seconds, or the usual time if that is shorter."""
-        if key not in self._entries and len(self._entries) >= self._capacity:
-            del self._entries[next(iter(self._entries))]
         spent = self._lifetime if lifetime is None else min(lifetime, self._lifetime)
-        self._entries[key] = (identity, now + spent)
+        with self._lock:
+            if key not in self._entries and len(self._entries) >= self._capacity:
+                self._entries.pop(next(iter(self._entries)), None)
+            self._entries[key] = (identity, now + spent)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +46,17 @@ def test_nothing_of_a_password_is_kept():
     cache = VerifiedCache()
     cache.put(cache.key("alice", "w0nd3rland"), ALICE, 0)
     assert b"w0nd3rland" not in repr(cache._entries).encode()
+
+
+def test_threads_may_fill_it_at_once():
+    cache = VerifiedCache(capacity=3)
+
+    def fill(name: str) -> None:
+        for number in range(500):
+            key = cache.key(name, str(number))
+            cache.put(key, Identity(name, "password"), number)
+            cache.get(key, number + 1000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fill, "abcd"))
+    assert len(cache._entries) <= 3

@@ -4,10 +4,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from jwt_keys import key_set
+from jwt_keys import key_set, signed
 from structlog.testing import capture_logs
 
+from roadstead.service.credentials.claims import Expectations
+from roadstead.service.credentials.jwt import JwtVerifier
 from roadstead.service.credentials.key_sources import KeySetFile, KeySetUrl
+from roadstead.service.interceptors import Authentication
 
 
 class Issuer(ThreadingHTTPServer):
@@ -139,3 +142,17 @@ def test_keys_of_a_file(tmp_path):
     assert source.renewed() is None
     with pytest.raises(OSError, match="absent"):
         KeySetFile(tmp_path / "absent")
+
+
+def test_over_the_wire_with_a_key_that_has_to_be_fetched_first(serving, server_sort, kind, issuer, clock):
+    source = settled(KeySetUrl(issuer.url, plain=True, pause=0, clock=clock))
+    issuer.content = key_set("ec-1", "ec-2")
+    tokens = JwtVerifier(source, Expectations(issuer="us", audience="shop"))
+    claims = {"sub": "alice", "exp": time.time() + 60, "iss": "us", "aud": "shop"}
+    with serving(server_sort, Authentication(tokens=tokens)) as client:
+        for name in ("ec-2", "ec-1"):
+            metadata = (("authorization", f"Bearer {signed(claims, name, 'ES256')}"),)
+            assert set(client.call(kind, b"who", metadata=metadata).replies) == {b"alice"}
+        stranger = (("authorization", f"Bearer {signed(claims, 'ec-3', 'ES256')}"),)
+        assert client.call(kind, b"who", metadata=stranger).code == "UNAUTHENTICATED"
+    assert 2 <= issuer.asked <= 3
