@@ -82,13 +82,13 @@ class Way(NamedTuple):
 
     @property
     def serves_host(self) -> bool:
-        """Say whether somebody of this proxy serves the request's host, whatever becomes of the request there."""
+        """Say whether some route of this proxy is for the request's host, whatever becomes of the request there."""
         host = self.explanation.host
-        return host is not None and not any(route.name == "unknown-host" for route in host.routes)
+        return host is not None and any(route.source is not None for route in host.routes)
 
 
 def ways(proxies: Proxies, question: Question) -> list[Way]:
-    """Return what becomes of a request, for each proxy that serves its host; if none does, for all that listen.
+    """Return what becomes of a request, for each proxy with a route for its host; if none has, for all that listen.
 
     Without a port in the URL it is the usual one; where no proxy listens on that, every port of the fitting kind.
     """

@@ -42,12 +42,12 @@ def test_what_is_no_request_is_said(url, method, said) -> None:
         Question.of(url, {}, method)
 
 
-def test_only_proxies_that_serve_the_host_are_asked() -> None:
+def test_only_proxies_with_a_route_for_the_host_are_asked() -> None:
     other = given.namespaced(
         "gateway.networking.k8s.io/v1",
         "Gateway",
         "other",
-        {"gatewayClassName": "roadstead", "listeners": [given.http_listener("http", "bar.example.com")]},
+        {"gatewayClassName": "roadstead", "listeners": [given.http_listener()]},
     )
     question = Question.of("grpc://foo.example.com/com.example.User/Login", {})
     [way] = ways(proxies(other), question)
@@ -55,7 +55,7 @@ def test_only_proxies_that_serve_the_host_are_asked() -> None:
     assert way.explanation.outcomes[0].route.source.name == "foo-route"
 
 
-def test_if_nobody_serves_the_host_every_proxy_says_so() -> None:
+def test_if_nobody_has_a_route_every_proxy_says_so() -> None:
     [way] = ways(proxies(listeners=[given.http_listener(hostname="*.example.com")]), Question.of("http://x.org/", {}))
     assert not way.serves_host
     assert "no listener serves this host" in way.explanation.outcomes[0].action.message
