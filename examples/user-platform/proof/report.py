@@ -49,10 +49,9 @@ def run(check: Check, system: Any) -> Result:
 
 
 def line(result: Result) -> str:
-    """Return a result as one line for people."""
+    """Return a result as two lines for people: what was done, and what was expected and seen."""
     sign = "\x1b[32m✓\x1b[0m" if result.passed else "\x1b[31m✗\x1b[0m"
-    verdict = result.seen if result.passed else f"SEEN: {result.seen}"
-    return f"  {sign} {result.check.title}\n      expected {result.check.expected}; {verdict}"
+    return f"  {sign} {result.check.title}\n      expected: {result.check.expected}. Seen: {result.seen}"
 
 
 def summary(results: Iterable[Result]) -> str:

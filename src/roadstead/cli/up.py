@@ -144,6 +144,11 @@ def _refused(applied: Applied) -> Standing:
 
 def _conclude(layout: Layout, inventory: Inventory, standings: Sequence[Standing], output: str, seconds: float) -> None:
     found = entries(inventory.objects)
+    behind = [standing for standing in standings if standing.state != "ready"]
+    for standing in behind:
+        err.print(standing_line(standing))
+    word = "everything is ready" if not behind else f"{len(behind)} of {len(standings)} are not ready"
+    err.print(f"\n[bold]Up after {seconds:.1f} s: {word}.[/]")
     if output == "json":
         print_json(
             {
@@ -154,11 +159,6 @@ def _conclude(layout: Layout, inventory: Inventory, standings: Sequence[Standing
             }
         )
         return
-    behind = [standing for standing in standings if standing.state != "ready"]
-    for standing in behind:
-        err.print(standing_line(standing))
-    word = "everything is ready" if not behind else f"{len(behind)} of {len(standings)} are not ready"
-    err.print(f"\n[bold]Up after {seconds:.1f} s: {word}.[/]")
     for row in entry_rows(found):
         err.print(row)
     err.print(f"\nkubectl: export KUBECONFIG={layout.kubeconfig}")
