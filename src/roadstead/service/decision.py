@@ -4,7 +4,7 @@ What is not allowed is denied; a method that no rule names is denied to everybod
 Kubernetes' gRPC probes cannot send credentials. `decide` is a few dictionary look-ups on every RPC.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -99,6 +99,20 @@ def decide(
     if not roles:
         return Decision("denied", f"{identity.name} has no role")
     return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}")
+
+
+def misspelt(policy: Policy, services: Mapping[str, Container[str]]) -> tuple[str, ...]:
+    """Return the methods that a policy names and that their services, if they are among `services`, do not have."""
+    rules = [policy.anonymous]
+    for role in policy.roles.values():
+        rules += [role.methods, *(methods for methods, _ in role.conditional)]
+    named = sorted({name for methods in rules for name in methods.names})
+    return tuple(name for name in named if _is_missing(name, services))
+
+
+def _is_missing(name: str, services: Mapping[str, Container[str]]) -> bool:
+    service, _, method = name.partition("/")
+    return service in services and method not in services[service]
 
 
 def _conditional(policy: Policy, roles: Iterable[str], method: str) -> Iterator[tuple[str, str, Condition]]:

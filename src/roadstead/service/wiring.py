@@ -124,6 +124,8 @@ class Wiring:
         services = {**self._registered, health.SERVICE_NAME: health_handlers, **self._reflection_handlers()}
         for name, handlers in services.items():
             server.add_registered_method_handlers(name, dict(handlers))
+        for stage in self.stages:
+            stage.begin(self._registered)
         self.port = self._bind(server)
 
     def _say_serving(self, board: health.Board) -> None:

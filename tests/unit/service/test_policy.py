@@ -5,6 +5,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roadstead.service.decision import misspelt
 from roadstead.service.identity import Identity
 from roadstead.service.policy import Policy, decide, parse_policy
 
@@ -120,6 +121,17 @@ def test_any_document_is_a_policy_or_a_value_error(document):
         parse_policy(yaml.safe_dump(document))
     except ValueError:
         return
+
+
+@pytest.mark.parametrize(("services", "found"), [
+    ({"com.example.User": {"Login": 0, "GetUser": 0}}, ()),
+    ({"com.example.User": {"Login": 0, "ReadUser": 0}}, ("com.example.User/GetUser",)),
+    ({"com.example.User": {}}, ("com.example.User/GetUser", "com.example.User/Login")),
+    ({"com.example.Other": {}}, ()),
+    ({}, ()),
+])  # fmt: skip
+def test_methods_that_a_service_does_not_have(services, found):
+    assert misspelt(POLICY, services) == found
 
 
 CONDITIONAL = parse_policy("""

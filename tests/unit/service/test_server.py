@@ -117,6 +117,14 @@ def test_a_policy_without_credentials_opens_its_anonymous_methods_only(started, 
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+def test_a_policy_with_a_misspelt_method_is_warned_of(started, tmp_path):
+    (tmp_path / "policy.yaml").write_text("anonymous: [test.Echo/unary_unary, test.Echo/unari, other.Service/M]")
+    with capture_logs() as logs:
+        started(stages=standard_stages(policy=tmp_path / "policy.yaml"))
+    (warning,) = [log for log in logs if log["log_level"] == "warning"]
+    assert warning["methods"] == ("test.Echo/unari",)
+
+
 @pytest.mark.parametrize("broken", ["passwords", "policy"])
 def test_it_does_not_start_with_a_broken_file(tmp_path, broken):
     for name in ("passwords", "policy"):

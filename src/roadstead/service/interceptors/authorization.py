@@ -3,14 +3,17 @@
 Where a rule depends on the request, every message of it is judged before the handler gets it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import grpc
+import structlog
 
-from roadstead.service.decision import Decision, Policy, decide
+from roadstead.service.decision import Decision, Policy, decide, misspelt
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
+
+_log = structlog.get_logger(__name__)
 
 
 class Authorization(Stage):
@@ -18,6 +21,11 @@ class Authorization(Stage):
 
     def __init__(self, policy: Callable[[], Policy]) -> None:
         self._policy = policy
+
+    def begin(self, services: Mapping[str, Container[str]]) -> None:
+        """Warn of methods that the policy names and that do not exist: whoever is to call them cannot."""
+        if names := misspelt(self._policy(), services):
+            _log.warning("the policy names methods that do not exist", methods=names)
 
     def admit(self, call: Call) -> Admission:
         """Return None if the policy allows the call, or if it is not known yet who calls."""

@@ -1,5 +1,6 @@
-"""One concern of every RPC: the five moments at which it may have a say.
+"""One concern of every RPC: the moments at which it may have a say.
 
+    the server starts   begin    may look at what there is to call
     headers arrive      admit    may refuse before a byte of the request is read; may need time (a Future)
     before the handler  enter    may refuse; the peer and the deadline are known now
     the handler fails   convert  may say what the caller is told
@@ -10,7 +11,7 @@ A stage overrides what it needs; a chain looks once per method which it did, so 
 take nothing that has to be given back: a caller may go away before its handler ever runs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -89,6 +90,9 @@ class Outcome(msgspec.Struct, frozen=True):
 
 class Stage:
     """A concern with nothing to say yet: override the moments that matter."""
+
+    def begin(self, services: Mapping[str, Container[str]]) -> None:
+        """Learn which services the server has, with the names of their methods; `Server` tells before it serves."""
 
     def admit(self, call: Call) -> "Admission | Future[Admission]":
         """Judge the headers. Returns None to go on, a refusal, or a future of one of them; never blocks."""
