@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from apiserver_bed import HostKubelet, Kubectl, pod, with_kubectl
+from apiserver_bed import HostKubelet, Kubectl, pod, prepare, serving, with_kubectl
+from polling import until
+from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.e2e
 
@@ -111,3 +113,26 @@ def test_port_forward_carries_parallel_connections_whole(tmp_path: Path) -> None
         listening.close()
 
     talk(tmp_path, conversation)
+
+
+def test_a_stopping_server_ends_streams_soon_and_without_a_failure(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        site, kubelet = prepare(tmp_path), HostKubelet()
+        kubectl = Kubectl(site)
+        async with serving(site, kubelet):
+            await kubectl.apply(pod("web", node="n1"))
+            running = '{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}'
+            await kubectl("patch", "pod", "web", "--subresource=status", "--type=merge", "-p", running)
+            streams = [await kubectl.start("exec", "-i", "web", "--", "cat"), await kubectl.start("get", "pods", "-w")]
+            await until(lambda: bool(kubelet.sessions), timeout=20)
+            watching = streams[1].stdout
+            assert watching is not None
+            await watching.readline()
+            before = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - before < 2.5
+        for stream in streams:
+            await stream.communicate()
+
+    with capture_logs() as log:
+        asyncio.run(conversation())
+    assert [entry for entry in log if entry["log_level"] in ("error", "critical")] == []

@@ -168,7 +168,10 @@ class _Once:
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         self.started = True
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError as error:  # uvicorn's way to say that a WebSocket's client has gone
+            raise Disconnected from error
 
 
 def _documents(parts: Parts) -> Starlette:
