@@ -118,6 +118,23 @@ def test_a_restarted_server_knows_what_it_knew(tmp_path: Path) -> None:
     asyncio.run(conversation())
 
 
+def test_a_position_in_a_state_that_was_lost_is_too_old(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        site = prepare(tmp_path)
+        async with serving(site):
+            await call(site, "POST", CONFIGMAPS, configmap("a"), token="admin-token")
+            _, listed = await call(site, "GET", CONFIGMAPS, token="admin-token")
+        for file in (tmp_path / "state").glob("state.db*"):
+            file.unlink()
+        again = prepare(tmp_path)
+        async with serving(again):
+            position = f"{CONFIGMAPS}?watch=true&resourceVersion={listed['metadata']['resourceVersion']}"
+            code, refused = await call(again, "GET", position, token="admin-token")
+            assert (code, refused["reason"]) == (410, "Expired")
+
+    asyncio.run(conversation())
+
+
 def test_damaged_state_is_reported(tmp_path: Path) -> None:
     async def conversation() -> None:
         site = prepare(tmp_path)
