@@ -148,7 +148,7 @@ def _forward(made: Any, forward: ir.Forward) -> None:
     action = made.route
     _destinations(action, forward.destinations)
     _host(action, forward)
-    _timeouts(action, forward.timeouts)
+    _timeouts(action, forward)
     if forward.retry is not None:
         action.retry_policy.CopyFrom(_retry(forward.retry, forward.timeouts.backend_request))
     if forward.path_rewrite is not None:
@@ -181,12 +181,14 @@ def _host(action: Any, forward: ir.Forward) -> None:
         action.host_rewrite_literal = host
 
 
-def _timeouts(action: Any, timeouts: ir.Timeouts) -> None:
+def _timeouts(action: Any, forward: ir.Forward) -> None:
     """Set no time limit but the stated ones and the client's own `grpc-timeout`, which ends in DEADLINE_EXCEEDED.
 
     Where a `max_stream_duration` is stated, Envoy looks at that instead of `timeout`.
     """
-    limit = timeouts.request or timeouts.backend_request
+    timeouts = forward.timeouts
+    # With retries `backend_request` limits each try, not all of them together.
+    limit = timeouts.request or (timeouts.backend_request if forward.retry is None else 0)
     action.timeout.CopyFrom(seconds(limit))
     if timeouts.idle > 0:  # The listener sets none, so only a limit needs to be said.
         action.idle_timeout.CopyFrom(seconds(timeouts.idle))

@@ -96,12 +96,17 @@ def test_no_time_limit_but_the_clients_own():
 
 
 @pytest.mark.parametrize(
-    ("timeouts", "limit"),
-    [(ir.Timeouts(backend_request=2), "2s"), (ir.Timeouts(request=3, backend_request=2), "3s")],
+    ("timeouts", "retry", "limit"),
+    [
+        (ir.Timeouts(request=3, backend_request=2), ir.SAFE_RETRY, "3s"),
+        (ir.Timeouts(backend_request=2), ir.SAFE_RETRY, "0s"),
+        (ir.Timeouts(backend_request=2), None, "2s"),
+    ],
 )
-def test_a_time_limit_is_where_envoy_looks_for_it(timeouts, limit):
-    action = route(action=ir.Forward(FOO.destinations, timeouts=timeouts))["route"]
+def test_a_time_limit_is_where_envoy_looks_for_it(timeouts, retry, limit):
+    action = route(action=ir.Forward(FOO.destinations, timeouts=timeouts, retry=retry))["route"]
     assert (action["timeout"], action["max_stream_duration"]["max_stream_duration"]) == (limit, limit)
+    assert retry is None or action["retry_policy"]["per_try_timeout"] == "2s"
 
 
 def test_the_host_is_set_by_rewrite_and_pseudo_headers_not_at_all():
