@@ -31,6 +31,8 @@ class Connections(msgspec.Struct, frozen=True):
     client_ping_interval: float = 10.0
     max_message: int = 4 * 1024 * 1024
     max_metadata: int = 16 * 1024
+    # How many RPCs may wait to be taken up. From 1000 on grpc would begin to drop them, as CANCELLED and unlogged.
+    max_pending: int = 20_000
 
     def channel_arguments(self) -> list[tuple[str, int]]:
         """Return grpc's names for these settings."""
@@ -46,6 +48,8 @@ class Connections(msgspec.Struct, frozen=True):
             ("grpc.max_receive_message_length", self.max_message),
             ("grpc.max_metadata_size", self.max_metadata),
             ("grpc.absolute_max_metadata_size", self.max_metadata * 2),
+            ("grpc.server.max_pending_requests", self.max_pending),
+            ("grpc.server.max_pending_requests_hard_limit", self.max_pending),
             # Two servers on one port by mistake should be an error, not a lottery.
             ("grpc.so_reuseport", 0),
         ]

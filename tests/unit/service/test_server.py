@@ -1,3 +1,6 @@
+import asyncio
+from collections import Counter
+
 import grpc
 import pytest
 from echo_service import async_handlers, sync_handlers
@@ -75,6 +78,21 @@ def test_it_serves_what_was_added_and_its_health(started):
     stub = health_pb2_grpc.HealthStub(channel)
     for name in ("", "test.Echo"):
         assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=10).status == 1
+
+
+def test_a_burst_loses_no_call(started, loop_thread):
+    server, _ = started()
+
+    async def burst(count: int) -> Counter:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            invoke = channel.unary_unary("/test.Echo/unary_unary")
+            codes = await asyncio.gather(*(_code(invoke(b"x")) for _ in range(count)))
+        return Counter(codes)
+
+    async def _code(call) -> str:
+        return (await call.code()).name
+
+    assert loop_thread.run(burst(4000), timeout=60) == {"OK": 4000}
 
 
 @pytest.mark.parametrize(("environment", "argument", "answers"), [
