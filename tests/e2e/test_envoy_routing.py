@@ -24,7 +24,6 @@ from envoy_bed import (
     running,
     until,
 )
-from polling import until
 
 from roadstead.gateway import ir
 
@@ -176,7 +175,7 @@ def test_a_mirror_receives_a_copy_and_its_answer_is_ignored(tmp_path):
         async with running(tmp_path, proxy([http_listener(port)], [host((any_grpc(), mirrored))], services)):
             async with channel(port) as over:
                 assert [await call(over) for _ in range(5)] == ["foo"] * 5
-            await until(lambda: copy.calls == 5)  # nobody waits for the copies
+            await until(lambda: copy.calls == 5, "all copies")
 
     run(test)
 
