@@ -145,7 +145,8 @@ class Node:
         await self.hosts.close()
         await self.agent.stop(self._config.patience)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._events.flush(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._events.flush()
         await self.dns.close()
         await cancel_all(self._tasks)
         self.netd.close()

@@ -120,8 +120,10 @@ class PodWorker:
         self._report.set()
         if not step.commands:
             pause = None if step.wake_at is None else max(step.wake_at - time.time(), 0.001)
+            # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     async def _carry_out(self, command: planning.Command) -> None:
         match command:
