@@ -236,6 +236,8 @@ class TestCommands:
         there, back = f"/tmp/{tmp_path.name}", tmp_path / "back"
         (tmp_path / "sent" / "deep").mkdir(parents=True)
         (tmp_path / "sent" / "deep" / "file").write_bytes(os.urandom(300_000))
+        if os.geteuid() == 0:
+            os.chown(tmp_path / "sent" / "deep" / "file", 1000, 1000)  # a user whom no container has
         commands.kubectl("cp", str(tmp_path / "sent"), f"{shell}:{there}")
         commands.kubectl("cp", f"default/{shell}:{there}", str(back))
         assert (back / "deep" / "file").read_bytes() == (tmp_path / "sent" / "deep" / "file").read_bytes()

@@ -5,7 +5,6 @@ It implements the `Kubelet` of the API server by structure: parts that are sibli
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -82,7 +81,7 @@ class NodeKubelet:
         """Start a command in a container. Raises NotFound, BadRequest, InternalError."""
         worker, running = self._running(namespace, pod, container)
         request = worker.prepared[container].request
-        environment = environment_of(command, request.environment, tty=tty, one_user=os.geteuid() != 0)
+        environment = environment_of(command, request.environment, tty=tty)
         try:
             return await self._runtime.execute(
                 running, command, environment, request.directory, stdin=stdin, terminal=tty
@@ -132,16 +131,14 @@ class PodFolder(Protocol):
         """Return its folder."""
 
 
-def environment_of(
-    command: Sequence[str], environment: Mapping[str, str], *, tty: bool, one_user: bool
-) -> Mapping[str, str]:
+def environment_of(command: Sequence[str], environment: Mapping[str, str], *, tty: bool) -> Mapping[str, str]:
     """Return the environment of a command that is executed in a container.
 
-    On a node of an ordinary user there is `one_user` only, root, and nobody to whom tar, whom `kubectl cp` starts in the
-    pod, could give what it unpacks: without being told so it fails after it has done everything else.
+    A container has one user only, and nobody else to whom tar, which `kubectl cp` starts in the pod, could give what it
+    unpacks: without being told so it fails after it has done everything else.
     """
     more: dict[str, str] = {"TERM": "xterm"} if tty else {}
-    if one_user and PurePath(command[0]).name == "tar" and "TAR_OPTIONS" not in environment:
+    if PurePath(command[0]).name == "tar" and "TAR_OPTIONS" not in environment:
         more["TAR_OPTIONS"] = "--no-same-owner"
     return {**environment, **more}
 
