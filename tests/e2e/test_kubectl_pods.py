@@ -241,8 +241,9 @@ class TestCommands:
         commands.kubectl("cp", str(tmp_path / "sent"), f"{shell}:{there}")
         commands.kubectl("cp", f"default/{shell}:{there}", str(back))
         assert (back / "deep" / "file").read_bytes() == (tmp_path / "sent" / "deep" / "file").read_bytes()
-        missing = commands.run("kubectl", "cp", f"{shell}:/no/such/file", str(tmp_path / "none"))
-        assert "No such file" in missing.stdout + missing.stderr
+        # kubectl itself does not wait for tar's complaint, nor for its exit code.
+        commands.run("kubectl", "cp", f"{shell}:/no/such/file", str(tmp_path / "none"))
+        assert not (tmp_path / "none").exists()
 
     def test_debug_by_a_copy(self, commands: Commands, shell: str) -> None:
         commands.kubectl("debug", shell, "--copy-to=shell-copy", "--container=main", "--", "sh", "-c", "sleep 1000")
