@@ -148,7 +148,8 @@ class EventRecorder:
 
     async def _write_pending(self) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), _COURTESY)
+            async with asyncio.timeout(_COURTESY):
+                await self._hurry.wait()
         while not self._pending.empty():
             occurrence = self._pending.get_nowait()
             try:

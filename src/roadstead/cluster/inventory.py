@@ -64,7 +64,8 @@ class Inventory:
             if all(standing.state != "waiting" for standing in current):
                 wait = min(wait, _FAILURE_PATIENCE)
             try:
-                await asyncio.wait_for(self.change(), max(wait, 0))
+                async with asyncio.timeout(max(wait, 0)):
+                    await self.change()
             except TimeoutError:
                 return self.standings()
 

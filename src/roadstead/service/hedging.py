@@ -100,7 +100,8 @@ class _Race:
         if not self._left:
             return await self._ended.get()
         try:
-            return await asyncio.wait_for(self._ended.get(), self._delay)
+            async with asyncio.timeout(self._delay):
+                return await self._ended.get()
         except TimeoutError:
             return None
 

@@ -67,7 +67,8 @@ class Lifecycle:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._hurried.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
         except TimeoutError:
             return
 
