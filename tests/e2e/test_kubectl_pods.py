@@ -215,6 +215,26 @@ class TestCommands:
             attached.communicate()
         assert "said to it" in commands.kubectl("logs", shell)
 
+    def test_attach_leaves_the_input_open_unless_it_is_to_be_once(self, commands: Commands, shell: str) -> None:
+        for line in ("first\n", "second\n"):
+            # With its input at an end kubectl leaves; the container reads on, from whoever attaches next.
+            attached = subprocess.Popen(
+                [BIN / "kubectl", "attach", "-i", shell],
+                env=dict(commands.environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True,
+            )  # fmt: skip
+            assert attached.stdin is not None
+            assert attached.stdout is not None
+            attached.stdin.write(line)
+            attached.stdin.close()
+            assert attached.stdout.readline() == line
+            attached.terminate()
+            attached.wait()
+            attached.stdout.close()
+            assert attached.stderr is not None
+            attached.stderr.close()
+        assert commands.get("pod", shell)["status"]["phase"] == "Running"
+
     def test_run_and_remove(self, commands: Commands) -> None:
         done = typed(
             commands,

@@ -223,9 +223,8 @@ def test_logs_can_be_cut_timed_and_followed(user):
 @as_both_users
 def test_attached_clients_speak_with_the_main_process(user):
     async def scenario(bed: NodeBed):
-        await bed.create(
-            "echo", "while read line; do echo got $line; done; echo end", main={"stdin": True}, restartPolicy="Never"
-        )
+        script = "while read line; do echo got $line; done; echo end"
+        await bed.create("echo", script, main={"stdin": True, "stdinOnce": True}, restartPolicy="Never")
         await bed.ready("echo")
         session = await bed.node.kubelet.attach(
             "default", "echo", "main", stdin=True, stdout=True, stderr=True, tty=False

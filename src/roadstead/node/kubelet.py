@@ -93,7 +93,9 @@ class NodeKubelet:
         self, namespace: str, pod: str, container: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
     ) -> Attachment:
         """Join a container's main process. Raises NotFound, BadRequest."""
-        return self._running(namespace, pod, container)[1].attach()
+        running = self._running(namespace, pod, container)[1]
+        manifest = containers_of(self._folder.pod(namespace, pod) or {}).get(container) or {}
+        return running.attach(stdin_once=bool(manifest.get("stdinOnce")))
 
     async def dial(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a port on the pod's loopback address. Raises NotFound, BadRequest."""

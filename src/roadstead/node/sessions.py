@@ -222,9 +222,13 @@ class RunningContainer:
         for attachment in list(self._attached):
             attachment.offer(None)
 
-    def attach(self) -> "Attachment":
-        """Return a session that has the output from now on, and the input."""
-        attachment = Attachment(self)
+    def attach(self, *, stdin_once: bool = False) -> "Attachment":
+        """Return a session that has the output from now on, and the input.
+
+        With `stdin_once` the container reads end-of-file when the session's input ends; without, its input stays open
+        for the next session (`stdinOnce` of a container, core/v1 types.go).
+        """
+        attachment = Attachment(self, stdin_once=stdin_once)
         self._attached.add(attachment)
         return attachment
 
@@ -236,8 +240,8 @@ class RunningContainer:
 class Attachment:
     """A client that looks on a container's main process."""
 
-    def __init__(self, container: RunningContainer) -> None:
-        self._container = container
+    def __init__(self, container: RunningContainer, *, stdin_once: bool) -> None:
+        self._container, self._stdin_once = container, stdin_once
         self._chunks: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue(_BACKLOG)
         self._finished = container.drained.done()
 
@@ -255,8 +259,9 @@ class Attachment:
         await self._container.input.write(chunk)
 
     async def close_stdin(self) -> None:
-        """Let the container read end-of-file."""
-        await self._container.input.close()
+        """Let the container read end-of-file, if this session's input is the only one it is to have."""
+        if self._stdin_once:
+            await self._container.input.close()
 
     async def resize(self, width: int, height: int) -> None:
         """Tell the container's terminal its size."""
