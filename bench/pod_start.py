@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from roadstead.api.resources import resource
-from roadstead.apiserver.auth_rbac import MASTERS
+from roadstead.apiserver.access.rbac import MASTERS
 from roadstead.apiserver.calls import User
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
 from roadstead.client import ApiClient, Credentials

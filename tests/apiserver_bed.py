@@ -17,12 +17,12 @@ import yaml
 from roadstead.api.errors import ApiError
 from roadstead.api.resources import resource
 from roadstead.apiserver import bootstrap
+from roadstead.apiserver.access.tokens import ServiceAccountTokens, new_key
 from roadstead.apiserver.assembly import Assembly, assemble
-from roadstead.apiserver.auth_tokens import ServiceAccountTokens, new_key
 from roadstead.apiserver.calls import User
-from roadstead.apiserver.kubelet import STDERR, STDOUT, ExecSession, Kubelet, LogOptions
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
 from roadstead.apiserver.store import MemoryStore, Store
+from roadstead.apiserver.streams.kubelet import STDERR, STDOUT, ExecSession, Kubelet, LogOptions
 from roadstead.lib.pki import CertificateAuthority
 from roadstead.lib.tasks import cancel_all, spawn
 

@@ -15,7 +15,7 @@ from recording_cluster import RecordingCluster
 
 from roadstead.api.objects import Object, key_of
 from roadstead.api.resources import Scheme
-from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.gateway import ir
 from roadstead.gateway.gather import READ_KINDS
 from roadstead.gateway.statuses import patch_for

@@ -1,7 +1,7 @@
 """The parts of the server put together around a store. `server` gives them sockets; tests call the application.
 
 Who needs whom: `app` -> `endpoints` -> `rest`, `subresources`, `watch` -> `writer` -> the store; `registry`,
-`allocation`, `auth_rbac` and `watch` listen to the store's events.
+`allocation`, `access.rbac` and `watch` listen to the store's events.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from roadstead.api.objects import Object, key_of
-from roadstead.apiserver.allocation import ServiceAllocator
-from roadstead.apiserver.app import ApiApp, Parts
-from roadstead.apiserver.auth import Authenticator
-from roadstead.apiserver.auth_rbac import MASTERS, Authorizer
-from roadstead.apiserver.auth_reviews import Reviews
-from roadstead.apiserver.auth_tokens import ServiceAccountTokens
+from roadstead.apiserver.access.authentication import Authenticator
+from roadstead.apiserver.access.rbac import MASTERS, Authorizer
+from roadstead.apiserver.access.reviews import Reviews
+from roadstead.apiserver.access.tokens import ServiceAccountTokens
+from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, Services
 from roadstead.apiserver.housekeeping import Housekeeping
-from roadstead.apiserver.kubelet import Kubelet
-from roadstead.apiserver.parameters import WriteOptions
-from roadstead.apiserver.pod_logs import PodLogs
-from roadstead.apiserver.pod_streams import PodStreams
-from roadstead.apiserver.port_forward import PortForwards
+from roadstead.apiserver.http.app import ApiApp, Parts
+from roadstead.apiserver.http.parameters import WriteOptions
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.rest import Rest
 from roadstead.apiserver.store import Store
+from roadstead.apiserver.streams.kubelet import Kubelet
+from roadstead.apiserver.streams.pod_logs import PodLogs
+from roadstead.apiserver.streams.pod_streams import PodStreams
+from roadstead.apiserver.streams.port_forward import PortForwards
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
 from roadstead.apiserver.writer import Writer

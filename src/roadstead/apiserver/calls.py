@@ -6,8 +6,8 @@ from typing import NamedTuple
 from roadstead.api.errors import AlreadyExists, NotFound, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
+from roadstead.apiserver.http.parameters import Query
 from roadstead.apiserver.lifecycle import collection_of
-from roadstead.apiserver.parameters import Query
 from roadstead.apiserver.store import Location, Record
 
 

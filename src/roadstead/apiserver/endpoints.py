@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 from roadstead.api.errors import BadRequest, MethodNotAllowed, NotFound
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
-from roadstead.apiserver.auth_reviews import Reviews
+from roadstead.apiserver.access.reviews import Reviews
 from roadstead.apiserver.calls import Answer, Call, User
-from roadstead.apiserver.content import decode_object, negotiate
-from roadstead.apiserver.exchange import (
+from roadstead.apiserver.http.content import decode_object, negotiate
+from roadstead.apiserver.http.exchange import (
     end_stream,
     header,
     read_body,
@@ -27,12 +27,12 @@ from roadstead.apiserver.exchange import (
     until_disconnected,
     warning_headers,
 )
-from roadstead.apiserver.parameters import Query, first, flag, parse_query
-from roadstead.apiserver.paths import ResourcePath
-from roadstead.apiserver.pod_logs import PodLogs
+from roadstead.apiserver.http.parameters import Query, first, flag, parse_query
+from roadstead.apiserver.http.paths import ResourcePath
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.representation import Presenter
 from roadstead.apiserver.rest import Rest
+from roadstead.apiserver.streams.pod_logs import PodLogs
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
 from roadstead.lib.tasks import spawn

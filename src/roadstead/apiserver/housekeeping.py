@@ -13,10 +13,10 @@ import structlog
 from roadstead.api.errors import ApiError
 from roadstead.api.objects import Object, is_deleting
 from roadstead.api.resources import Resource, resource
-from roadstead.apiserver.admission import CLEANUP
+from roadstead.apiserver.admission.kinds import CLEANUP
 from roadstead.apiserver.calls import Call, User
+from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.lifecycle import collection_of, rfc3339
-from roadstead.apiserver.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.registry import DEFINITIONS, Registry
 from roadstead.apiserver.store import Event, Location, Store
 from roadstead.apiserver.writer import Writer

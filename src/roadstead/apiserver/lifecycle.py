@@ -13,7 +13,7 @@ from typing import Any, Literal
 from roadstead.api.errors import BadRequest, Conflict, invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
-from roadstead.apiserver.parameters import DeleteOptions
+from roadstead.apiserver.http.parameters import DeleteOptions
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5

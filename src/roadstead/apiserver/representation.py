@@ -11,7 +11,7 @@ import msgspec
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import tables
-from roadstead.apiserver.content import Form
+from roadstead.apiserver.http.content import Form
 from roadstead.apiserver.store import Event, Record
 from roadstead.apiserver.store.contract import EventType
 from roadstead.apiserver.versions import convert

@@ -11,13 +11,13 @@ from roadstead.api.errors import BadRequest, Expired, NotFound, UnsupportedMedia
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import EVERYTHING
-from roadstead.apiserver import patch
 from roadstead.apiserver.calls import Answer, Call
-from roadstead.apiserver.content import decode_json, decode_object, decode_yaml, media_type
-from roadstead.apiserver.duplicates import duplicate_fields
 from roadstead.apiserver.field_selectors import check_field_selector
+from roadstead.apiserver.http.content import decode_json, decode_object, decode_yaml, media_type
+from roadstead.apiserver.http.duplicates import duplicate_fields
+from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
 from roadstead.apiserver.lifecycle import check_identity
-from roadstead.apiserver.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
+from roadstead.apiserver.patches import patch
 from roadstead.apiserver.schemas import schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store

@@ -18,14 +18,14 @@ import structlog
 import uvicorn
 
 from roadstead.apiserver import bootstrap
+from roadstead.apiserver.access.rbac import MASTERS
+from roadstead.apiserver.access.tokens import ServiceAccountTokens, load_or_create_key, new_key
 from roadstead.apiserver.assembly import Assembly, assemble
-from roadstead.apiserver.auth_rbac import MASTERS
-from roadstead.apiserver.auth_tokens import ServiceAccountTokens, load_or_create_key, new_key
 from roadstead.apiserver.calls import User
-from roadstead.apiserver.connections import HttpConnection, WebSocketConnection
-from roadstead.apiserver.kubelet import Kubelet
+from roadstead.apiserver.http.connections import HttpConnection, WebSocketConnection
 from roadstead.apiserver.store import MemoryStore, SqliteStore, Store
 from roadstead.apiserver.store.journal import Durability
+from roadstead.apiserver.streams.kubelet import Kubelet
 from roadstead.lib.tasks import cancel_all, spawn
 
 _log = structlog.get_logger(__name__)

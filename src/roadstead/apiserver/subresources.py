@@ -11,13 +11,13 @@ from roadstead.api.conditions import condition, merge_conditions
 from roadstead.api.errors import BadRequest, Conflict, MethodNotAllowed, UnsupportedMediaType, invalid
 from roadstead.api.objects import Object
 from roadstead.api.resources import resource
-from roadstead.apiserver import patch
-from roadstead.apiserver.auth_tokens import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, ServiceAccountTokens
+from roadstead.apiserver.access.tokens import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, ServiceAccountTokens
 from roadstead.apiserver.calls import Answer, Call, missing
-from roadstead.apiserver.content import decode_json, decode_object, media_type
 from roadstead.apiserver.eviction import check_budgets
+from roadstead.apiserver.http.content import decode_json, decode_object, media_type
+from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.lifecycle import conflict, rfc3339
-from roadstead.apiserver.parameters import DeleteOptions, WriteOptions
+from roadstead.apiserver.patches import patch
 from roadstead.apiserver.rest import with_manager
 from roadstead.apiserver.scale import scale_of, with_replicas
 from roadstead.apiserver.store import Location, Store

@@ -17,8 +17,8 @@ from roadstead.api.resources import Resource
 from roadstead.api.selectors import FieldSelector, LabelSelector
 from roadstead.apiserver.calls import Call
 from roadstead.apiserver.field_selectors import check_field_selector
+from roadstead.apiserver.http.parameters import ListOptions
 from roadstead.apiserver.lifecycle import collection_of
-from roadstead.apiserver.parameters import ListOptions
 from roadstead.apiserver.representation import Presenter, selected_as
 from roadstead.apiserver.store import Event, Record, Store
 from roadstead.apiserver.store.contract import numbered

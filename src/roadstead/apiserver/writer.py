@@ -13,14 +13,15 @@ from datetime import datetime
 from roadstead.api.errors import BadRequest, Forbidden, InternalError, invalid, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
-from roadstead.apiserver import apply, lifecycle
-from roadstead.apiserver.admission import admit_change, admit_new
-from roadstead.apiserver.allocation import ServiceAllocator
+from roadstead.apiserver import lifecycle
+from roadstead.apiserver.admission.allocation import ServiceAllocator
+from roadstead.apiserver.admission.defaults import apply_defaults
+from roadstead.apiserver.admission.kinds import admit_change, admit_new
+from roadstead.apiserver.admission.service_account_volume import mount_token
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
-from roadstead.apiserver.defaults import apply_defaults
-from roadstead.apiserver.parameters import DeleteOptions, WriteOptions
+from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
+from roadstead.apiserver.patches import apply
 from roadstead.apiserver.registry import Registry
-from roadstead.apiserver.service_account_volume import mount_token
 from roadstead.apiserver.store import Location, Record, StorageFailed, Store
 from roadstead.apiserver.validation import validate
 from roadstead.apiserver.versions import convert

@@ -6,9 +6,9 @@ import yaml
 from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import clone
 from roadstead.api.resources import Scheme
-from roadstead.apiserver.apply import server_side_apply
+from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.crd import accept, prune, resources, storage_version
-from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.patches.apply import server_side_apply
 from roadstead.apiserver.validation import unknown_fields, validate
 
 CRD = yaml.safe_load("""

@@ -8,7 +8,7 @@ import pytest
 from roadstead.api.errors import BadRequest, Conflict, Invalid
 from roadstead.api.resources import resource
 from roadstead.apiserver import lifecycle
-from roadstead.apiserver.parameters import DeleteOptions
+from roadstead.apiserver.http.parameters import DeleteOptions
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 POD, DEPLOYMENT, CONFIGMAP, NAMESPACE = (resource(kind) for kind in ("Pod", "Deployment", "ConfigMap", "Namespace"))

@@ -13,8 +13,8 @@ from polling import until
 from roadstead.api.resources import resource
 from roadstead.apiserver import watch
 from roadstead.apiserver.calls import Call, User
-from roadstead.apiserver.content import WHOLE, Form
-from roadstead.apiserver.parameters import parse_query
+from roadstead.apiserver.http.content import WHOLE, Form
+from roadstead.apiserver.http.parameters import parse_query
 from roadstead.apiserver.representation import Presenter
 
 TABLE = Form("table", "Metadata")

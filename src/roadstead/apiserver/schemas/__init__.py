@@ -1,7 +1,7 @@
 """What every field of every served kind is: generated tables of facts, and the compiled tree that others walk.
 
 `tables` reads what `scripts/generate_schemas.py` wrote; `structure` compiles a schema (built in or of a CRD) once into
-nodes. Next: `validation`, `defaults`, `patch` and `apply` walk those nodes, `openapi` shows the schemas to clients.
+nodes. Next: `validation`, `admission` and `patches` walk those nodes, `openapi` shows the schemas to clients.
 """
 
 from roadstead.apiserver.schemas.structure import Schema

@@ -7,8 +7,8 @@ Next: an object without causes is stored.
 from roadstead.api.errors import BadRequest
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
+from roadstead.apiserver.admission.defaults import GATEWAY_API
 from roadstead.apiserver.causes import Causes
-from roadstead.apiserver.defaults import GATEWAY_API
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import schema_causes, type_causes
 from roadstead.apiserver.schemas.pruning import unknown_paths

@@ -10,8 +10,8 @@ from roadstead.api.errors import ApiError
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource, Scheme
 from roadstead.apiserver import bootstrap, crd, lifecycle
-from roadstead.apiserver.admission import admit_new
-from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults
+from roadstead.apiserver.admission.kinds import admit_new
 from roadstead.apiserver.schemas import schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.validation import unknown_fields

@@ -11,7 +11,7 @@ import yaml
 
 from roadstead.api.errors import BadRequest, invalid
 from roadstead.api.resources import resource
-from roadstead.apiserver.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.validation import unknown_fields, validate
 
 CASES = sorted((Path(__file__).parent / "testdata").glob("*.in.yaml"))

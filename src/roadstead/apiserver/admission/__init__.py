@@ -1,0 +1,1 @@
+"""What the server adds to an object on its way in: defaults, addresses, a pod's account. Next: `validation`."""

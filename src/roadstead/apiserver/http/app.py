@@ -1,0 +1,261 @@
+"""The ASGI application: who calls, may they, and then the part that serves it.
+
+Every request is identified (`access.authentication`), decided on (`access.rbac`) and only then routed. Errors of any
+part become the `Status` that Kubernetes clients expect; nothing that a client sends makes the server answer in another
+way.
+"""
+
+import asyncio
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from roadstead.api.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound, Unauthorized
+from roadstead.api.objects import Object
+from roadstead.apiserver import discovery, openapi
+from roadstead.apiserver.access.authentication import ANONYMOUS, Authenticator
+from roadstead.apiserver.access.impersonation import impersonated
+from roadstead.apiserver.access.rbac import Attributes, Authorizer
+from roadstead.apiserver.calls import Call, User
+from roadstead.apiserver.endpoints import ResourceEndpoints, verb_of
+from roadstead.apiserver.http.exchange import Disconnected, header, send_error
+from roadstead.apiserver.http.parameters import parse_query
+from roadstead.apiserver.http.paths import ResourcePath, parse
+from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.streams.pod_streams import PodStreams
+from roadstead.apiserver.streams.port_forward import PortForwards
+
+_log = structlog.get_logger(__name__)
+PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+KUBERNETES_VERSION = "v1.37.1"
+_NON_RESOURCE_VERBS = {"GET": "get", "HEAD": "head", "POST": "post", "PUT": "put", "PATCH": "patch", "DELETE": "delete"}
+
+
+def version_info() -> Object:
+    """Return the answer of `/version`: the Kubernetes version whose API is served, built by us."""
+    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"{KUBERNETES_VERSION}+roadstead",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "python",
+        "platform": "linux/amd64",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application puts in front of clients."""
+
+    registry: Registry
+    authenticator: Authenticator
+    authorizer: Authorizer
+    endpoints: ResourceEndpoints
+    streams: PodStreams
+    forwards: PortForwards
+
+
+class ApiApp:
+    """The outermost ASGI callable."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._documents: ASGIApp = _documents(parts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        if scope["type"] not in {"http", "websocket"}:
+            return
+        try:
+            await self._serve(scope, receive, _Once(send))
+        except ApiError as error:
+            await send_error(scope, receive, send, error)
+        except Disconnected:
+            return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: "_Once") -> None:
+        try:
+            await self._route(scope, receive, send)
+        except (ApiError, Disconnected, asyncio.CancelledError):
+            if send.started:  # too late for a Status: the connection is all that can still tell the client
+                return
+            raise
+        except Exception as error:
+            _log.exception("request failed", method=scope.get("method", "WEBSOCKET"), path=scope["path"])
+            if not send.started:
+                raise InternalError(
+                    f"the server failed on this request ({type(error).__name__}); its log says more"
+                ) from error
+
+    async def _route(self, scope: Scope, receive: Receive, send: "_Once") -> None:
+        path = scope["path"].rstrip("/") or "/"
+        user = self._identify(scope, path)
+        target = parse(path)
+        verb = self._authorize(scope, path, target, user)
+        if target is None:
+            await self._documents({**scope, "path": path}, receive, send)
+        elif scope["type"] == "websocket":
+            await self._stream(scope, receive, send, target, user)
+        else:
+            await self._parts.endpoints.serve(scope, receive, send, path=target, verb=verb, user=user)
+
+    def _identify(self, scope: Scope, path: str) -> User:
+        certificate = scope.get("state", {}).get("peer_certificate")
+        user = self._parts.authenticator.identify(certificate, header(scope, b"authorization"))
+        if user is ANONYMOUS and path not in PUBLIC:
+            raise Unauthorized("Unauthorized")
+        return impersonated(scope, user, self._parts.authorizer)
+
+    def _authorize(self, scope: Scope, path: str, target: ResourcePath | None, user: User) -> str:
+        method = scope.get("method", "GET")
+        if path in PUBLIC:
+            return "get"
+        if target is None:
+            wanted = Attributes(_NON_RESOURCE_VERBS.get(method, method.lower()), path=path)
+            self._require(user, wanted)
+            return wanted.verb
+        query = parse_query(scope["query_string"].decode("latin-1"))
+        verb = verb_of(method, target, query)
+        namespace = target.name if (target.group, target.plural) == ("", "namespaces") else target.namespace
+        wanted = Attributes(verb, target.group, target.plural, target.subresource, namespace, target.name)
+        self._require(user, wanted)
+        return verb
+
+    def _require(self, user: User, wanted: Attributes) -> None:
+        if self._parts.authorizer.decide(user, wanted).allowed:
+            return
+        if wanted.path:
+            raise Forbidden(f'forbidden: User "{user.name}" cannot {wanted.verb} path "{wanted.path}"')
+        qualified = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
+        name = f' "{wanted.name}"' if wanted.name else ""
+        scope = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+        raise Forbidden(
+            f'{qualified}{name} is forbidden: User "{user.name}" cannot {wanted.verb} resource "{wanted.qualified}" '
+            f'in API group "{wanted.group}" {scope}',
+            {"name": wanted.name, "group": wanted.group, "kind": wanted.resource},
+        )
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send, target: ResourcePath, user: User) -> None:
+        resource = self._parts.endpoints.find(target)
+        await receive()  # websocket.connect
+        query = parse_query(scope["query_string"].decode("latin-1"))
+        call = Call("get", resource, target.namespace, target.name, target.subresource, query, user)
+        offered = list(scope.get("subprotocols") or ())
+        if (resource.kind, target.subresource) in {("Pod", "exec"), ("Pod", "attach")}:
+            await self._parts.streams.serve(call, offered, receive, send)
+        elif (resource.kind, target.subresource) == ("Pod", "portforward"):
+            await self._parts.forwards.serve(call, offered, receive, send)
+        else:
+            raise NotFound("the server could not find the requested resource")
+
+
+class _Once:
+    """An ASGI `send` that remembers whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        self.started = True
+        try:
+            await self._send(message)
+        except OSError as error:  # uvicorn's way to say that a WebSocket's client has gone
+            raise Disconnected from error
+
+
+def _documents(parts: Parts) -> Starlette:
+    """Return the application for everything that is no resource."""
+    documents = _Documents(parts)
+    routes = [
+        Route("/healthz", documents.alive),
+        Route("/livez", documents.alive),
+        Route("/readyz", documents.alive),
+        Route("/version", documents.version),
+        Route("/api", documents.core),
+        Route("/apis", documents.groups),
+        Route("/api/{version}", documents.core_resources),
+        Route("/apis/{group}", documents.group),
+        Route("/apis/{group}/{version}", documents.resources),
+        Route("/openapi/v3", documents.openapi_index),
+        Route("/openapi/v3/{group_version:path}", documents.openapi_document),
+    ]
+    refusals = {ApiError: _refusal, 404: _not_found, 405: _not_allowed}
+    return Starlette(routes=routes, exception_handlers=refusals)
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.status(), status_code=error.code)
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    return await _refusal(request, NotFound("the server could not find the requested resource"))
+
+
+async def _not_allowed(request: Request, _: Exception) -> Response:
+    problem = "the server does not allow this method on the requested resource"
+    return await _refusal(request, MethodNotAllowed(problem))
+
+
+class _Documents:
+    """Answers that describe the server itself."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def alive(self, request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def version(self, request: Request) -> Response:
+        return JSONResponse(version_info())
+
+    async def core(self, request: Request) -> Response:
+        return self._discovery(request, core=True)
+
+    async def groups(self, request: Request) -> Response:
+        return self._discovery(request, core=False)
+
+    def _discovery(self, request: Request, *, core: bool) -> Response:
+        scheme = self._parts.registry.scheme
+        if discovery.wants_aggregated(request.headers.get("accept", "")):
+            return JSONResponse(discovery.aggregated(scheme, core=core), media_type=discovery.AGGREGATED)
+        return JSONResponse(discovery.api_versions() if core else discovery.group_list(scheme))
+
+    async def core_resources(self, request: Request) -> Response:
+        return self._found(discovery.resource_list(self._parts.registry.scheme, "", request.path_params["version"]))
+
+    async def group(self, request: Request) -> Response:
+        return self._found(discovery.group(self._parts.registry.scheme, request.path_params["group"]))
+
+    async def resources(self, request: Request) -> Response:
+        names = request.path_params
+        return self._found(discovery.resource_list(self._parts.registry.scheme, names["group"], names["version"]))
+
+    def _found(self, document: Object | None) -> Response:
+        if document is None:
+            raise NotFound("the server could not find the requested resource")
+        return JSONResponse(document)
+
+    async def openapi_index(self, request: Request) -> Response:
+        return JSONResponse(openapi.index(self._parts.registry.scheme, ()))
+
+    async def openapi_document(self, request: Request) -> Response:
+        scheme, wanted = self._parts.registry.scheme, request.path_params["group_version"]
+        if not any(resource.root == f"/{wanted}" for resource in scheme.resources):
+            raise NotFound("the server could not find the requested resource")
+        document = openapi.document(scheme, wanted, ())
+        # The index names each document by a hash of its content, so a client may keep what it got under that name.
+        kept = {"cache-control": "public, immutable"} if "hash" in request.query_params else {}
+        return JSONResponse(document, headers=kept)

@@ -1,0 +1,1 @@
+"""What is asked of a pod while it runs, passed on to the node: logs, exec, attach, port-forward."""
