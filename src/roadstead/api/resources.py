@@ -120,6 +120,7 @@ def _network() -> Iterable[Resource]:
         ("status",),
     )
     yield Resource(gateway, "v1", "listenersets", "ListenerSet", True, ("lset",), gateway_category, ("status",))
+    yield Resource(gateway, "v1", "tlsroutes", "TLSRoute", True, (), gateway_category, ("status",))
     yield Resource(gateway, "v1", "referencegrants", "ReferenceGrant", True, ("refgrant",), gateway_category)
     yield Resource(gateway, "v1beta1", "referencegrants", "ReferenceGrant", True, ("refgrant",), gateway_category)
 
@@ -150,6 +151,8 @@ def _access() -> Iterable[Resource]:
 def _cluster() -> Iterable[Resource]:
     yield Resource("coordination.k8s.io", "v1", "leases", "Lease")
     yield Resource("events.k8s.io", "v1", "events", "Event", short_names=("ev",))
+    yield Resource("metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", False, verbs=("get", "list"))
+    yield Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", verbs=("get", "list"))
     yield Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, ("pc",))
     yield Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",))
     yield Resource(
