@@ -17,8 +17,9 @@ _REFERENCES = {"parents": "parentRef", "ancestors": "ancestorRef"}
 
 
 CERTIFICATE_USABLE = "roadstead.dev/CertificateUsable"
+ANNOTATIONS_USABLE = "roadstead.dev/AnnotationsUsable"
 _ONLY_WHILE_STATED = frozenset(
-    {"InsecureFrontendValidationMode", "ResolvedRefs", "PartiallyInvalid", CERTIFICATE_USABLE}
+    {"InsecureFrontendValidationMode", "ResolvedRefs", "PartiallyInvalid", CERTIFICATE_USABLE, ANNOTATIONS_USABLE}
 )
 """Conditions of ours that are removed when there is nothing to say any more. Those of others always stay."""
 

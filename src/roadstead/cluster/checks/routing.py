@@ -11,7 +11,7 @@ from typing import Any
 from roadstead.api.objects import ObjectKey
 from roadstead.cluster.checks.finding import Checked, Finding, Severity
 from roadstead.gateway.resources import CONTROLLER_NAME, GATEWAY_GROUP
-from roadstead.gateway.statuses import CERTIFICATE_USABLE
+from roadstead.gateway.statuses import ANNOTATIONS_USABLE, CERTIFICATE_USABLE
 from roadstead.gateway.translate import Translation
 from roadstead.gateway.translate.nginx import PREFIX
 from roadstead.gateway.translate.notices import Notice
@@ -22,10 +22,11 @@ _WISHED: Mapping[str, tuple[str, Severity]] = {
     "Conflicted": ("False", "error"),
     "PartiallyInvalid": ("False", "error"),
     CERTIFICATE_USABLE: ("True", "error"),
+    ANNOTATIONS_USABLE: ("True", "error"),
     "InsecureFrontendValidationMode": ("False", "warning"),
 }
 _SAID_ELSEWHERE = {"ListenersNotValid"}
-_FIELD = r"(?:spec|tls|hostname|allowedRoutes|port|protocol)(?:[.\[][\w.\[\]/-]*)?"
+_FIELD = r"(?:spec|metadata|tls|hostname|allowedRoutes|port|protocol)(?:[.\[][\w.\[\]/-]*)?"
 _AT_FIELD = re.compile(rf"({_FIELD}): (.*)", re.DOTALL)
 _BETWEEN = re.compile(rf"; (?={_FIELD}: )")
 _DROPPED = "Dropped Rule: "
@@ -101,7 +102,7 @@ def _sentences(subject: Checked, field: str, message: str, severity: Severity) -
         if match is None:
             yield subject.finding(field, sentence, severity)
         else:
-            path = match[1] if match[1].startswith("spec") else f"{field}.{match[1]}"
+            path = match[1] if match[1].startswith(("spec", "metadata")) else f"{field}.{match[1]}"
             yield subject.finding(path, match[2], severity)
 
 

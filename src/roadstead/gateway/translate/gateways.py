@@ -12,7 +12,8 @@ from roadstead.api.conditions import condition
 from roadstead.api.objects import Object, key_of
 from roadstead.gateway.ir import Proxies, Proxy, ProxyState, gateway_proxy_key
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
-from roadstead.gateway.statuses import CERTIFICATE_USABLE, StatusUpdate, generation_of, update_for
+from roadstead.gateway.statuses import ANNOTATIONS_USABLE, CERTIFICATE_USABLE, StatusUpdate, generation_of, update_for
+from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
@@ -113,6 +114,9 @@ def gateway_status(
 
 def _conditions_where_stated(plan: GatewayPlan, generation: int) -> Iterator[Object]:
     """Yield the conditions that a Gateway has only while its manifest gives reason to."""
+    unheeded = read_annotations(plan.obj).problem
+    if unheeded:
+        yield condition(ANNOTATIONS_USABLE, False, *unheeded, generation=generation)
     if plan.identity:
         unresolved = plan.identity.unresolved
         verdict = (False, *unresolved) if unresolved else (True, "ResolvedRefs", "")

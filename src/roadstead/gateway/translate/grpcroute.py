@@ -5,11 +5,13 @@ Source: gateway-api, apis/v1/grpcroute_types.go. gRPC's path is `/package.Servic
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from roadstead.api.objects import Object
 from roadstead.gateway.ir import Match, PathMatch, Timeouts
 from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.fields import mapping, mappings, text
 from roadstead.gateway.translate.headers import value_matches
@@ -26,11 +28,17 @@ _GRPC_FIRST = 0
 
 def plan_grpc_route(route: Object, resources: Resources) -> RoutePlan:
     """Return what a GRPCRoute adds to the listeners that it attaches to."""
-    return plan_route(route, "GRPCRoute", resources, _matches, _timeouts)
+    annotated = read_annotations(route)
+    timeouts = _timeouts(annotated.values)
+    plan = plan_route(route, "GRPCRoute", resources, _matches, lambda _rule, _path: timeouts)
+    return replace(plan, unheeded=annotated.problem)
 
 
-def _timeouts(_rule: Mapping[str, Any], _path: str) -> Timeouts:
-    return Timeouts()
+def _timeouts(stated: Mapping[str, Any]) -> Timeouts:
+    """Return the time limits: a maximum without a default also limits calls whose client states no limit."""
+    maximum = stated.get("maximum-timeout", 0)
+    default = stated.get("timeout", maximum)
+    return Timeouts(request=default, idle=stated.get("idle-timeout", 0), maximum_grpc=maximum)
 
 
 def _matches(rule: Mapping[str, Any], path: str) -> list[RankedMatch] | Problem:

@@ -4,11 +4,14 @@ Source: gateway-api, apis/v1/httproute_types.go. Beside gRPC, teams serve health
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from roadstead.api.objects import Object
 from roadstead.gateway.ir import Match, PathMatch, Timeouts
 from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.durations import seconds
 from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.fields import mapping, mappings, text
@@ -22,10 +25,13 @@ _AFTER_GRPC = 1
 
 def plan_http_route(route: Object, resources: Resources) -> RoutePlan:
     """Return what an HTTPRoute adds to the listeners that it attaches to."""
-    return plan_route(route, "HTTPRoute", resources, _matches, _timeouts)
+    annotated = read_annotations(route)
+    idle = annotated.values.get("idle-timeout", 0)
+    plan = plan_route(route, "HTTPRoute", resources, _matches, partial(_timeouts, idle))
+    return replace(plan, unheeded=annotated.problem)
 
 
-def _timeouts(rule: Mapping[str, Any], path: str) -> Timeouts | Problem:
+def _timeouts(idle: float, rule: Mapping[str, Any], path: str) -> Timeouts | Problem:
     stated = mapping(rule.get("timeouts"))
     read: dict[str, float] = {}
     for name in ("request", "backendRequest"):
@@ -33,7 +39,7 @@ def _timeouts(rule: Mapping[str, Any], path: str) -> Timeouts | Problem:
         if duration is None:
             return Problem("UnsupportedValue", f"{path}.timeouts.{name}: {stated.get(name)!r} is not a duration")
         read[name] = duration
-    return Timeouts(request=read["request"], backend_request=read["backendRequest"])
+    return Timeouts(request=read["request"], backend_request=read["backendRequest"], idle=idle)
 
 
 def _matches(rule: Mapping[str, Any], path: str) -> list[RankedMatch] | Problem:

@@ -75,7 +75,7 @@ class RoutePlan:
     """A route, decided: what it adds wherever it attaches, and what is wrong with it.
 
     `age` orders routes: the older wins, then the name. `unaccepted`: nothing of it can be served. `dropped`: some
-    rules cannot. `unresolved`: references that lead nowhere.
+    rules cannot. `unresolved`: references that lead nowhere. `unheeded`: annotations of ours that cannot be heeded.
     """
 
     obj: Object
@@ -87,6 +87,7 @@ class RoutePlan:
     unaccepted: Problem | None = None
     dropped: Problem | None = None
     unresolved: Problem | None = None
+    unheeded: Problem | None = None
 
 
 class _Actions(NamedTuple):

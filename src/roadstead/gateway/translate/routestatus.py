@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from roadstead.api.conditions import condition
 from roadstead.api.objects import Object
 from roadstead.gateway.resources import Resources
-from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
+from roadstead.gateway.statuses import ANNOTATIONS_USABLE, StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.fields import mapping, mappings
 from roadstead.gateway.translate.parents import Parent
 from roadstead.gateway.translate.routes import RoutePlan
@@ -40,6 +40,8 @@ def _entry(plan: RoutePlan, parent: Parent) -> Object:
     if plan.dropped and not problem:
         message = f"Dropped Rule: {plan.dropped.message}"
         conditions.append(condition("PartiallyInvalid", True, plan.dropped.reason, message, generation=generation))
+    if plan.unheeded:
+        conditions.append(condition(ANNOTATIONS_USABLE, False, *plan.unheeded, generation=generation))
     return {
         "parentRef": dict(parent.reference),
         "controllerName": parent.gateway.controller_name,

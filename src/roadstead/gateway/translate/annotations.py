@@ -1,0 +1,91 @@
+"""Annotations of our own (`roadstead.dev/NAME`): what Gateway API has no field for. This table is all there are.
+
+An annotation is read or it is named in a condition with the remedy; none is ignored in silence, because a mistyped time
+limit is a missing one. What is wrong with one annotation leaves the others, and the route, in effect. docs/gateway.md
+describes each; a test compares the two.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from roadstead.api.objects import Object, annotations_of
+from roadstead.gateway.translate.durations import seconds
+from roadstead.gateway.translate.fields import text_map
+from roadstead.gateway.translate.problem import Problem, joined
+
+PREFIX = "roadstead.dev/"
+ENVIRONMENT = f"{PREFIX}environment"
+"""Read by `roadstead check`: `production` marks what faces customers."""
+
+_WORDS = {"true": True, "false": False}
+
+
+def _duration(value: str) -> float | None:
+    return seconds(value.strip())
+
+
+def _text(value: str) -> str:
+    return value
+
+
+class Annotation(NamedTuple):
+    """One of our annotations: `read` returns its value, None if that is not what is `expected`."""
+
+    name: str
+    kinds: tuple[str, ...]
+    read: Callable[[str], Any]
+    expected: str
+
+
+_GRPC = ("GRPCRoute",)
+_ROUTES = ("GRPCRoute", "HTTPRoute")
+
+ANNOTATIONS = (
+    Annotation("environment", ("Gateway", *_ROUTES), _text, "the name of an environment, for instance production"),
+    Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
+    Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
+    Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
+)
+"""Every annotation, in the order of docs/gateway.md."""
+
+_BY_KIND: Mapping[str, Mapping[str, Annotation]] = {
+    kind: {one.name: one for one in ANNOTATIONS if kind in one.kinds} for kind in ("Gateway", *_ROUTES)
+}
+
+
+class Annotated(NamedTuple):
+    """What the annotations of an object say: values by name without the prefix, and what is wrong with others."""
+
+    values: Mapping[str, Any] = {}
+    problem: Problem | None = None
+
+
+_NOTHING = Annotated()
+
+
+def read_annotations(obj: Object) -> Annotated:
+    """Return what our annotations of a Gateway or route say."""
+    ours = {name: value for name, value in text_map(annotations_of(obj)).items() if name.startswith(PREFIX)}
+    if not ours:
+        return _NOTHING
+    known = _BY_KIND[str(obj["kind"])]
+    values: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for full_name, value in sorted(ours.items()):
+        name = full_name.removeprefix(PREFIX)
+        found = known[name].read(value) if name in known else None
+        if found is None:
+            problems.append(Problem("InvalidAnnotation", _message(obj, name, value, known)))
+        else:
+            values[name] = found
+    return Annotated(values, joined(problems))
+
+
+def _message(obj: Object, name: str, value: str, known: Mapping[str, Annotation]) -> str:
+    field = f"metadata.annotations[{PREFIX}{name}]"
+    if name in known:
+        return f"{field}: {value!r} is not {known[name].expected}"
+    close = difflib.get_close_matches(name, known, n=1)
+    remedy = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(PREFIX + one for one in known)}"
+    return f"{field}: {obj['kind']}s have no such annotation of Roadstead; {remedy}"
