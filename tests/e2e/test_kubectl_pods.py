@@ -325,10 +325,25 @@ def digest(url: str) -> str:
 
 
 class TestNodes:
-    def test_top_says_that_there_are_no_figures_or_has_them(self, commands: Commands) -> None:
-        for kind in ("nodes", "pods"):
-            done = commands.run("kubectl", "top", kind)
-            assert "CPU" in done.stdout or "Metrics API not available" in done.stderr
+    def test_top_tells_a_busy_pod_from_an_idle_one(self, commands: Commands) -> None:
+        ready(commands, shell_pod("idle-one"))
+        # Not the container's first process is busy but a child of a child of it: all of them count.
+        ready(commands, shell_pod("busy-one", "sh -c '(while :; do :; done) & wait' & wait"))
+
+        def used(text: str) -> dict[str, int]:
+            rows = (line.split() for line in text.splitlines())
+            return {name: int(cpu.removesuffix("m")) for name, cpu, *_ in rows}
+
+        seen = eventually(
+            lambda: used(commands.kubectl("top", "pods", "--no-headers")), lambda pods: pods.get("busy-one", 0) >= 50
+        )
+        assert seen["idle-one"] < seen["busy-one"]
+        commands.kubectl("delete", "pod", "busy-one", "--now")
+        assert "busy-one" not in commands.kubectl("top", "pods")
+        by_container = commands.kubectl("top", "pod", "idle-one", "--containers")
+        assert "CPU(cores)" in by_container
+        eventually(lambda: commands.kubectl("top", "nodes"), lambda text: "-node" in text and "%" in text)
+        assert "WINDOW" in commands.kubectl("get", "pods.metrics.k8s.io")
 
     def test_events_by_object_and_kind_and_as_they_come(self, commands: Commands) -> None:
         ready(commands, shell_pod("eventful"))

@@ -19,6 +19,7 @@ from roadstead.apiserver.endpoints import ResourceEndpoints, Services
 from roadstead.apiserver.housekeeping import Housekeeping
 from roadstead.apiserver.http.app import ApiApp, Parts
 from roadstead.apiserver.http.parameters import WriteOptions
+from roadstead.apiserver.metrics import Metrics
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.rest import Rest
 from roadstead.apiserver.store import Store
@@ -96,6 +97,7 @@ def assemble(
         reviews=Reviews(authenticator, authorizer),
         hub=hub,
         logs=PodLogs(store, kubelet),
+        metrics=Metrics(kubelet),
         clock=clock,
     )
     parts = Parts(

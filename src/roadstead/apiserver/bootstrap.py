@@ -31,6 +31,7 @@ _READ_ONLY = (
     ("apps", ("controllerrevisions", "daemonsets/status", "deployments/status", "replicasets/status",
               "statefulsets/status")),
     ("discovery.k8s.io", ("endpointslices",)),
+    ("metrics.k8s.io", ("nodes", "pods")),
 )  # fmt: skip
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")

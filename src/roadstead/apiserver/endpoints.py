@@ -29,9 +29,12 @@ from roadstead.apiserver.http.exchange import (
 )
 from roadstead.apiserver.http.parameters import Query, first, flag, parse_query
 from roadstead.apiserver.http.paths import ResourcePath
+from roadstead.apiserver.metrics import GROUP as METRICS
+from roadstead.apiserver.metrics import Metrics
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.representation import Presenter
 from roadstead.apiserver.rest import Rest
+from roadstead.apiserver.store import Record
 from roadstead.apiserver.streams.pod_logs import PodLogs
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
@@ -61,6 +64,7 @@ class Services:
     reviews: Reviews
     hub: WatchHub
     logs: PodLogs
+    metrics: Metrics
     clock: Callable[[], datetime]
 
 
@@ -126,7 +130,7 @@ class ResourceEndpoints:
         if call.resource.kind == "Binding" and call.verb == "create":
             return await self._services.subresources.answer(self._binding_call(call))
         if call.verb == "get":
-            return rest.get(call)
+            return Answer(200, await self._services.metrics.get(call)) if _is_measured(call) else rest.get(call)
         verbs = {"create": rest.create, "update": rest.replace, "patch": rest.patch, "delete": rest.delete}
         serve = verbs.get(call.verb)
         if serve is None or (call.name and call.verb == "create") or (call.subresource and call.verb == "delete"):
@@ -168,8 +172,13 @@ class ResourceEndpoints:
 
     async def _list(self, call: Call, scope: Scope, send: Send) -> None:
         presenter = self._presenter(call, scope)
-        records, metadata = self._services.rest.list_records(call)
+        records, metadata = await self._records(call)
         await send_bytes(send, 200, presenter.many(records, self._services.clock(), metadata))
+
+    async def _records(self, call: Call) -> tuple[list[Record], Object]:
+        if _is_measured(call):
+            return await self._services.metrics.list(call), {"resourceVersion": ""}
+        return self._services.rest.list_records(call)
 
     async def _delete_collection(self, call: Call, send: Send) -> None:
         records = await self._services.rest.delete_collection(call)
@@ -189,3 +198,7 @@ class ResourceEndpoints:
         finally:
             left.cancel()
             self._services.hub.leave(stream.watcher)
+
+
+def _is_measured(call: Call) -> bool:
+    return call.resource.group == METRICS

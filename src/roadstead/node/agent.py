@@ -7,7 +7,7 @@ which answers for logs and commands, and `node`, which starts it all.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import structlog
 
@@ -19,6 +19,7 @@ from roadstead.lib.tasks import cancel_all, spawn
 from roadstead.node.netd_client import NetdError
 from roadstead.node.pod_spec import MIRROR_ANNOTATION, referenced_objects
 from roadstead.node.pod_worker import PodWorker, Surroundings
+from roadstead.node.records import PodRecord
 from roadstead.node.volumes import TokenRequest
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +46,12 @@ class Agent:
         """Return the worker of a pod, the newest if one of the same name is still ending."""
         found = [one for one in self.workers.values() if one.key == ObjectKey(namespace, name)]
         return found[-1] if found else None
+
+    def running(self) -> Iterator[tuple[ReadOnlyObject, PodRecord]]:
+        """Yield every pod that the API server knows, with what this node knows of it."""
+        for worker in self.workers.values():
+            if worker.pod is not None:
+                yield worker.pod, worker.record
 
     def _pod_changed(self, key: ObjectKey, old: Object | None, new: Object | None) -> None:
         gone = old if old is not None and (new is None or _uid(new) != _uid(old)) else None

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from roadstead.api.errors import BadRequest, InternalError, NotFound
-from roadstead.api.objects import ReadOnlyObject
+from roadstead.api.errors import BadRequest, InternalError, NotFound, ServiceUnavailable
+from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.node.agent import Agent
 from roadstead.node.container_logs import Selection, read_log
+from roadstead.node.metering import Meter
 from roadstead.node.netd_client import NetdError
 from roadstead.node.pod_worker import PodWorker
 from roadstead.node.records import containers_of
@@ -44,8 +45,8 @@ class _LogOptions(Protocol):
 class NodeKubelet:
     """Answers for the pods of an agent; `folder` says where a pod's files are."""
 
-    def __init__(self, agent: Agent, runtime: Runtime, folder: "PodFolder") -> None:
-        self._agent, self._runtime, self._folder = agent, runtime, folder
+    def __init__(self, agent: Agent, runtime: Runtime, folder: "PodFolder", meter: Meter) -> None:
+        self._agent, self._runtime, self._folder, self._meter = agent, runtime, folder, meter
 
     async def logs(self, namespace: str, pod: str, container: str, options: _LogOptions) -> AsyncIterator[bytes]:
         """Yield a container's log. Raises NotFound, or BadRequest while there is none."""
@@ -106,6 +107,16 @@ class NodeKubelet:
         except (OSError, NetdError) as error:
             raise BadRequest(f"pod {pod} does not accept connections on port {port}: {error}") from error
         return await asyncio.open_connection(sock=connected)
+
+    async def metrics(self, kind: str) -> Sequence[Object]:
+        """Return the `PodMetrics` of the pods that run here, or the `NodeMetrics`. Raises ServiceUnavailable."""
+        try:
+            if kind == "PodMetrics":
+                return await self._meter.pods()
+            measured = await self._meter.node()
+        except (NetdError, OSError, ValueError) as error:
+            raise ServiceUnavailable(f"use of the machine cannot be measured: {error}") from error
+        return [] if measured is None else [measured]
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         worker = self._agent.worker_of(namespace, pod)

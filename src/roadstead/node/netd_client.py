@@ -10,7 +10,7 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -28,6 +28,8 @@ from roadstead.node.netd_protocol import (
     FrameReader,
     Lend,
     Listen,
+    Measure,
+    Measured,
     OpenSocket,
     Ready,
     RemoveSandbox,
@@ -43,6 +45,7 @@ from roadstead.node.netd_protocol import (
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyChange, PolicyTable
 from roadstead.node.syscalls import receive
+from roadstead.node.usage import Usage
 
 _RECEIVE_BYTES = 1 << 16
 
@@ -92,6 +95,7 @@ class NetdClient:
         self._numbers, self._reader = itertools.count(1), FrameReader()
         self._answers: dict[int, asyncio.Future[tuple[int, ...]]] = {}
         self._running: dict[int, asyncio.Future[Exited]] = {}
+        self._measured: dict[int, Mapping[int, Usage]] = {}
         self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._why = ""
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -152,6 +156,12 @@ class NetdClient:
             opened.close()
             raise
         return opened
+
+    async def measure(self) -> Mapping[int, Usage]:
+        """Return what each container uses, by its process's id. Raises NetdError."""
+        request = Measure(next(self._numbers))
+        await self._ask(request)
+        return self._measured.pop(request.id)
 
     async def apply_services(self, table: ServiceTable) -> None:
         """Make the kernel serve exactly these Services. Raises NetdError."""
@@ -226,14 +236,16 @@ class NetdClient:
             ended = self._running.pop(report.process, None)
             if ended is not None and not ended.done():
                 ended.set_result(report)
-        elif isinstance(report, (Done, Failed)):
+        elif isinstance(report, (Done, Measured, Failed)):
             answer = self._answers.get(report.id)
             if answer is None or answer.done():
                 _close(descriptors)  # whoever asked was cancelled
-            elif isinstance(report, Done):
-                answer.set_result(descriptors)
-            else:
+            elif isinstance(report, Failed):
                 answer.set_exception(NetdError(report.message))
+            else:
+                if isinstance(report, Measured):
+                    self._measured[report.id] = report.processes
+                answer.set_result(descriptors)
 
     def _lost(self, reason: str) -> None:
         self._why = reason

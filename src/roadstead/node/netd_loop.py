@@ -32,6 +32,8 @@ from roadstead.node.netd_protocol import (
     FrameReader,
     Lend,
     Listen,
+    Measure,
+    Measured,
     Mount,
     OpenSocket,
     RemoveSandbox,
@@ -46,19 +48,26 @@ from roadstead.node.network import namespaces
 from roadstead.node.network.links import NodeNetwork
 from roadstead.node.socket_loans import SocketLoans
 from roadstead.node.syscalls import die_with_parent, receive
+from roadstead.node.usage import by_owner, read_processes
 
 _RECEIVE_BYTES = 1 << 18
 _MAX_RECEIVED_DESCRIPTORS = 16
+_ANSWERED_OTHERWISE = (StartContainer, Execute, Measure)
+"""Requests whose handlers see to the answer: when the program runs, or with what was asked for."""
 _SOCKET_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 @dataclass(slots=True)
 class Process:
-    """A container's process, or a command in one; on `report` it says why it could not start, or sends its terminal."""
+    """A container's process, or a command in one; on `report` it says why it could not start, or sends its terminal.
+
+    `container` is the id of the container's process: its own, or that of the one in which a command runs.
+    """
 
     id: int
     pid: int
     key: str
+    container: int
     report: socket.socket | None = None
 
 
@@ -93,6 +102,7 @@ class Netd:
             OpenSocket: self._open_socket,
             Lend: self._lend,
             Listen: self._listen,
+            Measure: self._measure,
             ApplyServices: lambda request, _: self._need_network().apply_services(request.table),
             ApplyPolicies: lambda request, _: self._need_network().apply_policies(request.table),
             ChangePolicies: lambda request, _: self._need_network().change_policies(request.change),
@@ -145,7 +155,7 @@ class Netd:
                 self.send(Done(identity), passed)
                 for descriptor in passed:
                     os.close(descriptor)
-            elif not isinstance(request, (StartContainer, Execute)):
+            elif not isinstance(request, _ANSWERED_OTHERWISE):
                 self.send(Done(identity))
         except Exception as error:  # noqa: BLE001 (no message may end netd; the supervisor gets the reason)
             if not isinstance(error, (OSError, KeyError)):
@@ -224,9 +234,9 @@ class Netd:
             _take_streams(request, descriptors, report)
             container.execute(request.argv, request.environment, request.directory)
 
-        self._fork(request.id, target.key, become)
+        self._fork(request.id, target.key, become, container=target.container)
 
-    def _fork(self, identity: int, key: str, become: Callable[[socket.socket], None]) -> None:
+    def _fork(self, identity: int, key: str, become: Callable[[socket.socket], None], *, container: int = 0) -> None:
         """Fork a child that becomes something else; until it has, its end of a socket stays open for the reason."""
         reader, writer = socket.socketpair()
         pid = os.fork()
@@ -238,7 +248,7 @@ class Netd:
                 writer.send(words_of(error).encode(errors="replace")[:4000])
             os._exit(127)
         writer.close()
-        process = Process(identity, pid, key, reader)
+        process = Process(identity, pid, key, container or identity, reader)
         self._processes[identity] = process
         self._starting[reader.fileno()] = process
         self._poll.register(reader, select.POLLIN)
@@ -330,6 +340,12 @@ class Netd:
             opened.close()
             raise
         return [opened.detach()]
+
+    def _measure(self, request: Measure, _: Sequence[int]) -> None:
+        if str(os.getpid()) != Path("/proc/self").readlink().name:
+            raise OSError("/proc shows another PID namespace than that of the pods")
+        owners = {process.pid: process.container for process in self._processes.values()}
+        self.send(Measured(request.id, by_owner(read_processes(), owners)))
 
     def _socket(self, source: str, kind: int) -> socket.socket:
         if self._network is None or source == "node":

@@ -15,6 +15,7 @@ import msgspec
 
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyChange, PolicyTable
+from roadstead.node.usage import Usage
 
 _HEADER = struct.Struct("!IB")
 MAX_DESCRIPTORS = 16
@@ -122,6 +123,12 @@ class Listen(msgspec.Struct, frozen=True, tag=True):
     transport: Transport = "tcp"
 
 
+class Measure(msgspec.Struct, frozen=True, tag=True):
+    """Ask what every container uses; the answer is `Measured`."""
+
+    id: int
+
+
 class ApplyServices(msgspec.Struct, frozen=True, tag=True):
     """Make the kernel serve exactly these Services."""
 
@@ -145,7 +152,7 @@ class ChangePolicies(msgspec.Struct, frozen=True, tag=True):
 
 Request: TypeAlias = (
     CreateSandbox | StartContainer | Execute | Signal | RemoveSandbox | OpenSocket | Lend | Listen
-    | ApplyServices | ApplyPolicies | ChangePolicies
+    | Measure | ApplyServices | ApplyPolicies | ChangePolicies
 )  # fmt: skip
 
 
@@ -167,6 +174,13 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     id: int
 
 
+class Measured(msgspec.Struct, frozen=True, tag=True):
+    """What each container's processes use, by the id of the request that started the container."""
+
+    id: int
+    processes: dict[int, Usage]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request was not carried out."""
 
@@ -183,7 +197,7 @@ class Exited(msgspec.Struct, frozen=True, tag=True):
     at: float
 
 
-Report: TypeAlias = Ready | Unavailable | Done | Failed | Exited
+Report: TypeAlias = Ready | Unavailable | Done | Measured | Failed | Exited
 
 
 @dataclass(frozen=True, slots=True)

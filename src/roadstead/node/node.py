@@ -27,6 +27,7 @@ from roadstead.node.environment import Lookup
 from roadstead.node.feeder import NetworkFeeder
 from roadstead.node.images import installation
 from roadstead.node.kubelet import NodeKubelet
+from roadstead.node.metering import Meter
 from roadstead.node.netd_client import NetdClient, NetdError
 from roadstead.node.netd_protocol import Transport
 from roadstead.node.network.dns_records import Records
@@ -90,7 +91,8 @@ class Node:
         hidden = tuple(str(path) for path in config.hidden)
         self.hosts = OutsideHosts(self.runtime, self._here, config.folder / "hosts", hidden)
         self.agent = Agent(config.name, self._informers, self._surroundings(hidden))
-        self.kubelet = NodeKubelet(self.agent, self.runtime, self)
+        self.meter = Meter(self.runtime, config.name, self.agent.running)
+        self.kubelet = NodeKubelet(self.agent, self.runtime, self, self.meter)
         """What the API server asks: logs, exec, attach, dial."""
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -130,6 +132,7 @@ class Node:
         self.agent.start()
         self._background(self.agent.refresh(), "volumes")
         self._background(self._heartbeat(), "heartbeat")
+        self._background(self.meter.run(), "meter")
         await asyncio.shield(self.netd.gone)
         raise NetdError("netd has ended, and every pod with it; see netd.log in the cluster's folder")
 

@@ -21,6 +21,7 @@ from roadstead.node.netd_protocol import Execute, StartContainer, Transport
 from roadstead.node.network.services import ServiceTable
 from roadstead.node.policy.table import PolicyChange, PolicyTable
 from roadstead.node.sessions import Ends, ProcessSession, RunningContainer, close_ends, open_streams, terminal_ends
+from roadstead.node.usage import Usage
 
 SERVICE_ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -69,6 +70,9 @@ class Runtime(Protocol):
 
     async def listen(self, source: str, host: str, port: int, transport: Transport = "tcp") -> socket.socket:
         """Return a bound socket in the network of `node`, `edge` or a pod."""
+
+    async def measure(self) -> Mapping[int, Usage]:
+        """Return what each container uses, by its id."""
 
     async def apply_services(self, table: ServiceTable) -> None:
         """Serve exactly these Services."""
@@ -129,6 +133,9 @@ class _NetdRuntime:
 
     async def listen(self, source: str, host: str, port: int, transport: Transport = "tcp") -> socket.socket:
         return await self.netd.listen(source, host, port, transport)
+
+    async def measure(self) -> Mapping[int, Usage]:
+        return await self.netd.measure()
 
 
 _Request = TypeVar("_Request", StartContainer, Execute)

@@ -1,9 +1,12 @@
-"""Nodes, namespaces, events, leases and priorities."""
+"""Nodes, namespaces, events, leases, priorities, and what pods and nodes use."""
 
+import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from roadstead.api.conditions import find_condition
 from roadstead.api.objects import ReadOnlyObject, labels_of
+from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver.printers.cells import (
     NONE,
     UNKNOWN,
@@ -115,7 +118,27 @@ _EVENT = Printer(
     ),
     _event,
 )
+
+
+def _pod_metrics(obj: ReadOnlyObject, now: datetime) -> Cells:
+    used = [container.get("usage") or {} for container in obj.get("containers") or ()]
+    return [obj["metadata"]["name"], *_sums(used), obj.get("window", "")]
+
+
+def _node_metrics(obj: ReadOnlyObject, now: datetime) -> Cells:
+    return [obj["metadata"]["name"], *_sums([obj.get("usage") or {}]), obj.get("window", "")]
+
+
+def _sums(used: Sequence[ReadOnlyObject]) -> Cells:
+    """Return the CPU in thousandths and the memory in MiB, as `kubectl top` shows them."""
+    cpu = sum(parse_quantity(each.get("cpu", "0")) for each in used)
+    memory = sum(parse_quantity(each.get("memory", "0")) for each in used)
+    return [f"{math.ceil(cpu * 1000)}m", f"{int(memory) // 1024**2}Mi"]
+
+
 PRINTERS = {
+    ("metrics.k8s.io", "PodMetrics"): Printer(columns(("Name", "CPU", "Memory", "Window")), _pod_metrics),
+    ("metrics.k8s.io", "NodeMetrics"): Printer(columns(("Name", "CPU", "Memory", "Window")), _node_metrics),
     ("", "Node"): Printer(
         columns(
             ("Name", "Status", "Roles", "Age", "Version"),

@@ -1,4 +1,4 @@
-"""What the API server asks of a node: logs, commands and connections of the pods that it runs.
+"""What the API server asks of a node: logs, commands, connections and use of the machine of the pods that it runs.
 
 Kubernetes proxies these subresources to the kubelet over HTTPS. Here the node agent lives in the same process and
 implements `Kubelet`; `pod_streams` speaks to clients and calls it. Implementations raise `api.errors.ApiError`s
@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from roadstead.api.objects import Object
 
 STDOUT, STDERR = 1, 2
 """The channels that an `ExecSession` reads from: the numbers that the Kubernetes stream protocol gives them."""
@@ -76,6 +78,12 @@ class Kubelet(Protocol):
         self, namespace: str, pod: str, container: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
     ) -> ExecSession:
         """Join the container's main process: its output from now on, and its input if it was made with `stdin`."""
+
+    async def metrics(self, kind: str) -> Sequence[Object]:
+        """Return the `PodMetrics` of all pods that run, or the `NodeMetrics` (metrics.k8s.io/v1beta1).
+
+        Raises ServiceUnavailable where nothing can be measured.
+        """
 
     async def dial(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a port on the pod's loopback address. Raises ApiError if nothing accepts there."""
