@@ -257,7 +257,7 @@ def test_passthrough_leaves_tls_to_the_backend(tmp_path):
         issued = authority.issue_cert("foo.example.com")
         pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
         foo = await Backend("foo").start(grpc.ssl_server_credentials([pair]))
-        chain = ir.FilterChain("pass", ("foo.example.com",), passthrough=(ir.Destination("foo/tcp"),))
+        chain = ir.FilterChain("pass", ("foo.example.com",), stream=ir.Stream((ir.Destination("foo/tcp"),)))
         listener = ir.Listener("tls", port, port, "TLS", (chain,))
         tcp = (ir.Cluster("foo/tcp", "foo", "tcp"), ir.EndpointSet("foo", (ir.Endpoint(HERE, foo.port),)))
         async with running(tmp_path, proxy([listener], [], [tcp])), channel(port, trust=authority) as over:

@@ -271,25 +271,43 @@ class ClientValidation(_Part, frozen=True):
 
 
 class ServerTls(_Part, frozen=True):
-    """How a chain ends TLS. `certificates` are names of Certificates; ALPN always offers h2 and http/1.1."""
+    """How a chain ends TLS. `certificates` are names of Certificates, `alpn` the protocols offered, the best first.
+
+    `cipher_suites`: the only ones for TLS 1.2, in OpenSSL's names (empty: Envoy's defaults). Those of 1.3 are fixed.
+    """
 
     certificates: tuple[str, ...]
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     client_validation: ClientValidation | None = None
+    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    cipher_suites: tuple[str, ...] = ()
+
+
+class Stream(_Part, frozen=True):
+    """What happens to a connection as a whole: its bytes go to one destination, chosen by weight.
+
+    `refused`: the weight of connections that are closed at once, and `why` they are; without destinations all are.
+    `source`: the TLSRoute that says so, None if no route does.
+    """
+
+    destinations: tuple[Destination, ...] = ()
+    refused: int = 0
+    why: str = ""
+    source: RouteSource | None = None
 
 
 class FilterChain(_Part, frozen=True):
     """What happens to connections whose SNI is one of `server_names` (`foo.com`, `*.foo.com`; empty: any other).
 
-    Either `route_table` names the table that serves its HTTP requests, or `passthrough` holds the clusters to which
-    its bytes go undecrypted. `tls` is None for plaintext and passthrough. `listeners`: names of the Gateway listeners.
+    Either `route_table` names the table that serves its HTTP requests, or `stream` says where its bytes go. `tls` is
+    None for plaintext and where TLS is passed through. `listeners`: names of the Gateway listeners.
     """
 
     name: str
     server_names: tuple[str, ...] = ()
     tls: ServerTls | None = None
     route_table: str = ""
-    passthrough: tuple[Destination, ...] = ()
+    stream: Stream | None = None
     listeners: tuple[str, ...] = ()
 
 
@@ -297,7 +315,7 @@ class Listener(_Part, frozen=True):
     """One port of the proxy. `port` is what clients dial, `bind_port` what Envoy binds in its pod.
 
     For `HTTP` there is exactly one chain (HTTP/1.1 and h2c with prior knowledge); for `HTTPS` and `TLS` one or more,
-    told apart by SNI.
+    told apart by SNI. `TLS`: no chain serves HTTP, all are streams; of an `HTTPS` port some may be.
     """
 
     name: str

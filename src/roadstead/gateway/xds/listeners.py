@@ -15,7 +15,6 @@ from envoy.extensions.access_loggers.stream.v3 import stream_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as manager
-from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from roadstead.gateway import ir
@@ -24,6 +23,7 @@ from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds
 from roadstead.gateway.xds.persistence import session_filter
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
+from roadstead.gateway.xds.streams import stream_filter
 
 STREAMS_PER_CONNECTION = 16_384
 STREAM_WINDOW = 1 << 20
@@ -97,19 +97,12 @@ def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str],
     made.filter_chain_match.server_names.extend(chain.server_names)
     if chain.tls is not None:
         made.transport_socket.CopyFrom(_transport_socket(chain.tls, secrets))
-    if chain.passthrough:
-        made.filters.append(_passthrough(chain))
+    if chain.stream is not None:
+        made.filter_chain_match.transport_protocol = "tls"
+        made.filters.append(stream_filter(source.name, chain.stream, access_log=http.access_log))
     else:
         made.filters.append(_http(source.name, chain.route_table, http))
     return made
-
-
-def _passthrough(chain: ir.FilterChain) -> Any:
-    """Forward the bytes of a TLS connection undecrypted."""
-    proxy = tcp_proxy_pb2.TcpProxy(stat_prefix=chain.name)
-    for each in chain.passthrough:
-        proxy.weighted_clusters.clusters.add(name=each.cluster, weight=each.weight)
-    return extension(listener_components_pb2.Filter, "envoy.filters.network.tcp_proxy", proxy)
 
 
 # TLS
@@ -119,8 +112,10 @@ def _transport_socket(tls: ir.ServerTls, secrets: Collection[str]) -> Any:
     """End TLS with these certificates; Envoy chooses the one that suits the client (ECDSA or RSA)."""
     named = (certificate_ref(name) for name in tls.certificates)
     context = tls_pb2.CommonTlsContext(
-        alpn_protocols=["h2", "http/1.1"],
-        tls_params=common_pb2.TlsParameters(tls_minimum_protocol_version=_version(tls.minimum_version)),
+        alpn_protocols=tls.alpn,
+        tls_params=common_pb2.TlsParameters(
+            tls_minimum_protocol_version=_version(tls.minimum_version), cipher_suites=tls.cipher_suites
+        ),
         tls_certificate_sds_secret_configs=[by_sds(ref) for ref in named if ref.name in secrets],
     )
     downstream = tls_pb2.DownstreamTlsContext(common_tls_context=context)

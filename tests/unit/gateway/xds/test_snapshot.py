@@ -182,7 +182,7 @@ chains = st.builds(
     st.lists(texts, max_size=2).map(tuple),
     server_tls,
     texts,
-    st.lists(destinations, max_size=2).map(tuple),
+    st.none() | st.builds(ir.Stream, st.lists(destinations, max_size=2).map(tuple), numbers, texts),
 )
 listeners = st.builds(
     ir.Listener,
