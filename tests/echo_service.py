@@ -22,6 +22,8 @@ from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, Thr
 
 # Handlers of the word "gate" wait here.
 GATE = threading.Event()
+# What handlers raise for other words; tests add theirs.
+RAISED: dict[bytes, Exception] = {}
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 SERVERS = ("async", "sync-on-async", "threads")
 
@@ -42,6 +44,8 @@ def do_sync(word: bytes, context) -> bytes:
             time.sleep(0.5)
         case b"gate":
             assert GATE.wait(10)
+        case word if word in RAISED:
+            raise RAISED[word]
     return b"re:" + word
 
 

@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 
 from roadstead.service.identity import set_current_identity
-from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code
+from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.interceptors.threaded import around_stream, around_unary
 from roadstead.service.refusal import Refusal
@@ -153,7 +153,7 @@ async def _limited(work: _Judged, request: Any, call: Call) -> Any:
 
 async def abort(context: Any, refusal: Refusal) -> None:
     """End the RPC with a refusal's status; raises what grpc.aio raises for that."""
-    await context.abort(refusal.code, refusal.message, refusal.trailing_metadata)
+    await context.abort(refusal.code, refusal.message, trailing_metadata(context, refusal))
 
 
 def _judging(work: _Work, *, streams: bool) -> _Judged:
@@ -216,11 +216,12 @@ def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
 
 
 class _ToldCode:
-    """The context that grpc.aio gives to a plain function, which cannot be asked for its code: this remembers it."""
+    """The context that grpc.aio gives to a plain function, which cannot be asked what was set: this remembers it."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self._code: grpc.StatusCode | None = None
+        self._trailing_metadata: Any = ()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -234,6 +235,13 @@ class _ToldCode:
     def set_code(self, code: grpc.StatusCode) -> None:
         self._code = code
         self._inner.set_code(code)
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self._trailing_metadata = trailing_metadata
+        self._inner.set_trailing_metadata(trailing_metadata)
+
+    def trailing_metadata(self) -> Any:
+        return self._trailing_metadata
 
     def abort(self, code: grpc.StatusCode, details: str = "") -> None:
         self._code = code

@@ -84,7 +84,7 @@ class Authentication(Stage):
         if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
-        return unauthenticated(f"unencrypted credentials from {call.peer}", message)
+        return unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
 
     def _verify(self, claim: Presented) -> "Verified | Future[Verified]":
         if isinstance(claim, NamePassword) and self._passwords is not None:
@@ -92,7 +92,7 @@ class Authentication(Stage):
         if isinstance(claim, Token) and self._tokens is not None:
             return self._tokens.verify(claim)
         if isinstance(claim, Malformed):
-            return unauthenticated(claim.problem, f"unusable credentials: {claim.problem}")
+            return unauthenticated(claim.problem, f"unusable credentials: {claim.problem}", "CREDENTIALS_UNUSABLE")
         if claim is None:
             return unauthenticated("no credentials")
         return unauthenticated(f"{type(claim).__name__} is not accepted here")

@@ -54,4 +54,4 @@ def _admission(call: Call, decision: Decision) -> Admission:
     if decision.answer == "unauthenticated":
         return unauthenticated(decision.reason)
     message = f"not allowed to call {call.method}"
-    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason)
+    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason, public_reason="METHOD_DENIED")

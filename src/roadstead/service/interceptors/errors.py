@@ -12,6 +12,18 @@ from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal, RpcError
 
 _log = structlog.get_logger(__name__)
+# Shorter texts fit, whatever they consist of.
+_LONG = 80
+
+
+def answer_of(error: RpcError) -> Refusal:
+    """Return what the caller of a handler that raised `RpcError` is told; a long text is cut, so that it arrives."""
+    message = error.message
+    if len(message) > _LONG:
+        from roadstead.service.details import shortened_text
+
+        message = shortened_text(message)
+    return Refusal(error.code, message, error.message, details=error.details)
 
 
 class Errors(Stage):
@@ -20,7 +32,7 @@ class Errors(Stage):
     def convert(self, call: Call, error: Exception) -> Admission:
         """Log an exception and return the answer to the caller."""
         if isinstance(error, RpcError):
-            return Refusal(error.code, error.message, error.message)
+            return answer_of(error)
         error_id = secrets.token_hex(6)
         _log.error("handler failed", method=call.method, error_id=error_id, exc_info=error)
         reason = f"{type(error).__name__} (error_id {error_id})"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import unauthenticated
 
-_EXPIRED = unauthenticated("the credential expired", "the credentials have expired")
+_EXPIRED = unauthenticated("the credential expired", "the credentials have expired", "CREDENTIALS_EXPIRED")
 
 
 class Expiry(Stage):

@@ -36,7 +36,12 @@ class Concurrency(Stage):
             running = self._running.get(caller, 0)
             if running >= self._limit:
                 reason = f"{running} calls of {caller} are running"
-                return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at once", reason)
+                return Refusal(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    "too many calls at once",
+                    reason,
+                    public_reason="TOO_MANY_AT_ONCE",
+                )
             self._running[caller] = running + 1
         return None
 
@@ -67,4 +72,5 @@ class Rate(Stage):
         if not wait:
             return None
         reason = f"{caller} calls too often"
-        return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls", reason, retry_after=wait)
+        exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+        return Refusal(exhausted, "too many calls", reason, retry_after=wait, public_reason="TOO_MANY")

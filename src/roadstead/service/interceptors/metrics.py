@@ -9,17 +9,20 @@ here. Needs the extra `metrics`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 import grpc
 
 from roadstead.service.interceptors.stage import Admission, Call, Outcome, Stage
+from roadstead.service.processes import place
+from roadstead.service.processes.shared_metrics import directory
 from roadstead.service.wiring import shared_network_address
 
 try:
-    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
+    from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
 except ModuleNotFoundError as missing:
     problem = "metrics need prometheus-client: install it with `pip install 'roadstead[metrics]'`"
     raise ModuleNotFoundError(problem, name=missing.name) from missing
@@ -88,10 +91,28 @@ def serve_metrics(
     """Serve `/metrics` by HTTP, in a thread, and return the port. Raises OSError if the port is taken.
 
     On a port of its own: Prometheus speaks no gRPC and should need no credentials of the service. Which pods may ask is
-    a matter for a NetworkPolicy.
+    a matter for a NetworkPolicy. Of several processes of a server the parent alone serves them, for all.
     """
-    server, _ = start_http_server(port, addr=shared_network_address(variables) or "0.0.0.0", registry=registry)
+    if place(variables) is not None:
+        return port
+    address = shared_network_address(variables) or "0.0.0.0"
+    server, _ = start_http_server(port, addr=address, registry=_OfAllProcesses(registry))
     return int(server.server_port)
+
+
+class _OfAllProcesses(CollectorRegistry):
+    """What this process counted or, if it is the parent of several, what they did."""
+
+    def __init__(self, own: CollectorRegistry) -> None:
+        super().__init__()
+        self._own = own
+
+    def collect(self) -> Iterable[Metric]:
+        shared = directory()
+        if shared is None:
+            return self._own.collect()
+        found: Iterable[Metric] = MultiProcessCollector(None, path=shared).collect()  # type: ignore[no-untyped-call]
+        return found
 
 
 def _labels(call: Call) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ import grpc
 import structlog
 
 from roadstead.service.interceptors.stage import Admission, Call, Outcome, Stage, overriding
-from roadstead.service.refusal import Refusal
+from roadstead.service.refusal import MetadataPairs, Refusal
 
 _log = structlog.get_logger(__name__)
 # Methods of one server are few; only a handler that takes any name could make more, and must not fill the memory.
@@ -138,6 +138,19 @@ def rehandled(handler: Any, behaviour: Callable[..., Any]) -> Any:
     }
     make = kinds[handler.request_streaming, handler.response_streaming]
     return make(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+def trailing_metadata(context: Any, refusal: Refusal) -> MetadataPairs:
+    """Return what to send with a refusal's status: its own metadata, added to what the handler has set."""
+    try:
+        own = refusal.trailing_metadata
+    except Exception:  # noqa: BLE001  a detail that cannot be sent must not change the status
+        _log.exception("the details of an error cannot be sent", code=refusal.code.name)
+        own = ()
+    if not own:
+        return ()
+    names = {key for key, _ in own}
+    return (*(pair for pair in context.trailing_metadata() or () if pair[0] not in names), *own)
 
 
 def status_code(code: Any, default: grpc.StatusCode) -> grpc.StatusCode:

@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from roadstead.service.identity import set_current_identity
-from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code
+from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
 from roadstead.service.interceptors.stage import Call, Stage
 from roadstead.service.refusal import Refusal
 
@@ -163,8 +163,8 @@ def _handled(stages: Stages, call: Call, context: Any) -> Iterator[None]:
 
 def abort(context: Any, refusal: Refusal) -> None:
     """End the RPC with a refusal's status; raises what grpc raises for that."""
-    if refusal.trailing_metadata:
-        context.set_trailing_metadata(refusal.trailing_metadata)
+    if metadata := trailing_metadata(context, refusal):
+        context.set_trailing_metadata(metadata)
     context.abort(refusal.code, refusal.message)
 
 
