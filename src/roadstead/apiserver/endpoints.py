@@ -17,6 +17,7 @@ from roadstead.apiserver.access.reviews import Reviews
 from roadstead.apiserver.calls import Answer, Call, User
 from roadstead.apiserver.http.content import decode_object, negotiate
 from roadstead.apiserver.http.exchange import (
+    direct_push,
     end_stream,
     header,
     read_body,
@@ -192,12 +193,13 @@ class ResourceEndpoints:
         left.add_done_callback(lambda _: stream.watcher.close())
         try:
             await start_stream(send, b"application/json")
+            stream.watcher.push = direct_push(scope)
             async for chunk in stream.chunks():
                 await send_chunk(send, chunk)
             await end_stream(send)
         finally:
             left.cancel()
-            self._services.hub.leave(stream.watcher)
+            stream.leave()
 
 
 def _is_measured(call: Call) -> bool:

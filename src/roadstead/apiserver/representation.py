@@ -27,6 +27,8 @@ class Presenter:
         self.form = form
         self.cache_key = f"{resource.api_version} {form.kind} {form.include_object}"
         """Two presenters with the same key write an event alike."""
+        self.first_line_differs = form.kind == "table"
+        """Whether the first line of a watch has more than the others: a table names its columns there."""
         self._as_stored = resource.api_version == stored_version
 
     def one(self, record: Record, now: datetime) -> bytes:

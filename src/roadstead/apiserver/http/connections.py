@@ -1,6 +1,7 @@
 """Connections: uvicorn's protocols, which do not tell an application whose certificate the client showed.
 
-These subclasses put it into the request's `state["peer_certificate"]`, and have small answers sent at once.
+These subclasses put it into the request's `state["peer_certificate"]`, and have small answers sent at once. For
+watches, `state["push"]` leads straight to the connection.
 """
 
 import asyncio
@@ -20,7 +21,14 @@ class HttpConnection(HttpToolsProtocol):
         """Remember the verified certificate of the client, if it showed one."""
         super().connection_made(transport)
         _send_at_once(transport)
-        self.app_state = {**self.app_state, "peer_certificate": _certificate(transport)}
+        self.app_state = {**self.app_state, "peer_certificate": _certificate(transport), "push": self.push}
+
+    def push(self, part: bytes) -> bool:
+        """Send a part of a stream that has begun, without the way through tasks and messages; False if it cannot."""
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        return True
 
 
 class WebSocketConnection(WSProtocol):

@@ -1,7 +1,7 @@
 """Bodies in, answers out: the few steps between ASGI messages and the verbs. Nothing of Kubernetes is decided here."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -94,6 +94,15 @@ async def start_stream(send: Send, content_type: bytes, extra: Iterable[Header] 
 async def send_chunk(send: Send, chunk: bytes) -> None:
     """Send a part of a stream; waits while the client does not read."""
     await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def direct_push(scope: Scope) -> Callable[[bytes], bool] | None:
+    """Return what sends a part of the stream that has begun without waiting, if the connection has such a thing.
+
+    It says whether the connection took the part: not if the client does not keep up. See `connections`.
+    """
+    push: Callable[[bytes], bool] | None = scope.get("state", {}).get("push")
+    return push
 
 
 async def end_stream(send: Send) -> None:
