@@ -74,6 +74,13 @@ def https_listener(name: str = "https", hostname: str = "", secret: str = "examp
     return listener | ({"hostname": hostname} if hostname else {}) | more
 
 
+def tls_listener(name: str = "tls", hostname: str = "", *, secret: str = "", **more: Any) -> Object:
+    """Return a listener for TLS on port 443: passed through, or ended here with this Secret."""
+    tls = {"mode": "Terminate", "certificateRefs": [{"name": secret}]} if secret else {"mode": "Passthrough"}
+    listener = {"name": name, "port": 443, "protocol": "TLS", "tls": tls}
+    return listener | ({"hostname": hostname} if hostname else {}) | more
+
+
 def gateway(*listeners: Object, **more: Any) -> Object:
     spec = {"gatewayClassName": "roadstead", "listeners": list(listeners) or [http_listener()]}
     return namespaced(_GATEWAY, "Gateway", GATEWAY.name, spec | more)
@@ -89,6 +96,10 @@ def grpc_route(name: str, *rules: Object, hostnames: Iterable[str] = (), **more:
 
 def http_route(name: str, *rules: Object, hostnames: Iterable[str] = (), **more: Any) -> Object:
     return _route("HTTPRoute", name, rules, hostnames, **more)
+
+
+def tls_route(name: str, *backends: Object, hostnames: Iterable[str] = ("foo.example.com",), **more: Any) -> Object:
+    return _route("TLSRoute", name, [{"backendRefs": list(backends)}], hostnames, **more)
 
 
 def _route(

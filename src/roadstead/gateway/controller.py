@@ -37,6 +37,7 @@ _WITH_STATUS = (
     "gateways",
     "grpc_routes",
     "http_routes",
+    "tls_routes",
     "ingresses",
     "backend_tls_policies",
     "listener_sets",

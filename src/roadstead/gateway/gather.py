@@ -19,6 +19,7 @@ READ_KINDS: Mapping[str, Resource] = {
     "gateways": resource("Gateway"),
     "grpc_routes": resource("GRPCRoute"),
     "http_routes": resource("HTTPRoute"),
+    "tls_routes": resource("TLSRoute"),
     "reference_grants": resource("ReferenceGrant", "gateway.networking.k8s.io/v1"),
     "ingresses": resource("Ingress"),
     "ingress_classes": resource("IngressClass"),
@@ -34,7 +35,17 @@ READ_KINDS: Mapping[str, Resource] = {
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 _STATUS_IS_OURS = frozenset(
-    {"GatewayClass", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Namespace", "BackendTLSPolicy", "ListenerSet"}
+    {
+        "GatewayClass",
+        "Gateway",
+        "GRPCRoute",
+        "HTTPRoute",
+        "TLSRoute",
+        "Ingress",
+        "Namespace",
+        "BackendTLSPolicy",
+        "ListenerSet",
+    }
 )
 _BOOKKEEPING = ("resourceVersion", "managedFields")
 

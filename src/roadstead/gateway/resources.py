@@ -38,6 +38,7 @@ class Resources:
     gateways: Objects = field(default_factory=dict)
     grpc_routes: Objects = field(default_factory=dict)
     http_routes: Objects = field(default_factory=dict)
+    tls_routes: Objects = field(default_factory=dict)
     reference_grants: Objects = field(default_factory=dict)
     ingresses: Objects = field(default_factory=dict)
     ingress_classes: Objects = field(default_factory=dict)

@@ -21,11 +21,16 @@ from roadstead.gateway.translate.references import Referrer, Target, is_permitte
 POLICY_NOT_KEPT = "PolicyNotKept"
 """Reason of a backend that cannot be spoken to because of its policy: told by the policy, not by the route."""
 
-Protocol = Literal["h2", "http1"]
+Protocol = Literal["h2", "http1", "tcp"]
 _H2 = ("kubernetes.io/h2c", "h2c", "grpc")
 _LARGEST_PORT = 65535
+_LARGEST_WEIGHT = 1_000_000
 _CACHED = 16384
 _HTTP1 = ("http", "kubernetes.io/ws", "ws")
+_EXTERNAL_NAME = (
+    "{field}: {target} is of type ExternalName, which is not forwarded to: it could lead anywhere, past every "
+    "ReferenceGrant (CVE-2021-25740). Use a Service without a selector, and an EndpointSlice with the addresses"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,11 @@ def read_reference(entry: Mapping[str, Any], field: str, referrer: Referrer) -> 
     return Reference(field, referrer, target, integer(entry.get("port")))
 
 
+def weight_of(entry: Mapping[str, Any]) -> int:
+    """Return the weight of a backend reference: 1 unless it says otherwise, within the bounds of the API."""
+    return min(max(integer(entry.get("weight"), 1), 0), _LARGEST_WEIGHT)
+
+
 def referenced_services(route: Object) -> set[ObjectKey]:
     """Return the Services that the rules of a route name as backends."""
     return {
@@ -73,7 +83,7 @@ def resolve(reference: Reference, resources: Resources) -> Cluster | Problem:
     if service is None:
         return Problem("BackendNotFound", f"{reference.field}: {target} does not exist")
     if spec_of(service).get("type") == "ExternalName":
-        return Problem("InvalidKind", f"{reference.field}: {target} is of type ExternalName, which has no endpoints")
+        return Problem("InvalidKind", _EXTERNAL_NAME.format(field=reference.field, target=target))
     return _port_cluster(reference, service, resources)
 
 
@@ -99,6 +109,8 @@ def _port_cluster(reference: Reference, service: Object, resources: Resources) -
 
 def _protocol(reference: Reference, app_protocol: str, *, encrypted: bool) -> Protocol | Problem:
     """Return what is spoken to a Service port; `encrypted`: a BackendTLSPolicy says how TLS begins there."""
+    if reference.referrer.kind == "TLSRoute":
+        return "tcp"
     is_grpc = reference.referrer.kind == "GRPCRoute"
     if app_protocol.lower() == "https" and encrypted:
         return "h2" if is_grpc else "http1"

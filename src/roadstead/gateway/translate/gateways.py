@@ -18,8 +18,9 @@ from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
-from roadstead.gateway.translate.listeners import HTTPS, ListenerPlan, plan_listeners
+from roadstead.gateway.translate.listeners import ListenerPlan, plan_listeners
 from roadstead.gateway.translate.listenersets import added_listeners, plan_sets
+from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
@@ -110,6 +111,16 @@ def gateway_status(
     if plan.sets or "attachedListenerSets" in mapping(plan.obj.get("status")):
         wanted["attachedListenerSets"] = _attached_sets(plan)
     return update_for(plan.obj, wanted, proxy=standing.proxy, held=standing.held)
+
+
+def gateway_notices(plan: GatewayPlan) -> Iterator[Notice]:
+    """Yield what is to be told of a Gateway and its ListenerSets beside conditions: options that are for others."""
+    objects = {one.key: one.obj for one in plan.sets}
+    for listener in plan.listeners:
+        for key in listener.options.foreign:
+            message = f"spec.listeners[{listener.name}].tls.options[{key}]: not an option of Roadstead; without effect"
+            regarding = plan.obj if listener.origin is None else objects[listener.origin]
+            yield Notice(regarding, "Ignored", message)
 
 
 def _conditions_where_stated(plan: GatewayPlan, generation: int) -> Iterator[Object]:
@@ -243,7 +254,5 @@ def _certificate_usable(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> 
 
 def _asked_for(plan: ListenerPlan, routes: Iterable[AttachedRoute]) -> list[str]:
     """Return the hosts that clients ask for: those of the routes; without routes, the listener's."""
-    if plan.protocol != HTTPS:
-        return []
     effective = {claim.effective for route in routes for claim in route.claims}
     return sorted((effective or {plan.hostname}) - {ANY})

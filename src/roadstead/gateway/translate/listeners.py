@@ -22,12 +22,15 @@ from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_
 from roadstead.gateway.translate.hostnames import is_hostname, normal
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.references import Referrer, Target, is_permitted, not_permitted_message
+from roadstead.gateway.translate.tlsoptions import DEFAULT_OPTIONS, TlsOptions, read_tls_options
 
-HTTP, HTTPS = "HTTP", "HTTPS"
+HTTP, HTTPS, TLS = "HTTP", "HTTPS", "TLS"
+TERMINATE, PASSTHROUGH = "Terminate", "Passthrough"
 ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
+_OFFERED: Mapping[str, tuple[str, ...]] = {HTTP: ROUTE_KINDS, HTTPS: ROUTE_KINDS, TLS: ("TLSRoute",)}
+"""The protocols that are served, each with the kinds of routes that can attach."""
 _LARGEST_PORT = 65535
 _UNSERVED = {
-    "TLS": "TLS listeners (passthrough) are not served yet; use HTTPS with mode Terminate",
     "TCP": "TCP listeners are not served",
     "UDP": "UDP listeners are not served",
 }
@@ -65,7 +68,8 @@ class ListenerPlan:
 
     `unaccepted`: it cannot be served as written. `conflict`: another one claims the same. `unresolved`: a certificate
     or a route kind in it cannot be had. `warnings`: served, though clients will not like it. `origin`: the ListenerSet
-    that it comes from, None if it is the Gateway's own. `clients`: what it asks of them.
+    that it comes from, None if it is the Gateway's own. `clients`: what it asks of them. `mode`: what becomes of TLS,
+    empty without TLS.
     """
 
     name: str
@@ -81,6 +85,8 @@ class ListenerPlan:
     warnings: tuple[Problem, ...] = ()
     origin: ObjectKey | None = None
     clients: ClientCheck | None = None
+    mode: str = ""
+    options: TlsOptions = DEFAULT_OPTIONS
 
     @property
     def label(self) -> str:
@@ -95,7 +101,7 @@ class ListenerPlan:
     @property
     def is_served(self) -> bool:
         """Say whether the proxy listens for it."""
-        return self.is_accepted and (self.protocol == HTTP or bool(self.certificates))
+        return self.is_accepted and (self.mode in ("", PASSTHROUGH) or bool(self.certificates))
 
 
 def plan_listeners(gateway: Object, resources: Resources) -> tuple[ListenerPlan, ...]:
@@ -116,23 +122,24 @@ def plan_listener(
         port=integer(entry.get("port")),
         protocol=protocol,
         hostname=normal(text(entry.get("hostname"))),
-        kinds=ROUTE_KINDS,
+        kinds=_OFFERED.get(protocol, ()),
         namespaces=namespace_rule(allowed, referrer.namespace),
         origin=origin,
+        mode=text(mapping(entry.get("tls")).get("mode"), TERMINATE) if protocol in (HTTPS, TLS) else "",
     )
     unaccepted = _protocol_problem(protocol) or _port_problem(plan.port) or _hostname_problem(plan.hostname)
     if unaccepted:
-        offered = () if protocol not in (HTTP, HTTPS) else ROUTE_KINDS
-        return replace(plan, unaccepted=unaccepted, kinds=(), unresolved=_kinds(allowed, offered)[1])
-    kinds, unknown = _kinds(allowed, ROUTE_KINDS)
+        return replace(plan, unaccepted=unaccepted, kinds=(), unresolved=_kinds(allowed, plan.kinds)[1])
+    kinds, unknown = _kinds(allowed, plan.kinds)
     plan = replace(plan, kinds=kinds, unresolved=unknown)
-    return _with_certificates(plan, referrer, entry, resources) if protocol == HTTPS else plan
+    return _with_tls(plan, referrer, mapping(entry.get("tls")), resources) if plan.mode else plan
 
 
 def _protocol_problem(protocol: str) -> Problem | None:
-    if protocol in (HTTP, HTTPS):
+    if protocol in _OFFERED:
         return None
-    return Problem("UnsupportedProtocol", _UNSERVED.get(protocol, f"protocol {protocol!r} is not one of HTTP, HTTPS"))
+    message = _UNSERVED.get(protocol, f"protocol {protocol!r} is not one of {', '.join(_OFFERED)}")
+    return Problem("UnsupportedProtocol", message)
 
 
 def _port_problem(port: int) -> Problem | None:
@@ -176,12 +183,21 @@ def _kinds(allowed: Mapping[str, Any], offered: tuple[str, ...]) -> tuple[tuple[
     return known, Problem("InvalidRouteKinds", message)
 
 
+def _with_tls(plan: ListenerPlan, referrer: Referrer, tls: Mapping[str, Any], resources: Resources) -> ListenerPlan:
+    modes = (TERMINATE,) if plan.protocol == HTTPS else (TERMINATE, PASSTHROUGH)
+    if plan.mode not in modes:
+        message = f"tls.mode of a listener for {plan.protocol} must be {' or '.join(modes)}"
+        return replace(plan, unaccepted=Problem("UnsupportedValue", message))
+    options = read_tls_options(tls)
+    if isinstance(options, Problem):
+        return replace(plan, unaccepted=options)
+    plan = replace(plan, options=options)
+    return plan if plan.mode == PASSTHROUGH else _with_certificates(plan, referrer, tls, resources)
+
+
 def _with_certificates(
-    plan: ListenerPlan, referrer: Referrer, entry: Mapping[str, Any], resources: Resources
+    plan: ListenerPlan, referrer: Referrer, tls: Mapping[str, Any], resources: Resources
 ) -> ListenerPlan:
-    tls = mapping(entry.get("tls"))
-    if text(tls.get("mode"), "Terminate") != "Terminate":
-        return replace(plan, unaccepted=Problem("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate"))
     found: list[ServerCertificate] = []
     problems = [plan.unresolved] if plan.unresolved else []
     references = mappings(tls.get("certificateRefs"))
@@ -221,6 +237,11 @@ def referenced_certificate(
         return Problem("InvalidCertificateRef", f"{field}: {unusable}")
 
 
+def are_told_apart(one: str, other: str) -> bool:
+    """Say whether listeners of these two protocols can share a port: those that know the host name from the SNI can."""
+    return one == other or {one, other} == {HTTPS, TLS}
+
+
 def _without_conflicts(plans: Sequence[ListenerPlan]) -> tuple[ListenerPlan, ...]:
     """Mark every listener that is not distinct: none of them wins (gateway_types.go, Listeners)."""
     by_port: dict[int, list[ListenerPlan]] = defaultdict(list)
@@ -234,7 +255,7 @@ def _without_conflicts(plans: Sequence[ListenerPlan]) -> tuple[ListenerPlan, ...
 
 def _judged(plan: ListenerPlan, neighbours: list[ListenerPlan], by_bind: dict[int, set[int]]) -> ListenerPlan:
     others = [other for other in neighbours if other is not plan]
-    protocols = sorted({other.protocol for other in others} - {plan.protocol})
+    protocols = sorted({one.protocol for one in others if not are_told_apart(one.protocol, plan.protocol)})
     same = [other.name for other in others if other.hostname == plan.hostname]
     clash = by_bind[container_port(plan.port)] - {plan.port}
     if protocols:

@@ -12,7 +12,7 @@ from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of, metada
 from roadstead.gateway.ir import container_port
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
-from roadstead.gateway.translate.listeners import ListenerPlan, namespace_rule, plan_listener
+from roadstead.gateway.translate.listeners import ListenerPlan, are_told_apart, namespace_rule, plan_listener
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.references import Referrer
 
@@ -97,7 +97,7 @@ class _Taken:
         """Return the listener with what an earlier one has against it."""
         port, same = self.ports.get(plan.port), self.hosts.get((plan.port, plan.hostname))
         inside = self.inside.get(container_port(plan.port))
-        if port is not None and port.protocol != plan.protocol:
+        if port is not None and not are_told_apart(port.protocol, plan.protocol):
             message = f"port {plan.port} is {port.protocol} for listener {port.label}, which goes first"
             return replace(plan, unaccepted=None, conflict=Problem("ProtocolConflict", message))
         if same is not None:

@@ -2,13 +2,14 @@
 
 Listeners that share a port share Envoy's listener. Plain HTTP has one route table per port. HTTPS has one filter chain
 and one table per listener, told apart by SNI; a request whose host belongs to another listener is misdirected (421).
+Listeners for TLS have the filter chains of their TLSRoutes (`streams`), beside those for HTTPS.
 """
 
 import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from roadstead.api.objects import Object, metadata_of
 from roadstead.gateway.ir import (
@@ -32,7 +33,7 @@ from roadstead.gateway.translate.backends import endpoint_set, endpoints_service
 from roadstead.gateway.translate.clientcertificates import showing
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY
-from roadstead.gateway.translate.listeners import HTTP, HTTPS, ListenerPlan
+from roadstead.gateway.translate.listeners import HTTP, HTTPS, PASSTHROUGH, TLS, ListenerPlan
 from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.parents import GatewayPlan
 from roadstead.gateway.translate.precedence import (
@@ -42,6 +43,7 @@ from roadstead.gateway.translate.precedence import (
     unknown_host,
     virtual_hosts,
 )
+from roadstead.gateway.translate.streams import stream_chains, stream_clusters
 
 GATEWAY_NAME_LABEL = f"{GATEWAY_GROUP}/gateway-name"
 GATEWAY_CLASS_LABEL = f"{GATEWAY_GROUP}/gateway-class-name"
@@ -55,10 +57,10 @@ AttachedRoutes = Mapping[int, Sequence[AttachedRoute]]
 
 
 class _Port(NamedTuple):
-    """A port and the listeners served on it, with their routes."""
+    """A port and the listeners served on it, with their routes; HTTPS stands for both kinds of TLS together."""
 
     number: int
-    protocol: str
+    protocol: Literal["HTTP", "HTTPS", "TLS"]
     listeners: tuple[tuple[ListenerPlan, ListenerRoutes], ...]
 
 
@@ -71,8 +73,9 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
     certificates = {one.certificate.name: one.certificate for plan in gateway.listeners for one in plan.certificates}
     if gateway.identity and gateway.identity.certificate:
         certificates[gateway.identity.certificate.name] = gateway.identity.certificate
-    used = used_clusters(route for routes in attached.values() for route in routes)
-    clusters = tuple(showing(gateway.identity, used))
+    used = {*used_clusters(route for routes in attached.values() for route in routes)}
+    used |= stream_clusters(gateway.listeners, attached)
+    clusters = tuple(showing(gateway.identity, sorted(used, key=lambda one: one.name)))
     asked = {plan.clients.trust.name: plan.clients.trust for plan in gateway.listeners if plan.clients}
     return Proxy(
         key=key,
@@ -117,32 +120,42 @@ def _ports(gateway: GatewayPlan, attached: AttachedRoutes) -> list[_Port]:
         if plan.is_served:
             owner = f"ListenerSet {plan.origin}" if plan.origin else f"Gateway {gateway.key}"
             name = f"listener {plan.name} of {owner}"
-            port = None if plan.port == _IMPLIED_PORTS[plan.protocol] else plan.port
+            port = None if plan.port == _IMPLIED_PORTS.get(plan.protocol) else plan.port
             by_port[plan.port].append((plan, ListenerRoutes(name, plan.hostname, attached.get(index, ()), port)))
-    return [_Port(number, pairs[0][0].protocol, tuple(pairs)) for number, pairs in sorted(by_port.items())]
+    return [_Port(number, _protocol(pairs), tuple(pairs)) for number, pairs in sorted(by_port.items())]
+
+
+def _protocol(listeners: Iterable[tuple[ListenerPlan, ListenerRoutes]]) -> Literal["HTTP", "HTTPS", "TLS"]:
+    spoken = {plan.protocol for plan, _ in listeners}
+    return "HTTP" if HTTP in spoken else "HTTPS" if HTTPS in spoken else "TLS"
 
 
 def _listener(key: str, port: _Port) -> Listener:
-    if port.protocol == HTTPS:
-        chains = tuple(_tls_chain(key, port, plan) for plan, _ in port.listeners)
-        return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTPS", chains)
+    if port.protocol != HTTP:
+        chains = tuple(chain for plan, routes in port.listeners for chain in _tls_chains(key, port, plan, routes))
+        return Listener(f"{key}/{port.number}", port.number, container_port(port.number), port.protocol, chains)
     names = tuple(plan.label for plan, _ in port.listeners)
     chain = FilterChain("http", route_table=_table_name(key, port, ""), listeners=names)
     return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTP", (chain,))
 
 
-def _tls_chain(key: str, port: _Port, plan: ListenerPlan) -> FilterChain:
-    return FilterChain(
-        name=plan.label,
-        server_names=() if plan.hostname == ANY else (plan.hostname,),
-        tls=ServerTls(
-            tuple(dict.fromkeys(one.certificate.name for one in plan.certificates)),
-            client_validation=ClientValidation(plan.clients.trust.name, plan.clients.optional)
-            if plan.clients
-            else None,
-        ),
-        route_table=_table_name(key, port, plan.label),
-        listeners=(plan.label,),
+def _tls_chains(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes) -> list[FilterChain]:
+    if plan.protocol == TLS:
+        neighbours = [other.hostname for other, _ in port.listeners if other is not plan]
+        tls = None if plan.mode == PASSTHROUGH else _server_tls(plan, alpn=())
+        return stream_chains(plan, routes.routes, neighbours, tls)
+    names = () if plan.hostname == ANY else (plan.hostname,)
+    table = _table_name(key, port, plan.label)
+    return [FilterChain(plan.label, names, _server_tls(plan), table, listeners=(plan.label,))]
+
+
+def _server_tls(plan: ListenerPlan, alpn: tuple[str, ...] = ("h2", "http/1.1")) -> ServerTls:
+    return ServerTls(
+        tuple(dict.fromkeys(one.certificate.name for one in plan.certificates)),
+        minimum_version=plan.options.minimum_version,
+        client_validation=ClientValidation(plan.clients.trust.name, plan.clients.optional) if plan.clients else None,
+        alpn=alpn,
+        cipher_suites=plan.options.cipher_suites,
     )
 
 
@@ -151,8 +164,9 @@ def _table_name(key: str, port: _Port, listener: str) -> str:
 
 
 def _tables(key: str, port: _Port, memory: Memory) -> list[RouteTable]:
-    if port.protocol == HTTPS:
-        return [_tls_table(key, port, plan, routes, memory) for plan, routes in port.listeners]
+    if port.protocol != HTTP:
+        served = [(plan, routes) for plan, routes in port.listeners if plan.protocol == HTTPS]
+        return [_tls_table(key, port, plan, routes, memory) for plan, routes in served]
     hostnames = [plan.hostname for plan, _ in port.listeners]
     hosts = [host for _, routes in port.listeners for host in virtual_hosts(routes, hostnames, memory)]
     return [RouteTable(_table_name(key, port, ""), _completed(hosts, port))]

@@ -24,8 +24,8 @@ from roadstead.gateway.ir import (
     Timeouts,
 )
 from roadstead.gateway.resources import Resources
-from roadstead.gateway.translate.backends import POLICY_NOT_KEPT, read_reference, resolve
-from roadstead.gateway.translate.fields import integer, mappings, spec_of, text, texts
+from roadstead.gateway.translate.backends import POLICY_NOT_KEPT, read_reference, resolve, weight_of
+from roadstead.gateway.translate.fields import mappings, spec_of, text, texts
 from roadstead.gateway.translate.filters import Filters, read_filters
 from roadstead.gateway.translate.hostnames import is_hostname, normal
 from roadstead.gateway.translate.problem import Problem, joined
@@ -33,7 +33,6 @@ from roadstead.gateway.translate.references import Referrer
 from roadstead.gateway.translate.sessions import read_session
 
 _MILLION = 1_000_000
-_LARGEST_WEIGHT = 1_000_000
 _NO_BACKEND = {"GRPCRoute": 503, "HTTPRoute": 500}
 """What requests without a valid backend get: UNAVAILABLE (grpcroute_types.go), 500 (httproute_types.go)."""
 
@@ -231,7 +230,7 @@ def _actions(
 def _backend(
     entry: Mapping[str, Any], path: str, referrer: Referrer, resources: Resources
 ) -> _Chosen | _Missing | Problem:
-    weight = min(max(integer(entry.get("weight"), 1), 0), _LARGEST_WEIGHT)
+    weight = weight_of(entry)
     filters = read_filters(mappings(entry.get("filters")), f"{path}.filters", referrer, resources)
     if filters.unsupported:
         return filters.unsupported

@@ -13,7 +13,7 @@ from roadstead.gateway.translate.backends import referenced_services
 from roadstead.gateway.translate.backendtls import PolicyPlan, in_force, plan_policies, policy_status
 from roadstead.gateway.translate.fields import spec_of, text
 from roadstead.gateway.translate.gatewayclass import gateway_class_status, our_classes
-from roadstead.gateway.translate.gateways import ListenerLoad, gateway_status, plan_gateway
+from roadstead.gateway.translate.gateways import ListenerLoad, gateway_notices, gateway_status, plan_gateway
 from roadstead.gateway.translate.grpcroute import plan_grpc_route
 from roadstead.gateway.translate.httproute import plan_http_route
 from roadstead.gateway.translate.ingress import translate_ingresses
@@ -26,6 +26,7 @@ from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.proxies import gateway_proxy
 from roadstead.gateway.translate.routes import RoutePlan
 from roadstead.gateway.translate.routestatus import route_status
+from roadstead.gateway.translate.tlsroute import plan_tls_route
 
 GatewayPlans = Mapping[ObjectKey, GatewayPlan]
 Loads = Mapping[ObjectKey, Mapping[int, ListenerLoad]]
@@ -67,7 +68,8 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
         *_policy_statuses(policies, routes, resources),
         *ingresses.statuses,
     )
-    return Translation(proxies, statuses, ingresses.notices, gateways, loads)
+    notices = (*(notice for gateway in gateways.values() for notice in gateway_notices(gateway)), *ingresses.notices)
+    return Translation(proxies, statuses, notices, gateways, loads)
 
 
 def restated(translation: Translation, resources: Resources) -> Translation:
@@ -109,6 +111,8 @@ def _routes(gateways: GatewayPlans, resources: Resources, memory: Memory) -> Ite
         yield planned("GRPCRoute", route, plan_grpc_route)
     for route in resources.http_routes.values():
         yield planned("HTTPRoute", route, plan_http_route)
+    for route in resources.tls_routes.values():
+        yield planned("TLSRoute", route, plan_tls_route)
 
 
 def _route_statuses(routes: Iterable[_Attached], resources: Resources, memory: Memory) -> Iterator[StatusUpdate]:

@@ -13,6 +13,7 @@ from gateway_objects import (
     secret,
     status_of,
     stored,
+    tls_listener,
     translated,
     verdict,
 )
@@ -40,7 +41,7 @@ def test_a_good_listener_is_accepted_and_resolved() -> None:
     assert verdict(found, "Conflicted") == ("False", "NoConflicts")
 
 
-@pytest.mark.parametrize("protocol", ["INVALID", "TCP", "UDP", "TLS"])
+@pytest.mark.parametrize("protocol", ["INVALID", "TCP", "UDP"])
 def test_an_unknown_protocol_has_no_kinds(protocol: str) -> None:
     found = listeners(gateway(http_listener(protocol=protocol)))["http"]
     assert verdict(found["conditions"], "Accepted") == ("False", "UnsupportedProtocol")
@@ -68,6 +69,39 @@ def test_protocols_on_one_port_are_in_conflict() -> None:
     found = listeners(gateway(http_listener("a", port=443), https_listener("b")), GOOD)
     assert verdict(found["a"]["conditions"], "Conflicted") == ("True", "ProtocolConflict")
     assert verdict(found["b"]["conditions"], "Conflicted") == ("True", "ProtocolConflict")
+
+
+def test_what_is_told_apart_by_its_server_name_shares_a_port() -> None:
+    found = listeners(gateway(https_listener("a", "foo.example.com"), tls_listener("b", "bar.example.com")), GOOD)
+    assert verdict(found["a"]["conditions"], "Accepted") == ("True", "Accepted")
+    assert verdict(found["b"]["conditions"], "Accepted") == ("True", "Accepted")
+    assert (kinds(found["a"]), kinds(found["b"])) == (["HTTPRoute", "GRPCRoute"], ["TLSRoute"])
+
+
+def test_one_server_name_for_https_and_tls_is_in_conflict() -> None:
+    found = listeners(gateway(https_listener("a", "foo.example.com"), tls_listener("b", "foo.example.com")), GOOD)
+    for name in ("a", "b"):
+        assert verdict(found[name]["conditions"], "Conflicted") == ("True", "HostnameConflict")
+
+
+def test_tls_and_plain_http_on_one_port_are_in_conflict() -> None:
+    found = listeners(gateway(http_listener("a", port=443), tls_listener("b", "foo.example.com")))
+    assert verdict(found["b"]["conditions"], "Conflicted") == ("True", "ProtocolConflict")
+
+
+def test_a_tls_listener_that_ends_tls_needs_a_certificate() -> None:
+    found = conditions("tls", gateway(tls_listener(secret="none")))
+    assert verdict(found, "ResolvedRefs") == ("False", "InvalidCertificateRef")
+    assert verdict(found, "Programmed") == ("False", "Invalid")
+    found = conditions("tls", gateway(tls_listener(hostname="foo.example.com", secret="example-gateway")), GOOD)
+    assert verdict(found, "roadstead.dev/CertificateUsable") == ("True", "Usable")
+
+
+def test_https_cannot_be_passed_through() -> None:
+    passed = https_listener(tls={"mode": "Passthrough"})
+    found = conditions("https", gateway(passed))
+    assert verdict(found, "Accepted") == ("False", "UnsupportedValue")
+    assert message(found, "Accepted") == "tls.mode of a listener for HTTPS must be Terminate"
 
 
 def test_ports_that_meet_inside_the_proxy_are_told() -> None:
