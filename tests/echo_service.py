@@ -24,12 +24,17 @@ from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, Thr
 GATE = threading.Event()
 # What handlers raise for other words; tests add theirs.
 RAISED: dict[bytes, Exception] = {}
+# The messages that handlers were given by a server whose requests are messages; tests clear it.
+TAKEN: list = []
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 SERVERS = ("async", "sync-on-async", "threads")
 
 
 def do_sync(word: bytes, context) -> bytes:
-    """What a plain handler does with a word."""
+    """What a plain handler does with a word, or with a message."""
+    if not isinstance(word, bytes):
+        TAKEN.append(word)
+        return b"taken"
     match word:
         case b"boom":
             raise ValueError("secret: the database's password")
@@ -59,7 +64,7 @@ async def do_async(word: bytes, context) -> bytes:
     return do_sync(word, context)
 
 
-def sync_handlers() -> dict[str, grpc.RpcMethodHandler]:
+def sync_handlers(parse=None) -> dict[str, grpc.RpcMethodHandler]:
     def unary_unary(request, context):
         return do_sync(request, context)
 
@@ -77,7 +82,7 @@ def sync_handlers() -> dict[str, grpc.RpcMethodHandler]:
     return _handlers(locals())
 
 
-def async_handlers() -> dict[str, grpc.RpcMethodHandler]:
+def async_handlers(parse=None) -> dict[str, grpc.RpcMethodHandler]:
     async def unary_unary(request, context):
         return await do_async(request, context)
 
@@ -96,7 +101,8 @@ def async_handlers() -> dict[str, grpc.RpcMethodHandler]:
 
 
 def _handlers(functions) -> dict[str, grpc.RpcMethodHandler]:
-    return {kind: getattr(grpc, f"{kind}_rpc_method_handler")(functions[kind]) for kind in KINDS}
+    parse = functions["parse"]
+    return {kind: getattr(grpc, f"{kind}_rpc_method_handler")(functions[kind], parse) for kind in KINDS}
 
 
 @dataclass
@@ -156,10 +162,10 @@ def _ended(call, replies: list[bytes], started: float) -> Ended:
 
 
 @contextmanager
-def serving(sort: str, *stages: Stage) -> Iterator[Client]:
-    """A server of one of the SERVERS with these stages, and a client of it."""
+def serving(sort: str, *stages: Stage, parse=None) -> Iterator[Client]:
+    """A server of one of the SERVERS with these stages, and a client of it; `parse` makes messages of requests."""
     start = _threaded_server if sort == "threads" else _async_server
-    handlers = async_handlers() if sort == "async" else sync_handlers()
+    handlers = async_handlers(parse) if sort == "async" else sync_handlers(parse)
     with start(stages, handlers) as port:
         client = Client(port)
         try:

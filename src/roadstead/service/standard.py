@@ -25,24 +25,36 @@ def standard_stages(
     longest_deadline: float | None = None,
     end_expired_streams: bool = False,
     metrics: bool = False,
+    validation: bool = False,
 ) -> list[Stage]:
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
     cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
     `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs for Prometheus
-    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them).
+    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `validation` refuses requests that break the
+    rules of their .proto file (extra `validation`).
     """
     stages: list[Stage] = [*_metrics(metrics), AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
-    if policy is None:
-        return stages
+    if policy is not None:
+        stages += _who_may(policy, passwords, tokens, certificates, end_expired_streams)
+    return [*stages, *_validation(validation)]
+
+
+def _who_may(
+    policy: str | Path,
+    passwords: str | Path | None,
+    tokens: TokenCheck | None,
+    certificates: CertificateCheck | None,
+    end_expired_streams: bool,
+) -> list[Stage]:
     in_force = WatchedFile(policy, parse_policy)
     verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
     authentication = Authentication(
         verifier, tokens, is_open=lambda method: in_force().is_anonymous(method), certificates=certificates
     )
     expiry = [Expiry()] if end_expired_streams else []
-    return [*stages, authentication, *expiry, Authorization(in_force)]
+    return [authentication, *expiry, Authorization(in_force)]
 
 
 def _metrics(wanted: bool) -> list[Stage]:
@@ -52,3 +64,11 @@ def _metrics(wanted: bool) -> list[Stage]:
     from roadstead.service.interceptors.metrics import Metrics
 
     return [Metrics()]
+
+
+def _validation(wanted: bool) -> list[Stage]:
+    if not wanted:
+        return []
+    from roadstead.service.interceptors.validation import Validation
+
+    return [Validation()]

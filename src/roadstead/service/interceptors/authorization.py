@@ -38,7 +38,7 @@ class Authorization(Stage):
     def _judge(self, call: Call) -> Admission:
         decision = decide(self._policy(), call.identity, call.method, call.metadata)
         if decision.answer == "depends":
-            call.judge_request = self._judge_request
+            call.judge_by(self._judge_request)
             call.reason = decision.reason
             return None
         return _admission(call, decision)

@@ -63,7 +63,7 @@ class Call:
         self.context: Any = None
         # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
         self.peer = ""
-        # Judges each message of the request before the handler gets it, if a stage set it.
+        # Judges each message of the request before the handler gets it, if a stage asked for it by `judge_by`.
         self.judge_request: Callable[[Call, Any], Admission] | None = None
         # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
         self.time_limit: float | None = None
@@ -79,6 +79,17 @@ class Call:
         """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""
         if self.time_limit is None or seconds < self.time_limit:
             self.time_limit, self.limit_refusal = seconds, refusal
+
+    def judge_by(self, judge: "Callable[[Call, Any], Admission]") -> None:
+        """Have each message of the request judged before the handler gets it, after those who asked for it before."""
+        earlier = self.judge_request
+        self.judge_request = judge if earlier is None else _both(earlier, judge)
+
+
+def _both(
+    earlier: Callable[[Call, Any], Admission], later: Callable[[Call, Any], Admission]
+) -> Callable[[Call, Any], Admission]:
+    return lambda call, message: earlier(call, message) or later(call, message)
 
 
 class Outcome(msgspec.Struct, frozen=True):
