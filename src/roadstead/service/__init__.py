@@ -2,6 +2,7 @@
 
 server.py        Server: everything below, wired     threaded_server.py   the same for threads
 wiring.py        what the two share                  standard.py          the usual chain of stages
+running.py       a process's whole life              processes/           several of them on one port
 lifecycle.py     how a server leaves          health.py, reflection.py, tls.py   what it offers
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
@@ -14,6 +15,7 @@ from roadstead.service.deadline import time_left
 from roadstead.service.identity import Identity, current_identity
 from roadstead.service.lifecycle import Drain
 from roadstead.service.refusal import RpcError
+from roadstead.service.running import run
 from roadstead.service.server import Server
 from roadstead.service.standard import standard_stages
 from roadstead.service.threaded_server import ThreadedServer
@@ -29,6 +31,7 @@ __all__ = [
     "ThreadedServer",
     "Tls",
     "current_identity",
+    "run",
     "standard_stages",
     "time_left",
 ]

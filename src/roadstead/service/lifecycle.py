@@ -72,10 +72,13 @@ class Lifecycle:
         except TimeoutError:
             return
 
-    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave on SIGTERM and SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.leave)
+    def listen(self, loop: asyncio.AbstractEventLoop, *, interrupt: bool = True) -> None:
+        """Leave on SIGTERM and SIGINT; without `interrupt`, ignore SIGINT."""
+        loop.add_signal_handler(signal.SIGTERM, self.leave)
+        if interrupt:
+            loop.add_signal_handler(signal.SIGINT, self.leave)
+        else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class ThreadStoppable(Protocol):
@@ -116,14 +119,15 @@ class ThreadLifecycle:
             return False
         return True
 
-    def listen(self) -> None:
-        """Leave on SIGTERM and SIGINT. Only a process's main thread may ask for this."""
+    def listen(self, *, interrupt: bool = True) -> None:
+        """Leave on SIGTERM and SIGINT; without `interrupt`, ignore SIGINT. Only the main thread may ask for this."""
 
         def asked(_number: int, _frame: Any) -> None:
             self.leave()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, asked)
+        signal.signal(signal.SIGTERM, asked)
+        # A terminal interrupts the whole group of processes; then it is for their parent to say what that means.
+        signal.signal(signal.SIGINT, asked if interrupt else signal.SIG_IGN)
 
 
 def _begin(health: Board, drain: Drain) -> None:

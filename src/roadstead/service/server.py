@@ -52,8 +52,13 @@ class Server(Wiring):
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; the whole life of a server's process."""
-        self.lifecycle.listen(asyncio.get_running_loop())
+        if self.supervise():
+            return
+        loop = asyncio.get_running_loop()
+        self.lifecycle.listen(loop, interrupt=self._place is None)
         await self.start()
+        if self._place is not None:
+            self._place.tell_serving(lambda: loop.call_soon_threadsafe(self.lifecycle.leave))
         await self.wait()
 
     async def stop(self, grace: float | None = None) -> None:

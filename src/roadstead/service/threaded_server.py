@@ -47,8 +47,12 @@ class ThreadedServer(Wiring):
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; the whole life of a server's process, in its main thread."""
-        self.lifecycle.listen()
+        if self.supervise():
+            return
+        self.lifecycle.listen(interrupt=self._place is None)
         self.start()
+        if self._place is not None:
+            self._place.tell_serving(self.lifecycle.leave)
         self.wait()
 
     def stop(self, grace: float | None = None) -> None:

@@ -14,6 +14,7 @@ import structlog
 from roadstead.service import health, reflection
 from roadstead.service.interceptors.stage import Stage
 from roadstead.service.lifecycle import Drain
+from roadstead.service.processes import place, supervise
 from roadstead.service.tls import Tls, server_credentials
 
 _log = structlog.get_logger(__name__)
@@ -50,8 +51,6 @@ class Connections(msgspec.Struct, frozen=True):
             ("grpc.absolute_max_metadata_size", self.max_metadata * 2),
             ("grpc.server.max_pending_requests", self.max_pending),
             ("grpc.server.max_pending_requests_hard_limit", self.max_pending),
-            # Two servers on one port by mistake should be an error, not a lottery.
-            ("grpc.so_reuseport", 0),
         ]
 
 
@@ -70,7 +69,8 @@ class Wiring:
 
     `address` defaults to all addresses, or `$POD_IP` where pods share one network; `environment` to
     `$ROADSTEAD_ENVIRONMENT`, or "production". `reflection` is on outside production unless it is said here. `threads`
-    is how many threads run handlers that are plain functions.
+    is how many threads run handlers that are plain functions. With `processes`, `run` starts the program once more for
+    each of them, and they share the port.
     """
 
     threaded = False
@@ -87,12 +87,17 @@ class Wiring:
         drain: Drain | None = None,
         connections: Connections | None = None,
         threads: int = 16,
+        processes: int = 1,
         variables: Mapping[str, str] = os.environ,
     ) -> None:
-        self.address = listen_address(address or shared_network_address(variables), port)
-        self.port = port
+        self._host = address or shared_network_address(variables)
+        self._processes = processes
+        self._place = place(variables) if processes > 1 else None
+        self.port = self._place.port if self._place else port
+        self.address = listen_address(self._host, self.port)
         self.stages = tuple(stages)
         self.threads = threads
+        self._variables = variables
         self._environment = environment or variables.get("ROADSTEAD_ENVIRONMENT") or "production"
         self._reflection = reflection
         self._tls = tls
@@ -119,8 +124,22 @@ class Wiring:
         named = (handler.service_name() for handler in self._generic if isinstance(handler, grpc.ServiceRpcHandler))
         return tuple(dict.fromkeys((*self._registered, *named, health.SERVICE_NAME)))
 
+    def supervise(self) -> bool:
+        """In the parent of several processes, supervise them and return True when they have ended.
+
+        Elsewhere return False at once. Raises SystemExit if they did not end well, RuntimeError if the port is taken.
+        """
+        if self._processes == 1 or self._place is not None:
+            return False
+        if code := supervise(self._processes, self._host, self.port, self._variables):
+            raise SystemExit(code)
+        return True
+
     def _options(self) -> list[tuple[str, int]]:
-        return self._connections.channel_arguments()
+        if self._processes > 1 and self._place is None:
+            raise RuntimeError("a server of several processes is served by run(), which starts them")
+        # Without a parent's leave, two servers on one port are a mistake: an error then, not a lottery.
+        return [*self._connections.channel_arguments(), ("grpc.so_reuseport", int(self._place is not None))]
 
     def _fill(self, server: Any, health_handlers: Mapping[str, Any]) -> None:
         """Give a grpc server of either sort its services, and bind it."""
