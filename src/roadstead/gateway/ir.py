@@ -228,16 +228,24 @@ class RouteSource(_Part, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name} rule {self.rule}{named}"
 
 
+class Web(_Part, frozen=True):
+    """What a line does for browsers: who may ask, and with `translated` gRPC-Web becomes gRPC and back."""
+
+    cors: Cors | None = None
+    translated: bool = True
+
+
 class Route(_Part, frozen=True):
     """One line of a virtual host's table. `name` is unique in its virtual host and stable.
 
-    `source` is None for the answers that the gateway itself gives when nothing matches.
+    `source` is None for the answers that the gateway itself gives when nothing matches. `web`: it is for browsers.
     """
 
     name: str
     match: Match
     action: Action
     source: RouteSource | None = None
+    web: Web | None = None
 
 
 class VirtualHost(_Part, frozen=True):

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from roadstead.api.objects import Object, annotations_of
+from roadstead.gateway.translate.cors import origin_expression
 from roadstead.gateway.translate.durations import seconds
 from roadstead.gateway.translate.fields import text_map
+from roadstead.gateway.translate.headers import is_header_name
 from roadstead.gateway.translate.problem import Problem, joined
 
 PREFIX = "roadstead.dev/"
@@ -27,6 +29,25 @@ def _duration(value: str) -> float | None:
 
 def _text(value: str) -> str:
     return value
+
+
+def _flag(value: str) -> bool | None:
+    return _WORDS.get(value.strip().lower())
+
+
+def _origins(value: str) -> tuple[str, ...] | None:
+    expressions = [origin_expression(one) for one in _listed(value)]
+    found = tuple(one for one in expressions if one is not None)
+    return found if found and len(found) == len(expressions) else None
+
+
+def _header_names(value: str) -> tuple[str, ...] | None:
+    names = tuple(name.lower() for name in _listed(value))
+    return names if names and all(map(is_header_name, names)) else None
+
+
+def _listed(value: str) -> list[str]:
+    return [one.strip() for one in value.split(",")]
 
 
 class Annotation(NamedTuple):
@@ -46,6 +67,14 @@ ANNOTATIONS = (
     Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
+    Annotation("grpc-web", _GRPC, _flag, "true or false"),
+    Annotation(
+        "cors-allow-origins", _GRPC, _origins, "a list of origins like https://app.example.com, https://*.a.com"
+    ),
+    Annotation("cors-allow-headers", _GRPC, _header_names, "a list of names of headers"),
+    Annotation("cors-expose-headers", _GRPC, _header_names, "a list of names of headers"),
+    Annotation("cors-allow-credentials", _GRPC, _flag, "true or false"),
+    Annotation("cors-max-age", _GRPC, _duration, "a duration like 30s or 1h30m"),
 )
 """Every annotation, in the order of docs/gateway.md."""
 

@@ -10,6 +10,7 @@ from roadstead.gateway.translate.headers import is_header_name
 from roadstead.gateway.translate.problem import Problem
 
 ANY = "*"
+ANY_ORIGIN = ".*"
 _ORIGIN = re.compile(r"(https?)://([^\s/:]+)(?::(\d{1,5}))?")
 _IMPLIED_PORTS = {"http": "80", "https": "443"}
 _DEFAULT_MAX_AGE = 5
@@ -19,7 +20,7 @@ def read_cors(stated: Mapping[str, Any], field: str) -> Cors | Problem:
     """Return what a CORS filter says, or why it cannot be served."""
     origins = []
     for origin in texts(stated.get("allowOrigins")):
-        expression = _expression(origin)
+        expression = origin_expression(origin)
         if expression is None:
             return Problem("UnsupportedValue", f"{field}.allowOrigins: {origin!r} is not an origin like https://a.com")
         origins.append(expression)
@@ -32,10 +33,10 @@ def read_cors(stated: Mapping[str, Any], field: str) -> Cors | Problem:
     return Cors(tuple(origins), methods, headers, exposed, max_age, stated.get("allowCredentials") is True)
 
 
-def _expression(origin: str) -> str | None:
+def origin_expression(origin: str) -> str | None:
     """Return the RE2 expression of whole origins; browsers leave out the port that the scheme implies."""
     if origin == ANY:
-        return ".*"
+        return ANY_ORIGIN
     parts = _ORIGIN.fullmatch(origin)
     if parts is None:
         return None

@@ -15,8 +15,9 @@ from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.fields import mapping, mappings, text
 from roadstead.gateway.translate.headers import value_matches
-from roadstead.gateway.translate.problem import Problem
+from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.routes import RankedMatch, RoutePlan, plan_route
+from roadstead.gateway.translate.web import contradictions, cross_origin, with_web
 
 _SERVICE = re.compile(r"\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -31,7 +32,15 @@ def plan_grpc_route(route: Object, resources: Resources) -> RoutePlan:
     annotated = read_annotations(route)
     timeouts = _timeouts(annotated.values)
     plan = plan_route(route, "GRPCRoute", resources, _matches, lambda _rule, _path: timeouts)
-    return replace(plan, unheeded=annotated.problem)
+    problems = [*([annotated.problem] if annotated.problem else []), *contradictions(annotated.values)]
+    return replace(_extended(plan, annotated.values), unheeded=joined(problems))
+
+
+def _extended(plan: RoutePlan, stated: Mapping[str, Any]) -> RoutePlan:
+    """Return the plan with the lines that annotations add."""
+    if not stated.get("grpc-web"):
+        return plan
+    return with_web(plan, cross_origin(stated))
 
 
 def _timeouts(stated: Mapping[str, Any]) -> Timeouts:

@@ -21,17 +21,20 @@ from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import cors_filter
 from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds, socket_address, uint32
 from roadstead.gateway.xds.persistence import session_filter
+from roadstead.gateway.xds.replies import local_replies
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 from roadstead.gateway.xds.streams import stream_filter
+from roadstead.gateway.xds.web import web_filter
 
 STREAMS_PER_CONNECTION = 16_384
 STREAM_WINDOW = 1 << 20
 CONNECTION_WINDOW = 4 << 20
 BUFFER_LIMIT = 1 << 20
 HEADERS_TIMEOUT = 30.0
-NOTHING_MATCHES = "no route of this gateway matches the request"
-NO_CLUSTER = "the backend of this route is not known to the proxy yet"
+LONGEST_CONNECTION = 365 * 86400.0
+"""A limit that nobody reaches, but which can be shortened while it runs: that is how an Envoy is drained (`drain`)."""
+
 
 _LOG_FIELDS = {
     "time": "%START_TIME%",
@@ -59,12 +62,13 @@ _LOG_FIELDS = {
 class HttpOptions:
     """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints.
 
-    `cors`: some route says which scripts of other origins may ask.
+    `cors`: some route says which scripts of other origins may ask. `web`: some route serves gRPC-Web.
     """
 
     access_log: bool = True
     sessions: bool = False
     cors: bool = False
+    web: bool = False
 
 
 def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
@@ -144,11 +148,11 @@ def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
 
 def _http(name: str, route_table: str, http: HttpOptions) -> Any:
     settings = _http_settings(name)
-    wanted = ((http.cors, _CORS), (http.sessions, _SESSIONS), (True, _ROUTER))
+    wanted = ((http.cors, _CORS), (http.web, _WEB), (http.sessions, _SESSIONS), (True, _ROUTER))
     settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
-    settings.local_reply_config.CopyFrom(_local_replies())
+    settings.local_reply_config.CopyFrom(local_replies())
     return extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
 
 
@@ -168,21 +172,11 @@ def _http_settings(name: str) -> Any:
             initial_stream_window_size=uint32(STREAM_WINDOW),
             initial_connection_window_size=uint32(CONNECTION_WINDOW),
         ),
-        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(max_headers_count=uint32(200)),
+        common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
+            max_headers_count=uint32(200), max_connection_duration=seconds(LONGEST_CONNECTION)
+        ),
         upgrade_configs=[manager.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
     )
-
-
-def _local_replies() -> Any:
-    """Give a message to the answers that Envoy itself would leave without one."""
-    return manager.LocalReplyConfig(mappers=[_explain("NR", NOTHING_MATCHES), _explain("NC", NO_CLUSTER)])
-
-
-def _explain(response_flag: str, message: str) -> Any:
-    by_flag = accesslog_pb2.AccessLogFilter(
-        response_flag_filter=accesslog_pb2.ResponseFlagFilter(flags=[response_flag])
-    )
-    return manager.ResponseMapper(filter=by_flag, body=base_pb2.DataSource(inline_string=message))
 
 
 def _access_log() -> Any:
@@ -195,6 +189,7 @@ def _access_log() -> Any:
 
 
 _CORS = cors_filter()
+_WEB = web_filter()
 _SESSIONS = session_filter()
 _ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router())
 _TLS_INSPECTOR = listener_components_pb2.ListenerFilter(

@@ -131,9 +131,15 @@ def _listeners(proxy: ir.Proxy, settings: NodeSettings) -> Iterable[_BoundListen
 
 def _http_options(proxy: ir.Proxy, settings: NodeSettings) -> HttpOptions:
     hosts = (host for table in proxy.route_tables for host in table.virtual_hosts)
-    forwards = [route.action for host in hosts for route in host.routes if isinstance(route.action, ir.Forward)]
-    sessions = any(forward.session is not None for forward in forwards)
-    return HttpOptions(settings.access_log, sessions, any(forward.cors is not None for forward in forwards))
+    routes = [route for host in hosts for route in host.routes]
+    forwards = [route.action for route in routes if isinstance(route.action, ir.Forward)]
+    webs = [route.web for route in routes if route.web is not None]
+    return HttpOptions(
+        access_log=settings.access_log,
+        sessions=any(forward.session is not None for forward in forwards),
+        cors=any(forward.cors for forward in forwards) or any(web.cors for web in webs),
+        web=any(web.translated for web in webs),
+    )
 
 
 def _listener_name(bound: _BoundListener) -> str:
