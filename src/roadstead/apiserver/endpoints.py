@@ -24,6 +24,7 @@ from roadstead.apiserver.http.exchange import (
     send_bytes,
     send_chunk,
     send_object,
+    send_parts,
     start_stream,
     until_disconnected,
     warning_headers,
@@ -101,7 +102,7 @@ class ResourceEndpoints:
             user=user,
             user_agent=header(scope, b"user-agent"),
             content_type=header(scope, b"content-type"),
-            body=await read_body(receive),
+            body=await read_body(scope, receive),
         )
         if resource.namespaced and not call.namespace and verb not in {"list", "watch", "deletecollection"}:
             raise BadRequest("an empty namespace may not be set when a resource name is provided")
@@ -174,7 +175,7 @@ class ResourceEndpoints:
     async def _list(self, call: Call, scope: Scope, send: Send) -> None:
         presenter = self._presenter(call, scope)
         records, metadata = await self._records(call)
-        await send_bytes(send, 200, presenter.many(records, self._services.clock(), metadata))
+        await send_parts(send, 200, presenter.many(records, self._services.clock(), metadata))
 
     async def _records(self, call: Call) -> tuple[list[Record], Object]:
         if _is_measured(call):
@@ -185,7 +186,7 @@ class ResourceEndpoints:
         records = await self._services.rest.delete_collection(call)
         presenter = Presenter(call.resource, self._services.registry.storage_version(call.resource), negotiate("", ""))
         metadata: Object = {"resourceVersion": str(self._services.rest.revision)}
-        await send_bytes(send, 200, presenter.many(records, self._services.clock(), metadata))
+        await send_parts(send, 200, presenter.many(records, self._services.clock(), metadata))
 
     async def _watch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         stream = self._services.hub.open(call, self._presenter(call, scope))

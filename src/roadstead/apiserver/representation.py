@@ -43,25 +43,28 @@ class Presenter:
             return self._table([obj], now, obj["metadata"].get("resourceVersion", ""))
         return _metadata_only(obj) if self.form.kind == "metadata" else obj
 
-    def many(self, records: Sequence[Record], now: datetime, list_metadata: Object) -> bytes:
-        """Write a list of stored objects."""
-        metadata = _encode(list_metadata)
+    def many(self, records: Sequence[Record], now: datetime, list_metadata: Object) -> list[bytes]:
+        """Write a list of stored objects, in parts: those that are shown as they are stored are not copied."""
         if self.form.kind == "object":
-            items = b",".join([self._whole(record) for record in records])
             kind = f'{{"kind":"{self.resource.kind}List","apiVersion":"{self.resource.api_version}","metadata":'
-            return b"".join((kind.encode(), metadata, b',"items":[', items, b"]}"))
+            parts = [kind.encode(), _encode(list_metadata), b',"items":[']
+            for record in records:
+                parts += (self._whole(record), b",")
+            if records:
+                parts.pop()
+            return [*parts, b"]}"]
         objects = [self._decoded(record) for record in records]
         if self.form.kind == "table":
             table = self._table(objects, now, list_metadata["resourceVersion"])
             table["metadata"] = list_metadata
-            return _encode(table)
+            return [_encode(table)]
         items_of_metadata = [_metadata_only(obj) for obj in objects]
-        return _encode({
+        return [_encode({
             "kind": "PartialObjectMetadataList",
             "apiVersion": "meta.k8s.io/v1",
             "metadata": list_metadata,
             "items": items_of_metadata,
-        })  # fmt: skip
+        })]  # fmt: skip
 
     def event(self, kind: str, record: Record, now: datetime, *, with_columns: bool) -> bytes:
         """Write one line of a watch. A table names its columns only in the first event of each watch."""

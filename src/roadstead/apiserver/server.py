@@ -22,7 +22,7 @@ from roadstead.apiserver.access.rbac import MASTERS
 from roadstead.apiserver.access.tokens import ServiceAccountTokens, load_or_create_key, new_key
 from roadstead.apiserver.assembly import Assembly, assemble
 from roadstead.apiserver.calls import User
-from roadstead.apiserver.http.connections import HttpConnection, WebSocketConnection
+from roadstead.apiserver.http.connections import HttpConnection, WebSocketConnection, cut_off_late, prepare_process
 from roadstead.apiserver.store import MemoryStore, SqliteStore, Store
 from roadstead.apiserver.store.journal import Durability
 from roadstead.apiserver.streams.kubelet import Kubelet
@@ -30,6 +30,7 @@ from roadstead.lib.tasks import cancel_all, spawn
 
 _log = structlog.get_logger(__name__)
 _STOP_SECONDS = 3
+_TICKS_PER_SECOND = 10  # of uvicorn's main loop
 _SYSTEM = User("system:apiserver", (MASTERS,))
 
 
@@ -85,6 +86,7 @@ class ApiServer:
 
         Raises StorageFailed, OSError or ssl.SSLError if state, certificate or sockets cannot be used.
         """
+        prepare_process()
         self._store = store = self._open_store()
         key = load_or_create_key(self.config.state / "service-account.key") if self.config.state else new_key()
         tokens = ServiceAccountTokens(key, self.config.issuer, store, _now)
@@ -165,6 +167,11 @@ class _Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_PER_SECOND == 0:
+            cut_off_late(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Bodies in, answers out: the few steps between ASGI messages and the verbs. Nothing of Kubernetes is decided here."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -11,7 +11,9 @@ from roadstead.api.objects import Object
 
 BODY_LIMIT = 3 << 20
 """As much as Kubernetes takes in one request."""
-_BODY_SECONDS = 60.0
+BODY_SECONDS = 60.0
+PIECE_BYTES = 128 << 10
+"""How much of a long answer is handed to a connection at once."""
 _JSON = b"application/json"
 Header = tuple[bytes, bytes]
 
@@ -33,12 +35,14 @@ def headers(scope: Scope, name: bytes) -> list[str]:
     return [str(value, "latin-1") for key, value in scope["headers"] if key == name]
 
 
-async def read_body(receive: Receive) -> bytes:
+async def read_body(scope: Scope, receive: Receive) -> bytes:
     """Return the whole body. Raises RequestEntityTooLarge, Timeout for a client that is too slow, Disconnected."""
+    if int(header(scope, b"content-length") or 0) > BODY_LIMIT:  # a client that asks before it sends need not send
+        raise _too_large()
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             more = True
             while more:
                 message = await receive()
@@ -47,11 +51,15 @@ async def read_body(receive: Receive) -> bytes:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > BODY_LIMIT:
-                    raise RequestEntityTooLarge(f"the request is larger than {BODY_LIMIT} bytes")
+                    raise _too_large()
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise Timeout(f"the body of the request did not arrive within {_BODY_SECONDS:.0f} s") from None
+        raise Timeout(f"the body of the request did not arrive within {BODY_SECONDS:.0f} s") from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large() -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"the request is larger than {BODY_LIMIT} bytes")
 
 
 async def send_bytes(
@@ -61,6 +69,33 @@ async def send_bytes(
     head = [(b"content-type", content_type), (b"content-length", str(len(body)).encode()), *extra]
     await send({"type": "http.response.start", "status": code, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_parts(send: Send, code: int, parts: Sequence[bytes]) -> None:
+    """Answer with a body in parts, which may be long: it is sent as fast as the client reads, and others get turns."""
+    size = sum(map(len, parts))
+    head = [(b"content-type", _JSON), (b"content-length", str(size).encode())]
+    await send({"type": "http.response.start", "status": code, "headers": head})
+    for piece in _pieces(parts):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Join parts to pieces of about PIECE_BYTES; a longer part is cut."""
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        gathered.append(part)
+        size += len(part)
+        if size >= PIECE_BYTES:
+            whole = b"".join(gathered)
+            for start in range(0, len(whole), PIECE_BYTES):
+                yield whole[start : start + PIECE_BYTES]
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
 
 
 async def send_object(send: Send, code: int, obj: Object, *, extra: Iterable[Header] = ()) -> None:
