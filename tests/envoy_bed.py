@@ -187,7 +187,7 @@ class Envoy:
         deployment = next(each for each in objects if each["kind"] == "Deployment")
         arguments: list[str] = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
         place = arguments.index("--config-yaml") + 1
-        bootstrap = arguments[place].replace("0.0.0.0", HERE)
+        bootstrap = arguments[place].replace("0.0.0.0", HERE).replace(infra.DRAIN_FOLDER, str(self.directory))
         for port, ours in ((infra.ADMIN_PORT, self.admin_port), (infra.READY_PORT, self.ready_port)):
             bootstrap = bootstrap.replace(str(port), str(ours))
         arguments[place] = bootstrap

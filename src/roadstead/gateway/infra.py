@@ -15,6 +15,7 @@ import yaml
 
 from roadstead.api.objects import Object
 from roadstead.gateway import ir
+from roadstead.gateway.drain import ADDRESS_VARIABLE, FOLDER_VARIABLE, PRESSURE_FILE
 
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 PROXY_LABEL = "roadstead.dev/proxy"
@@ -25,6 +26,11 @@ ADMIN_CLUSTER = "roadstead-admin"
 XDS_CLUSTER = "roadstead-xds"
 LONGEST_NAME = 63
 MOST_CONNECTIONS = 50_000
+DRAIN_FOLDER = "/run/roadstead/drain"
+_MONITORS = "envoy.resource_monitors"
+_DRAIN_MARGIN = 2
+"""Seconds of the grace period that are left for Envoy's own end."""
+
 _SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -34,7 +40,10 @@ class InfraSettings(msgspec.Struct, frozen=True):
     `xds`: the absolute path of the xDS server's Unix socket, or `host:port`. `bind_pod_address`: pods share one
     network, so Envoy must bind the pod's address only, and has no admin interface. `concurrency`: worker threads, 0:
     one for each processor. `drain_seconds`: how long connections live whose listener has changed or gone.
-    `access_log`: one line for each request on standard output.
+    `access_log`: one line for each request on standard output. `lame_duck_seconds`: how long an Envoy whose pod ends
+    goes on as if it did not, until nobody sends it new connections. `grace_seconds`: how long calls may then go on.
+    `drain_program`: what runs in the pod to see to that (`drain`); without one, an image without Python, the pod waits
+    for the lame duck's seconds only and calls that are then open are cut off.
     """
 
     xds: str
@@ -45,7 +54,8 @@ class InfraSettings(msgspec.Struct, frozen=True):
     drain_seconds: int = 60
     lame_duck_seconds: int = 3
     access_log: bool = True
-    grace_seconds: int = 30
+    grace_seconds: int = 60
+    drain_program: tuple[str, ...] = ("python", "-m", "roadstead.gateway.drain")
 
 
 def objects_for(proxy: ir.Proxy, settings: InfraSettings) -> list[Object]:
@@ -72,8 +82,12 @@ def short_name(name: str) -> str:
 def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     """Return Envoy's bootstrap: who it is, where xDS is, and limits; everything else arrives by xDS."""
     admin = not settings.bind_pod_address
-    bind = "0.0.0.0" if admin else "$(POD_IP)"  # Kubernetes puts the address in.
-    metadata = {"bind": bind, "ready_port": READY_PORT, "statistics": admin, "access_log": settings.access_log}
+    metadata = {
+        "bind": _bind(settings),
+        "ready_port": READY_PORT,
+        "statistics": admin,
+        "access_log": settings.access_log,
+    }
     bootstrap: Object = {
         "node": {"cluster": proxy.key, "metadata": metadata},
         "dynamic_resources": _dynamic_resources(),
@@ -147,14 +161,41 @@ def _socket_address(address: str, port: int) -> Object:
 
 
 def _overload_manager() -> Object:
-    """Bound the connections, so that a flood of them does not take the memory of those that are served."""
-    monitor = "envoy.resource_monitors.global_downstream_max_connections"
-    type_url = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-    config = {
-        "@type": f"type.googleapis.com/{type_url}",
-        "max_active_downstream_connections": MOST_CONNECTIONS,
+    """Bound the connections, so that a flood of them does not take the memory of those that are served.
+
+    Pressure from the drain folder's file ends connections: when their age has no limit any more that they have not
+    reached, Envoy sends GOAWAY and closes them as soon as their streams have ended.
+    """
+    connections = {"max_active_downstream_connections": MOST_CONNECTIONS}
+    pressure = {"filename": posixpath.join(DRAIN_FOLDER, PRESSURE_FILE)}
+    factors = [
+        {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": "0.1s"},
+        {"timer": "HTTP_DOWNSTREAM_CONNECTION_MAX", "min_timeout": "1s"},  # For those that come while draining.
+    ]
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            _monitor(
+                "global_downstream_max_connections", "downstream_connections", "DownstreamConnections", connections
+            ),
+            _monitor("injected_resource", "injected_resource", "InjectedResource", pressure),
+        ],
+        "actions": [
+            {
+                "name": "envoy.overload_actions.reduce_timeouts",
+                "triggers": [{"name": f"{_MONITORS}.injected_resource", "threshold": {"value": 0.5}}],
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig",
+                    "timer_scale_factors": factors,
+                },
+            }
+        ],
     }
-    return {"resource_monitors": [{"name": monitor, "typed_config": config}]}
+
+
+def _monitor(name: str, package: str, message: str, settings: Object) -> Object:
+    type_url = f"type.googleapis.com/envoy.extensions.resource_monitors.{package}.v3.{message}Config"
+    return {"name": f"{_MONITORS}.{name}", "typed_config": {"@type": type_url, **settings}}
 
 
 # Objects
@@ -227,10 +268,11 @@ def _pod(proxy: ir.Proxy, settings: InfraSettings) -> Object:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": settings.grace_seconds,
         "containers": [_container(proxy, settings)],
+        "volumes": [{"name": "drain", "emptyDir": {}}],
     }
     if settings.xds.startswith("/"):
         directory = posixpath.dirname(settings.xds)
-        pod["volumes"] = [{"name": "xds", "hostPath": {"path": directory, "type": "Directory"}}]
+        pod["volumes"].append({"name": "xds", "hostPath": {"path": directory, "type": "Directory"}})
     return pod
 
 
@@ -239,19 +281,43 @@ def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
         "name": "envoy",
         "image": settings.image,
         "args": _arguments(proxy, settings),
-        "env": [_from_field("POD_NAME", "metadata.name"), _from_field("POD_IP", "status.podIP")],
+        "env": _variables(settings),
         "ports": [{"name": "ready", "containerPort": READY_PORT, "protocol": "TCP"}],
         "readinessProbe": {
             "httpGet": {"path": READY_PATH, "port": READY_PORT},
             "periodSeconds": 1,
             "failureThreshold": 3,
         },
-        "lifecycle": {"preStop": {"sleep": {"seconds": settings.lame_duck_seconds}}},
+        "lifecycle": {"preStop": _pre_stop(settings)},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "drain", "mountPath": DRAIN_FOLDER}],
     }
     if settings.xds.startswith("/"):
-        container["volumeMounts"] = [{"name": "xds", "mountPath": posixpath.dirname(settings.xds)}]
+        container["volumeMounts"].append({"name": "xds", "mountPath": posixpath.dirname(settings.xds)})
     return container
+
+
+def _variables(settings: InfraSettings) -> list[Object]:
+    """Return what Envoy and the drain program are told: whose pod this is, and where."""
+    return [
+        _from_field("POD_NAME", "metadata.name"),
+        _from_field("POD_IP", "status.podIP"),
+        {"name": ADDRESS_VARIABLE, "value": _bind(settings)},
+        {"name": FOLDER_VARIABLE, "value": DRAIN_FOLDER},
+    ]
+
+
+def _bind(settings: InfraSettings) -> str:
+    """Return the address that Envoy listens on; Kubernetes puts the pod's in."""
+    return "$(POD_IP)" if settings.bind_pod_address else "0.0.0.0"
+
+
+def _pre_stop(settings: InfraSettings) -> Object:
+    """Return the hook that lets Envoy stop only when its clients are elsewhere."""
+    if not settings.drain_program:
+        return {"sleep": {"seconds": settings.lame_duck_seconds}}
+    times = ["--settle", str(settings.lame_duck_seconds), "--within", str(settings.grace_seconds - _DRAIN_MARGIN)]
+    return {"exec": {"command": [*settings.drain_program, *times, "--but", str(READY_PORT), str(ADMIN_PORT)]}}
 
 
 def _from_field(name: str, path: str) -> Object:

@@ -94,8 +94,24 @@ def test_a_remote_control_plane_is_dialled_by_name_and_mounts_nothing():
     address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
     assert address == {"socket_address": {"address": "roadstead.roadstead-system.svc", "port_value": 18000}}
     assert cluster["type"] == "STRICT_DNS"
-    assert "volumes" not in by_kind(made)["Deployment"]["spec"]["template"]["spec"]
-    assert "volumeMounts" not in container(made)
+    volumes = by_kind(made)["Deployment"]["spec"]["template"]["spec"]["volumes"]
+    assert [each["name"] for each in volumes] == ["drain"]
+    assert [each["name"] for each in container(made)["volumeMounts"]] == ["drain"]
+
+
+def test_a_pod_ends_when_its_clients_have_left_within_its_grace():
+    spec = by_kind(objects_for(proxy(), SETTINGS))["Deployment"]["spec"]["template"]["spec"]
+    (hook,) = spec["containers"][0]["lifecycle"]["preStop"].values()
+    command = hook["command"]
+    assert command[:3] == ["python", "-m", "roadstead.gateway.drain"]
+    assert int(command[command.index("--within") + 1]) < spec["terminationGracePeriodSeconds"]
+    variables = {each["name"]: each.get("value") for each in spec["containers"][0]["env"]}
+    assert variables["DRAIN_FOLDER"] == spec["containers"][0]["volumeMounts"][0]["mountPath"]
+
+
+def test_without_a_program_to_drain_it_a_pod_waits_for_a_fixed_time():
+    made = objects_for(proxy(), msgspec.structs.replace(SETTINGS, drain_program=()))
+    assert container(made)["lifecycle"] == {"preStop": {"sleep": {"seconds": 3}}}
 
 
 def test_where_pods_share_a_network_envoy_binds_its_own_address_and_has_no_admin_interface():
