@@ -128,11 +128,16 @@ class Destination(_Part, frozen=True):
 
 
 class Retry(_Part, frozen=True):
-    """When a request may be sent again (Envoy's `retry_on` words), and how often beside the first time."""
+    """When a request may be sent again (Envoy's `retry_on` words), and how often beside the first time.
+
+    `codes`: also after these HTTP statuses. `backoff`: seconds between two tries, 0: Envoy's default.
+    """
 
     conditions: tuple[str, ...]
     attempts: int = 2
     grpc_conditions: tuple[str, ...] = ()
+    codes: tuple[int, ...] = ()
+    backoff: float = 0
 
 
 SAFE_RETRY = Retry(("connect-failure", "refused-stream", "reset-before-request"))

@@ -15,6 +15,7 @@ from roadstead.gateway.translate.durations import seconds
 from roadstead.gateway.translate.fields import text_map
 from roadstead.gateway.translate.headers import is_header_name
 from roadstead.gateway.translate.problem import Problem, joined
+from roadstead.gateway.translate.retries import GRPC_CODES, MOST_ATTEMPTS, read_attempts, read_codes
 
 PREFIX = "roadstead.dev/"
 ENVIRONMENT = f"{PREFIX}environment"
@@ -67,6 +68,9 @@ ANNOTATIONS = (
     Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
+    Annotation("retry-on", _GRPC, read_codes, f"a list of {', '.join(GRPC_CODES)}"),
+    Annotation("retry-attempts", _GRPC, read_attempts, f"a number from 1 to {MOST_ATTEMPTS}"),
+    Annotation("retry-backoff", _GRPC, _duration, "a duration like 100ms or 1s"),
     Annotation("grpc-web", _GRPC, _flag, "true or false"),
     Annotation(
         "cors-allow-origins", _GRPC, _origins, "a list of origins like https://app.example.com, https://*.a.com"

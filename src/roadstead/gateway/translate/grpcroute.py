@@ -16,7 +16,8 @@ from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.fields import mapping, mappings, text
 from roadstead.gateway.translate.headers import value_matches
 from roadstead.gateway.translate.problem import Problem, joined
-from roadstead.gateway.translate.routes import RankedMatch, RoutePlan, plan_route
+from roadstead.gateway.translate.retries import grpc_retry
+from roadstead.gateway.translate.routes import RankedMatch, Readers, RoutePlan, plan_route
 from roadstead.gateway.translate.web import contradictions, cross_origin, with_web
 
 _SERVICE = re.compile(r"\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
@@ -30,8 +31,9 @@ _GRPC_FIRST = 0
 def plan_grpc_route(route: Object, resources: Resources) -> RoutePlan:
     """Return what a GRPCRoute adds to the listeners that it attaches to."""
     annotated = read_annotations(route)
-    timeouts = _timeouts(annotated.values)
-    plan = plan_route(route, "GRPCRoute", resources, _matches, lambda _rule, _path: timeouts)
+    timeouts, retry = _timeouts(annotated.values), grpc_retry(annotated.values)
+    readers = Readers(_matches, lambda _rule, _path: timeouts, lambda _rule, _path: retry)
+    plan = plan_route(route, "GRPCRoute", resources, readers)
     problems = [*([annotated.problem] if annotated.problem else []), *contradictions(annotated.values)]
     return replace(_extended(plan, annotated.values), unheeded=joined(problems))
 

@@ -17,7 +17,8 @@ from roadstead.gateway.translate.expressions import expression_problem
 from roadstead.gateway.translate.fields import mapping, mappings, text
 from roadstead.gateway.translate.headers import is_header_name, is_header_value, value_matches
 from roadstead.gateway.translate.problem import Problem
-from roadstead.gateway.translate.routes import RankedMatch, RoutePlan, plan_route
+from roadstead.gateway.translate.retries import http_retry
+from roadstead.gateway.translate.routes import RankedMatch, Readers, RoutePlan, plan_route
 
 _PATH_RANKS = {"exact": 0, "regex": 1, "prefix": 2}
 _AFTER_GRPC = 1
@@ -27,7 +28,7 @@ def plan_http_route(route: Object, resources: Resources) -> RoutePlan:
     """Return what an HTTPRoute adds to the listeners that it attaches to."""
     annotated = read_annotations(route)
     idle = annotated.values.get("idle-timeout", 0)
-    plan = plan_route(route, "HTTPRoute", resources, _matches, partial(_timeouts, idle))
+    plan = plan_route(route, "HTTPRoute", resources, Readers(_matches, partial(_timeouts, idle), http_retry))
     return replace(plan, unheeded=annotated.problem)
 
 

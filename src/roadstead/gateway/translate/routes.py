@@ -18,6 +18,7 @@ from roadstead.gateway.ir import (
     DirectResponse,
     Forward,
     Match,
+    Retry,
     Route,
     RouteSource,
     SessionPersistence,
@@ -55,9 +56,19 @@ class Behaviour(NamedTuple):
 
     timeouts: Timeouts
     session: SessionPersistence | None
+    retry: Retry
 
 
 TimeoutReader = Callable[[Mapping[str, Any], str], Timeouts | Problem]
+RetryReader = Callable[[Mapping[str, Any], str], Retry | Problem]
+
+
+class Readers(NamedTuple):
+    """How the kinds differ: what a rule of a kind says, read from the rule and its path in the manifest."""
+
+    matches: MatchReader
+    timeouts: TimeoutReader
+    retry: RetryReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +125,8 @@ class _Rule(NamedTuple):
     unresolved: tuple[Problem, ...] = ()
 
 
-def plan_route(
-    route: Object, kind: str, resources: Resources, read_matches: MatchReader, read_timeouts: TimeoutReader
-) -> RoutePlan:
-    """Return the plan of a route whose matches `read_matches` understands."""
+def plan_route(route: Object, kind: str, resources: Resources, readers: Readers) -> RoutePlan:
+    """Return the plan of a route whose rules these `readers` understand."""
     spec, key = spec_of(route), key_of(route)
     hostnames = tuple(normal(name) for name in texts(spec.get("hostnames")))
     age = (text(metadata_of(route).get("creationTimestamp")), str(key))
@@ -127,8 +136,7 @@ def plan_route(
         message = f"spec.hostnames: {', '.join(map(repr, wrong))} is not a host name"
         return replace(plan, unaccepted=Problem("UnsupportedValue", message))
     rules = [
-        _plan_rule(plan, index, rule, resources, read_matches, read_timeouts)
-        for index, rule in enumerate(mappings(spec.get("rules")))
+        _plan_rule(plan, index, rule, resources, readers) for index, rule in enumerate(mappings(spec.get("rules")))
     ]
     return _summed(plan, rules)
 
@@ -150,32 +158,37 @@ def _plan_rule(
     index: int,
     rule: Mapping[str, Any],
     resources: Resources,
-    read_matches: MatchReader,
-    read_timeouts: TimeoutReader,
+    readers: Readers,
 ) -> _Rule:
     path = f"spec.rules[{index}]"
-    matches = read_matches(rule, path)
-    timeouts = read_timeouts(rule, path)
-    session = read_session(rule, path)
+    matches = readers.matches(rule, path)
+    behaviour = _behaviour(rule, path, readers)
     referrer = Referrer(plan.kind, plan.key.namespace)
     filters = read_filters(mappings(rule.get("filters")), f"{path}.filters", referrer, resources)
     if isinstance(matches, Problem):
         return _Rule(dropped=matches)
-    if isinstance(timeouts, Problem):
-        return _Rule(dropped=timeouts)
-    if isinstance(session, Problem):
-        return _Rule(dropped=session)
+    if isinstance(behaviour, Problem):
+        return _Rule(dropped=behaviour)
     if filters.unsupported:
         return _Rule(dropped=filters.unsupported)
     if _replaces_prefix(filters) and any(ranked.match.path.kind != "prefix" for ranked in matches):
         message = f"{path}.filters: ReplacePrefixMatch needs matches of type PathPrefix in its rule"
         return _Rule(dropped=Problem("IncompatibleFilters", message))
     source = RouteSource(plan.kind, plan.key.namespace, plan.key.name, index, rule_name=text(rule.get("name")))
-    actions = _actions(rule, filters, source, referrer, resources, Behaviour(timeouts, session))
+    actions = _actions(rule, filters, source, referrer, resources, behaviour)
     if isinstance(actions, Problem):
         return _Rule(dropped=actions)
     entries = tuple(_entry(ranked, number, source, actions) for number, ranked in enumerate(matches))
     return _Rule(entries, unresolved=actions.unresolved)
+
+
+def _behaviour(rule: Mapping[str, Any], path: str, readers: Readers) -> Behaviour | Problem:
+    timeouts, session, retry = readers.timeouts(rule, path), read_session(rule, path), readers.retry(rule, path)
+    if isinstance(timeouts, Problem):
+        return timeouts
+    if isinstance(session, Problem):
+        return session
+    return retry if isinstance(retry, Problem) else Behaviour(timeouts, session, retry)
 
 
 def _replaces_prefix(filters: Filters) -> bool:
@@ -262,6 +275,7 @@ def _alternatives(
         path_rewrite=filters.path_rewrite,
         mirrors=filters.mirrors,
         timeouts=behaviour.timeouts,
+        retry=behaviour.retry,
         session=behaviour.session,
         cors=filters.cors,
     )

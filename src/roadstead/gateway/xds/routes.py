@@ -24,6 +24,7 @@ from roadstead.gateway.xds.web import WEB_FILTER, switched_on
 _VIRTUAL_HOSTS = route_pb2.RouteConfiguration.DESCRIPTOR.fields_by_name["virtual_hosts"].number
 _LENGTH_DELIMITED = 2
 _LARGEST_BODY = 4096
+_BACKOFF_GROWTH = 10
 _PREVIOUS_HOSTS = packed(previous_hosts_pb2.PreviousHostsPredicate())
 _REDIRECTS = {
     status: getattr(route_components_pb2.RedirectAction, name)
@@ -208,8 +209,10 @@ def _timeouts(action: Any, forward: ir.Forward) -> None:
 
 def _retry(retry: ir.Retry, per_try: float) -> Any:
     """Retry on another endpoint than the one that failed, as far as there is one."""
+    by_code = ("retriable-status-codes",) if retry.codes else ()
     made = route_components_pb2.RetryPolicy(
-        retry_on=",".join((*retry.conditions, *retry.grpc_conditions)),
+        retry_on=",".join((*retry.conditions, *retry.grpc_conditions, *by_code)),
+        retriable_status_codes=retry.codes,
         num_retries=uint32(retry.attempts),
         host_selection_retry_max_attempts=3,
     )
@@ -218,6 +221,9 @@ def _retry(retry: ir.Retry, per_try: float) -> Any:
     )
     if per_try > 0:
         made.per_try_timeout.CopyFrom(seconds(per_try))
+    if retry.backoff > 0:
+        made.retry_back_off.base_interval.CopyFrom(seconds(retry.backoff))
+        made.retry_back_off.max_interval.CopyFrom(seconds(retry.backoff * _BACKOFF_GROWTH))
     return made
 
 

@@ -135,3 +135,17 @@ def test_spliced_hosts_are_what_protobuf_would_write():
     assert list(spliced.virtual_hosts) == [virtual_host(host) for host in hosts]
     assert spliced.name == "t"
     assert spliced.ignore_port_in_host_matching
+
+
+def test_a_retry_names_codes_and_waits_between_tries():
+    retry = ir.Retry(("reset",), 3, ("unavailable",), codes=(500, 503), backoff=0.1)
+    action = ir.Forward((ir.Destination("c"),), retry=retry)
+    policy = route(action=action)["route"]["retry_policy"]
+    assert policy.pop("retry_host_predicate")
+    assert policy == {
+        "retry_on": "reset,unavailable,retriable-status-codes",
+        "num_retries": 3,
+        "retriable_status_codes": [500, 503],
+        "retry_back_off": {"base_interval": "0.100s", "max_interval": "1s"},
+        "host_selection_retry_max_attempts": "3",
+    }
