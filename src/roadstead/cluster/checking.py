@@ -17,6 +17,7 @@ from roadstead.cluster.certificates import AUTHORITY_NAME, secret_manifest
 from roadstead.cluster.checks import reflection, workloads
 from roadstead.cluster.checks.admission import admit, stored_as_is
 from roadstead.cluster.checks.finding import Checked, Finding, unreadable
+from roadstead.cluster.checks.overlap import check_overlap
 from roadstead.cluster.checks.routing import check_routing
 from roadstead.cluster.routing import by_key, translated
 from roadstead.gateway.gather import READ_KINDS
@@ -62,6 +63,7 @@ def _keys(obj: Object) -> set[str]:
 
 def _of_gateway(objects: list[Checked], translation: Translation) -> Iterator[Finding]:
     yield from check_routing(objects, translation)
+    yield from check_overlap(objects, translation.proxies)
     yield from reflection.check_reflection(objects, workloads.templates(objects), translation.proxies)
 
 

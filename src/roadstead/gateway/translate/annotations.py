@@ -36,6 +36,10 @@ def _flag(value: str) -> bool | None:
     return _WORDS.get(value.strip().lower())
 
 
+def _word_of(*words: str) -> Callable[[str], str | None]:
+    return lambda value: value.strip() if value.strip() in words else None
+
+
 def _origins(value: str) -> tuple[str, ...] | None:
     expressions = [origin_expression(one) for one in _listed(value)]
     found = tuple(one for one in expressions if one is not None)
@@ -65,6 +69,7 @@ _ROUTES = ("GRPCRoute", "HTTPRoute")
 
 ANNOTATIONS = (
     Annotation("environment", ("Gateway", *_ROUTES), _text, "the name of an environment, for instance production"),
+    Annotation("route-overlap", ("Gateway",), _word_of("allow", "strict"), "allow or strict"),
     Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),

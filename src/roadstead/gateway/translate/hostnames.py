@@ -4,6 +4,7 @@ The same rules as Envoy's virtual host domains, so that what is decided here is 
 """
 
 import re
+from collections.abc import Iterator
 
 ANY = "*"
 _LONGEST = 253
@@ -20,6 +21,17 @@ def covers(pattern: str, hostname: str) -> bool:
     if pattern in (ANY, hostname):
         return True
     return pattern.startswith("*.") and hostname.removeprefix("*").endswith(pattern[1:]) and hostname != pattern[2:]
+
+
+def covering(hostname: str) -> Iterator[str]:
+    """Yield every pattern that covers a host name, the most specific first, without asking each pattern there is."""
+    yield hostname
+    rest = hostname.removeprefix("*.")
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        yield f"*.{rest}"
+    if hostname != ANY:
+        yield ANY
 
 
 def intersection(one: str, other: str) -> str | None:

@@ -21,6 +21,7 @@ from roadstead.gateway.translate.listenersets import sets_by_gateway
 from roadstead.gateway.translate.listenersetstatus import listener_set_statuses
 from roadstead.gateway.translate.memory import Memory
 from roadstead.gateway.translate.notices import Notice
+from roadstead.gateway.translate.overlap import strict_gateways, without_overlaps
 from roadstead.gateway.translate.parents import GatewayPlan, Parent, attach
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.proxies import gateway_proxy
@@ -55,7 +56,7 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
     gateways = _gateways(classes, resources)
     policies = plan_policies(resources)
     resources = replace(resources, backend_tls=memory.settled("policies", in_force(policies)))
-    routes = list(_routes(gateways, resources, memory))
+    routes = without_overlaps(list(_routes(gateways, resources, memory)), strict_gateways(gateways.values()))
     loads = _loads(routes)
     proxies = {proxy.key: proxy for proxy in _proxies(gateways, loads, resources, memory)}
     ingresses = translate_ingresses(resources)
