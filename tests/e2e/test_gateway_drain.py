@@ -1,7 +1,11 @@
 """Envoys are restarted, upgraded and scaled down while clients call: no call fails, no stream breaks."""
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -152,3 +156,35 @@ def test_envoys_come_and_go_and_no_call_fails(commands: Commands, tmp_path: Path
         assert clients.failures == []
 
     asyncio.run(test())
+
+
+def test_an_envoy_that_dies_is_back_at_once(commands: Commands, tmp_path: Path) -> None:
+    target = start(commands, tmp_path / "project", "auto")
+    options = [("grpc.default_authority", "echo.example.com")]
+    with grpc.insecure_channel(target, [*options, ("grpc.initial_reconnect_backoff_ms", 50)]) as channel:
+        call = channel.unary_unary("/echo.Echo/Unary")
+        assert call(b"", timeout=10) == b"foo"
+        [pod] = envoys(commands)
+        os.kill(process_of(pod), signal.SIGKILL)
+        died = time.monotonic()
+        while answer(call) != b"foo" or time.monotonic() - died < 0.1:
+            assert time.monotonic() - died < 10
+        assert time.monotonic() - died < 2
+
+
+def answer(call: grpc.UnaryUnaryMultiCallable) -> bytes | None:
+    try:
+        answered: bytes = call(b"", timeout=1)
+    except grpc.RpcError:
+        time.sleep(0.01)
+        return None
+    return answered
+
+
+def process_of(pod: str) -> int:
+    """Return the Envoy of a pod, as this machine numbers it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if pod.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                return int(process.name)
+    raise AssertionError(f"no process of {pod}")
