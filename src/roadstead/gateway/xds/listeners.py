@@ -35,9 +35,6 @@ HEADERS_TIMEOUT = 30.0
 LONGEST_CONNECTION = 365 * 86400.0
 """A limit that nobody reaches, but which can be shortened while it runs: that is how an Envoy is drained (`drain`)."""
 
-LONGEST_CONNECTION = 365 * 86400.0
-"""A limit that nobody reaches, but which can be shortened while it runs: that is how an Envoy is drained (`drain`)."""
-
 
 _LOG_FIELDS = {
     "time": "%START_TIME%",
