@@ -19,6 +19,10 @@ from roadstead.cluster.routing import Question, live_proxies, ways
 from roadstead.gateway.ir import Proxies
 
 _INDENT = 13
+_TLS = {
+    "is passed through": "is passed through: the backend ends it, and the gateway sees no requests",
+    "ends here": "ends here; what is in it goes on as it is, and the gateway sees no requests",
+}
 
 
 @click.command("request")
@@ -75,6 +79,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield _field("Host", ", ".join(told["domains"]))
     if "refusal" in told:
         yield _field("Refused", told["refusal"])
+    if "stream" in told:
+        yield from _stream(told["stream"])
     for outcome in told["outcomes"]:
         yield from _outcome(outcome)
     yield from _each("Lost", [f"{lost['rule']} ({lost['match']}): {lost['reason']}" for lost in told["lost"]])
@@ -112,6 +118,16 @@ def _outcome(outcome: Mapping[str, Any]) -> Iterator[str]:
         yield from _backend(backend)
 
 
+def _stream(stream: Mapping[str, Any]) -> Iterator[str]:
+    yield _field("Rule", stream["rule"])
+    yield _field("TLS", _TLS[stream["tls"]])
+    for backend in stream["backends"]:
+        yield from _backend(backend)
+    if "refused" in stream:
+        refused = stream["refused"]
+        yield _field("Refused", f"{_percent(refused['share'])} of such connections: {refused['why']}")
+
+
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
     yield _field(
         "Backend",
@@ -122,7 +138,9 @@ def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
     for endpoint in backend["endpoints"]:
         yield _field("", f"  {endpoint['address']}" + (f"  pod {endpoint['pod']}" if endpoint["pod"] else ""))
     if not backend["endpoints"]:
-        yield _field("", "  no endpoint: callers get UNAVAILABLE (503) until a pod is ready")
+        fate = "are closed" if backend["protocol"].startswith("tcp") else "get UNAVAILABLE (503)"
+        what = "connections" if backend["protocol"].startswith("tcp") else "callers"
+        yield _field("", f"  no endpoint: {what} {fate} until a pod is ready")
 
 
 def _percent(share: float) -> str:

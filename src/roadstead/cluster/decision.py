@@ -3,13 +3,14 @@
 Every sentence about a route names the manifest's object and rule, never the names of Envoy's resources.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from roadstead.cluster.routing import Way
 from roadstead.gateway.explain import Outcome
 from roadstead.gateway.ir import (
     INGRESS_PROXY_KEY,
+    SAFE_RETRY,
     Destination,
     DirectResponse,
     EndpointSet,
@@ -19,7 +20,9 @@ from roadstead.gateway.ir import (
     PathRewrite,
     Proxy,
     Redirect,
+    Retry,
     Route,
+    Stream,
     ValueMatch,
 )
 
@@ -51,6 +54,8 @@ def decision(way: Way) -> dict[str, Any]:
         made["domains"] = list(told.host.domains)
     if told.refusal:
         made["refusal"] = told.refusal
+    if told.stream is not None and told.stream.destinations:
+        made["stream"] = _stream(way.proxy, told.stream, ends_here=bool(told.chain and told.chain.tls))
     made["outcomes"] = [_outcome(way, outcome) for outcome in told.outcomes]
     made["lost"] = [{**_line(lost.route), "reason": lost.reason} for lost in told.lost if lost.route.source]
     return made
@@ -68,13 +73,28 @@ def _listener(way: Way) -> dict[str, Any]:
     listener, chain, host = way.explanation.listener, way.explanation.chain, way.explanation.host
     if listener is None:
         return {}
-    made: dict[str, Any] = {"port": listener.port, "protocol": listener.protocol}
+    streamed = chain is not None and chain.stream is not None  # which a port may do beside HTTPS
+    made: dict[str, Any] = {"port": listener.port, "protocol": "TLS" if streamed else listener.protocol}
     names = [host.listener] if host is not None and host.listener else list(chain.listeners) if chain else []
     if names:
         made["names"] = names
-    if chain is not None and chain.tls is not None:
+    if chain is not None and (chain.tls is not None or streamed):
         made["server_names"] = list(chain.server_names) or ["*"]
+    if chain is not None and chain.tls is not None:
         made["certificates"] = list(chain.tls.certificates)
+    return made
+
+
+def _stream(proxy: Proxy, stream: Stream, *, ends_here: bool) -> dict[str, Any]:
+    """Return where a connection goes as a whole."""
+    total = stream.refused + sum(one.weight for one in stream.destinations)
+    made: dict[str, Any] = {
+        "rule": str(stream.source or ""),
+        "tls": "ends here" if ends_here else "is passed through",
+        "backends": _backends(proxy, stream.destinations, total),
+    }
+    if stream.refused:
+        made["refused"] = {"share": stream.refused / total, "why": stream.why}
     return made
 
 
@@ -106,7 +126,7 @@ def _outcome(way: Way, outcome: Outcome) -> dict[str, Any]:
     made = {**_line(outcome.route), "share": outcome.share}
     match outcome.action:
         case Forward() as forward:
-            return made | {"filters": list(_filters(forward)), "backends": _backends(way.proxy, forward)}
+            return made | {"filters": list(_filters(forward)), "backends": _forwarded(way.proxy, forward)}
         case Redirect() as redirect:
             return made | {"redirect": _redirect(redirect)}
         case DirectResponse() as answer:
@@ -124,10 +144,13 @@ def _redirect(redirect: Redirect) -> dict[str, Any]:
     return {"status": redirect.status, **{name: value for name, value in changed.items() if value}}
 
 
-def _backends(proxy: Proxy, forward: Forward) -> list[dict[str, Any]]:
-    total = sum(one.weight for one in forward.destinations)
+def _forwarded(proxy: Proxy, forward: Forward) -> list[dict[str, Any]]:
+    return _backends(proxy, forward.destinations, sum(one.weight for one in forward.destinations))
+
+
+def _backends(proxy: Proxy, destinations: Iterable[Destination], total: int) -> list[dict[str, Any]]:
     sets = {one.name: one for one in proxy.endpoints}
-    return [_backend(proxy, sets, one, one.weight / total) for one in forward.destinations]
+    return [_backend(proxy, sets, one, one.weight / total) for one in destinations]
 
 
 def _backend(proxy: Proxy, sets: Mapping[str, EndpointSet], one: Destination, share: float) -> dict[str, Any]:
@@ -165,8 +188,15 @@ def _filters(forward: Forward) -> Iterator[str]:
     for what, seconds in (("request", forward.timeouts.request), ("backend", forward.timeouts.backend_request)):
         if seconds:
             yield f"ends the {what} after {seconds:g} s"
+    if forward.retry not in (None, SAFE_RETRY):
+        yield _retried(forward.retry)
     if forward.session:
         yield f"keeps a session to one endpoint by the {forward.session.kind} {forward.session.name}"
+
+
+def _retried(retry: Retry) -> str:
+    causes = [*(word.replace("-", "_").upper() for word in retry.grpc_conditions), *map(str, retry.codes)]
+    return f"tries again, at most {retry.attempts} times, after {', '.join(('a lost connection', *causes))}"
 
 
 def _edits(what: str, edits: HeaderEdits | None) -> Iterator[str]:

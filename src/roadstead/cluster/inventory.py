@@ -12,7 +12,7 @@ from roadstead.client import ApiClient, Informer
 from roadstead.cluster.readiness import Standing, standings
 from roadstead.lib import tasks
 
-WATCHED = ("Deployment", "Pod", "Gateway", "GRPCRoute", "HTTPRoute", "Ingress", "Service", "Event")
+WATCHED = ("Deployment", "Pod", "Gateway", "GRPCRoute", "HTTPRoute", "TLSRoute", "Ingress", "Service", "Event")
 
 
 class Inventory:

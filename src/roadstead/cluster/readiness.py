@@ -20,6 +20,9 @@ _FATAL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContain
 _PASSING = {"Pending", "AddressNotAssigned"}
 
 
+ROUTES = ("GRPCRoute", "HTTPRoute", "TLSRoute")
+
+
 class Standing(NamedTuple):
     """How one object stands; `message` says what it waits for or why it failed."""
 
@@ -30,14 +33,14 @@ class Standing(NamedTuple):
 
 
 def standings(objects: Mapping[str, Iterable[Object]]) -> list[Standing]:
-    """Judge Deployments, Gateways, GRPCRoutes, HTTPRoutes and Ingresses.
+    """Judge Deployments, Gateways, routes and Ingresses.
 
     `objects` maps a kind to all its objects; `Pod` explains Deployments that are not available.
     """
     pods = list(objects.get("Pod", ()))
     judged = [_deployment(deployment, pods) for deployment in objects.get("Deployment", ())]
     judged += [_gateway(gateway) for gateway in objects.get("Gateway", ())]
-    for kind in ("GRPCRoute", "HTTPRoute"):
+    for kind in ROUTES:
         judged += [_route(kind, route) for route in objects.get(kind, ())]
     judged += [_ingress(ingress) for ingress in objects.get("Ingress", ())]
     return judged

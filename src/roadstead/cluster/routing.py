@@ -83,7 +83,9 @@ class Way(NamedTuple):
     @property
     def serves_host(self) -> bool:
         """Say whether some route of this proxy is for the request's host, whatever becomes of the request there."""
-        host = self.explanation.host
+        host, stream = self.explanation.host, self.explanation.stream
+        if stream is not None:
+            return stream.source is not None
         return host is not None and any(route.source is not None for route in host.routes)
 
 

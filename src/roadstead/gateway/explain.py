@@ -7,7 +7,7 @@ prints it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roadstead.gateway.ir import Action, FilterChain, Listener, Proxy, Route, VirtualHost
+from roadstead.gateway.ir import Action, FilterChain, Listener, Proxy, Route, Stream, VirtualHost
 from roadstead.gateway.matching import Request, chosen_chain, chosen_host, mismatch
 
 _MILLION = 1_000_000
@@ -39,7 +39,8 @@ class Explanation:
     """What happens to a request.
 
     `refusal`: why it does not even come to routing. `outcomes`: usually one; two where some backends are invalid, whose
-    share is refused. `lost`: the candidates that did not decide, in the order in which they are tried.
+    share is refused. `lost`: the candidates that did not decide, in the order in which they are tried. `stream`: where
+    the connection goes as a whole; there is no look at requests then.
     """
 
     listener: Listener | None = None
@@ -48,6 +49,7 @@ class Explanation:
     outcomes: tuple[Outcome, ...] = ()
     lost: tuple[Candidate, ...] = ()
     refusal: str = ""
+    stream: Stream | None = None
 
 
 def explain(proxy: Proxy, request: Request) -> Explanation:
@@ -61,6 +63,9 @@ def explain(proxy: Proxy, request: Request) -> Explanation:
         names = ", ".join(name for one in listener.chains for name in one.server_names)
         asked = request.server_name or "no server name"
         return Explanation(listener, refusal=f"the TLS handshake fails: {asked} is none of {names}")
+    if chain.stream is not None:
+        refusal = "" if chain.stream.destinations else f"the connection is closed: {chain.stream.why}"
+        return Explanation(listener, chain, refusal=refusal, stream=chain.stream)
     table = next((one for one in proxy.route_tables if one.name == chain.route_table), None)
     host = chosen_host(table.virtual_hosts, request.host) if table else None
     if host is None:

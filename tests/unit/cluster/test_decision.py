@@ -55,6 +55,8 @@ ROUTES = [
         ),
         hostnames=["web.example.com"],
     ),
+    given.tls_route("passed", given.backend("bar-svc", weight=3), given.backend("lost"), hostnames=["tls.example.net"]),
+    given.tls_route("ended", given.backend("bar-v2"), hostnames=["ended.example.net"]),
 ]
 QUESTIONS = {
     "canary": ("grpcs://bar.example.com/com.example.User/GetUser", {"env": "canary"}, ""),
@@ -66,6 +68,9 @@ QUESTIONS = {
     "redirect": ("http://web.example.com/old/page", {}, ""),
     "rewrite": ("http://web.example.com/api/users?page=2", {}, "POST"),
     "handshake": ("grpcs://foo.example.org/a.B/C", {}, ""),
+    "passed-through": ("grpcs://tls.example.net/a.B/C", {}, ""),
+    "tls-ended": ("grpcs://ended.example.net/a.B/C", {}, ""),
+    "closed": ("grpcs://other.example.net/a.B/C", {}, ""),
 }
 
 
@@ -76,7 +81,10 @@ def proxies():
     slices = [given.endpoint_slice("bar-svc", "10.244.0.5", "10.244.0.6"), given.endpoint_slice("bar-v2", "10.244.0.7")]
     certificate = given.secret("example-gateway", given.key_pair("bar.example.com"))
     gateway = given.gateway(
-        given.http_listener(hostname="*.example.com"), given.https_listener(hostname="*.example.com")
+        given.http_listener(hostname="*.example.com"),
+        given.https_listener(hostname="*.example.com"),
+        given.tls_listener("passing", "*.example.net"),
+        given.tls_listener("ending", "ended.example.net", secret="example-gateway"),
     )
     return given.translated(given.gateway_class(), certificate, gateway, *served, *slices, *ROUTES).proxies
 
