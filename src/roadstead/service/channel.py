@@ -50,6 +50,7 @@ def channel(
     certificate: Tls | None = None,
     authority: str | None = None,
     balance: bool = True,
+    tracing: bool = False,
     options: Sequence[tuple[str, Any]] = (),
 ) -> grpc.aio.Channel:
     """Return a `grpc.aio.Channel` to `target` (`name:port`, `dns:///…`, `unix:…`).
@@ -59,7 +60,8 @@ def channel(
     themselves. TLS is used if `tls` is true, or `ca_file` (a PEM file of authorities to trust instead of the system's)
     or `certificate` (to show, for mutual TLS; its `client_ca` is trusted where there is no `ca_file`) is given;
     `authority` is the host name that the server should answer for, if it is not the target's. With `balance`, RPCs are
-    spread over all addresses that the name has (a headless Service). Raises OSError if a file cannot be read.
+    spread over all addresses that the name has (a headless Service). With `tracing`, each call is a span of
+    OpenTelemetry (extra `tracing`) that the server's span joins. Raises OSError if a file cannot be read.
     """
     idempotent = tuple(idempotent)
     encryption = _encryption(ca_file, certificate) if tls or ca_file or certificate else None
@@ -69,10 +71,20 @@ def channel(
         if encryption is not None:
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
     hedge = _Hedge(idempotent, hedging) if hedging is not None else None
-    interceptors = _interceptors(credentials or tuple, timeout, hedge)
+    # Tracing outside: a call is one span however often it is sent.
+    interceptors = [*_tracing(target, tracing), *_interceptors(credentials or tuple, timeout, hedge)]
     if encryption is None:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
     return grpc.aio.secure_channel(target, encryption, options=arguments, interceptors=interceptors)
+
+
+def _tracing(target: str, wanted: bool) -> list[grpc.aio.ClientInterceptor]:
+    if not wanted:
+        return []
+    # Here, since only those who want it need its library.
+    from roadstead.service.tracing.client import tracing_interceptors
+
+    return tracing_interceptors(target)
 
 
 def _encryption(ca_file: str | Path | None, certificate: Tls | None) -> grpc.ChannelCredentials:

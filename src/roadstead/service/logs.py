@@ -15,15 +15,34 @@ import msgspec
 import structlog
 
 
-def log_as_json(level: str | None = None, variables: Mapping[str, str] = os.environ) -> None:
-    """Configure structlog for a service's process. `level` defaults to `$LOG_LEVEL`, or info."""
+def log_as_json(
+    level: str | None = None, variables: Mapping[str, str] = os.environ, *, trace_ids: bool = False
+) -> None:
+    """Configure structlog for a service's process. `level` defaults to `$LOG_LEVEL`, or info.
+
+    With `trace_ids`, every line within an RPC has the `trace_id` and `span_id` of OpenTelemetry (extra `tracing`).
+    """
     name = (level or variables.get("LOG_LEVEL") or "info").upper()
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info, as_json_line],
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            *_trace_ids(trace_ids),
+            structlog.processors.format_exc_info,
+            as_json_line,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping().get(name, logging.INFO)),
         logger_factory=structlog.BytesLoggerFactory(file=sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
+
+
+def _trace_ids(wanted: bool) -> list[structlog.types.Processor]:
+    if not wanted:
+        return []
+    # Here, since only those who want it need its library.
+    from roadstead.service.tracing.logs import add_trace_ids
+
+    return [add_trace_ids]
 
 
 def as_json_line(_logger: object, method: str, event: MutableMapping[str, Any]) -> bytes:

@@ -25,6 +25,7 @@ def standard_stages(
     longest_deadline: float | None = None,
     end_expired_streams: bool = False,
     metrics: bool = False,
+    tracing: bool = False,
     validation: bool = False,
 ) -> list[Stage]:
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
@@ -32,10 +33,12 @@ def standard_stages(
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
     cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
     `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs for Prometheus
-    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `validation` refuses requests that break the
-    rules of their .proto file (extra `validation`).
+    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `tracing` makes
+    spans of OpenTelemetry (extra `tracing`). `validation` refuses requests that break the rules of their .proto file
+    (extra `validation`).
     """
-    stages: list[Stage] = [*_metrics(metrics), AccessLog(), Errors(), Deadline(default_deadline, longest_deadline)]
+    around: list[Stage] = [*_tracing(tracing), *_metrics(metrics), AccessLog(), Errors()]
+    stages = [*around, Deadline(default_deadline, longest_deadline)]
     if policy is not None:
         stages += _who_may(policy, passwords, tokens, certificates, end_expired_streams)
     return [*stages, *_validation(validation)]
@@ -55,6 +58,14 @@ def _who_may(
     )
     expiry = [Expiry()] if end_expired_streams else []
     return [authentication, *expiry, Authorization(in_force)]
+
+
+def _tracing(wanted: bool) -> list[Stage]:
+    if not wanted:
+        return []
+    from roadstead.service.interceptors.tracing import Tracing
+
+    return [Tracing()]
 
 
 def _metrics(wanted: bool) -> list[Stage]:

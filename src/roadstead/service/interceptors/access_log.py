@@ -29,6 +29,7 @@ class AccessLog(Stage):
             identity=identity.name if identity else None,
             peer=call.peer or None,
             reason=call.reason or None,
+            **call.trace_ids(),
         )
 
     def _writer(self, call: Call, outcome: Outcome) -> Callable[..., Any]:

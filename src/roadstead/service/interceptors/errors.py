@@ -34,6 +34,6 @@ class Errors(Stage):
         if isinstance(error, RpcError):
             return answer_of(error)
         error_id = secrets.token_hex(6)
-        _log.error("handler failed", method=call.method, error_id=error_id, exc_info=error)
+        _log.error("handler failed", method=call.method, error_id=error_id, **call.trace_ids(), exc_info=error)
         reason = f"{type(error).__name__} (error_id {error_id})"
         return Refusal(grpc.StatusCode.INTERNAL, f"internal error; its id is {error_id}", reason)

@@ -42,6 +42,7 @@ class Call:
         "pending",
         "reason",
         "reply_metadata",
+        "span",
         "started",
         "streams",
         "time_limit",
@@ -72,6 +73,8 @@ class Call:
         self.pending: tuple[Future[Admission], int] | None = None
         # Sent before the reply, also before a refusal.
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
+        # The span of this RPC if it is traced (OpenTelemetry's `Span`).
+        self.span: Any = None
         # Why the RPC was allowed or refused, for the log.
         self.reason = ""
 
@@ -79,6 +82,12 @@ class Call:
         """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""
         if self.time_limit is None or seconds < self.time_limit:
             self.time_limit, self.limit_refusal = seconds, refusal
+
+    def trace_ids(self) -> dict[str, str]:
+        """Return the ids under which this RPC is traced, for a log; nothing if it is not."""
+        if self.span is None or not (context := self.span.get_span_context()).is_valid:
+            return {}
+        return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
 
     def judge_by(self, judge: "Callable[[Call, Any], Admission]") -> None:
         """Have each message of the request judged before the handler gets it, after those who asked for it before."""
