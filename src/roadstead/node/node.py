@@ -39,6 +39,7 @@ from roadstead.node.pod_volumes import PodVolumes
 from roadstead.node.pod_worker import Surroundings
 from roadstead.node.project import Project, ProjectError, read_project
 from roadstead.node.runtime import NamespacedRuntime, PlainRuntime, Runtime
+from roadstead.node.start_queue import StartGate
 
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_SECONDS = 10.0
@@ -117,6 +118,7 @@ class Node:
             allocate=self._pool.allocate,
             release=self._release_address,
             admit=self._admit,
+            gate=StartGate(),
         )
 
     async def run(self) -> None:

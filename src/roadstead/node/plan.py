@@ -20,6 +20,11 @@ class CreateSandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Wait for the pod's turn to start."""
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start a container."""
 
@@ -69,7 +74,7 @@ class Release:
     """Nothing of a deleted pod is left: let the API server forget it."""
 
 
-Command: TypeAlias = CreateSandbox | Start | Stop | Kill | Postpone | Fail | RemoveSandbox | Release
+Command: TypeAlias = CreateSandbox | Queue | Start | Stop | Kill | Postpone | Fail | RemoveSandbox | Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,8 @@ def plan(pod: ReadOnlyObject | None, record: PodRecord, now: float) -> Plan:
         return Plan((Fail("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"),))
     if not record.sandbox:
         return Plan((CreateSandbox(),)) if now >= record.retry_at else Plan(wake_at=record.retry_at)
+    if not record.admitted:
+        return _earlier(Plan(() if record.queued else (Queue(),)), deadline)
     return _earlier(_run(pod, record, now), deadline)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from roadstead.api.errors import ApiError, NotFound
-from roadstead.api.objects import Object, ReadOnlyObject, key_of, metadata_of
+from roadstead.api.objects import Object, ReadOnlyObject, controller_of, key_of, metadata_of
 from roadstead.api.resources import resource
 from roadstead.client import ApiClient, EventRecorder
 from roadstead.lib.tasks import cancel_all, spawn
@@ -36,6 +36,7 @@ from roadstead.node.probes import probes_of
 from roadstead.node.records import ContainerRecord, PodRecord, Stopping, containers_of, new_record
 from roadstead.node.runtime import Runtime
 from roadstead.node.sessions import STDOUT, RunningContainer
+from roadstead.node.start_queue import StartGate
 from roadstead.node.unsupported import without_effect
 
 _log = structlog.get_logger(__name__)
@@ -50,7 +51,7 @@ class Surroundings:
     """What a pod's worker works with.
 
     `lookup` finds ConfigMaps and Secrets of a namespace, `allocate` and `release` give addresses, `admit` puts the
-    policies of a pod with a new address in force before its first process.
+    policies of a pod with a new address in force before its first process, `gate` says when pods may start.
     """
 
     client: ApiClient
@@ -66,6 +67,7 @@ class Surroundings:
     allocate: Callable[[], str]
     release: Callable[[str], None]
     admit: Callable[[ReadOnlyObject, str], Awaitable[None]]
+    gate: StartGate
 
 
 class PodWorker:
@@ -104,10 +106,13 @@ class PodWorker:
             while not self.record.released:
                 await self._round()
         finally:
+            self._with.gate.leave(self.record.uid)
             await cancel_all([reporter, *(task for tasks in self._tasks.values() for task in tasks)])
 
     async def _round(self) -> None:
         self._wake.clear()
+        if self.record.admitted and self.record.settled:
+            self._with.gate.leave(self.record.uid)
         step = plan(self.pod, self.record, time.time())
         for command in step.commands:
             try:
@@ -129,6 +134,9 @@ class PodWorker:
         match command:
             case planning.CreateSandbox():
                 await self._create_sandbox()
+            case planning.Queue():
+                self.record.queued = True
+                self._with.gate.ask(self.record.uid, self._owner(), self._admitted)
             case planning.Start(name):
                 await self._start(self.record.containers[name])
             case planning.Stop(name, grace, why):
@@ -145,6 +153,13 @@ class PodWorker:
                 await self._remove_sandbox()
             case planning.Release():
                 await self._release()
+
+    def _owner(self) -> str:
+        return str((controller_of(self._last) or {}).get("uid") or self.record.uid)
+
+    def _admitted(self) -> None:
+        self.record.admitted = True
+        self.wake()
 
     def _tell(self, type_: Any, reason: str, message: str) -> None:
         self._with.events.record(self._last, type_, reason, message)

@@ -145,13 +145,18 @@ class ContainerRecord:
 
 @dataclass(slots=True)
 class PodRecord:
-    """One pod on this node. `failure` ends it as a whole: reason and message of its phase `Failed`."""
+    """One pod on this node. `failure` ends it as a whole: reason and message of its phase `Failed`.
+
+    `queued` says that it waits for its turn to start, or has waited; `admitted` that its turn has come.
+    """
 
     uid: str
     containers: dict[str, ContainerRecord]
     address: str = ""
     host_address: str = ""
     sandbox: bool = False
+    queued: bool = False
+    admitted: bool = False
     accepted_at: float = 0.0
     retry_at: float = 0.0
     failures: int = 0
@@ -162,6 +167,13 @@ class PodRecord:
     def of_role(self, *roles: Role) -> Iterator[ContainerRecord]:
         """Yield the containers with these roles, in the manifest's order."""
         return (record for record in self.containers.values() if record.role in roles)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has started as far as it will for now: its containers are ready, or one of them failed to be."""
+        mains = list(self.of_role(Role.MAIN))
+        failed = any(record.failures or (record.failed and record.crashes) for record in self.containers.values())
+        return failed or all(record.ready for record in mains)
 
     @property
     def busy(self) -> bool:

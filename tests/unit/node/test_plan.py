@@ -12,6 +12,7 @@ from roadstead.node.plan import (
     Kill,
     Plan,
     Postpone,
+    Queue,
     Release,
     RemoveSandbox,
     Start,
@@ -36,15 +37,19 @@ def deleting(manifest: dict[str, Any], grace: int = 30) -> dict[str, Any]:
 
 def with_sandbox(manifest: dict[str, Any]) -> PodRecord:
     record = new_record(manifest, now=0)
-    record.sandbox = True
+    record.sandbox = record.admitted = True
     return record
 
 
-def test_a_new_pod_gets_a_sandbox_and_then_all_its_containers():
+def test_a_new_pod_gets_a_sandbox_waits_for_its_turn_and_starts_all_its_containers():
     manifest = pod("a", "b")
     record = new_record(manifest, now=0)
     assert plan(manifest, record, 0).commands == (CreateSandbox(),)
     record.sandbox = True
+    assert plan(manifest, record, 0).commands == (Queue(),)
+    record.queued = True
+    assert plan(manifest, record, 0) == Plan()
+    record.admitted = True
     assert plan(manifest, record, 0).commands == (Start("a"), Start("b"))
     record.containers["a"].run(1, 0, probed=False)
     record.containers["b"].run(2, 0, probed=True)
@@ -227,6 +232,8 @@ def carry_out(command: object, record: PodRecord, now: float) -> None:
     match command:
         case CreateSandbox():
             record.sandbox = True
+        case Queue():
+            record.queued = record.admitted = True
         case RemoveSandbox():
             record.sandbox = False
         case Release():
