@@ -16,6 +16,7 @@ from roadstead.api.objects import Object, ObjectKey, key_of, metadata_of
 from roadstead.gateway.ir import TrustBundle, UpstreamTls
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
+from roadstead.gateway.translate.certificates import UNREADABLE
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY, is_hostname
 from roadstead.gateway.translate.problem import Problem, joined
@@ -139,9 +140,9 @@ def authorities_of(config_map: Object | None) -> bytes | None:
     content = text_map((config_map or {}).get("data")).get(_AUTHORITIES, "")
     try:
         certificates = x509.load_pem_x509_certificates(content.encode())
-    except ValueError:
+        return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
+    except UNREADABLE:
         return None
-    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
 
 
 def policy_status(

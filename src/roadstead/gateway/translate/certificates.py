@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -28,6 +29,14 @@ _CERTIFICATE_FIELD, _KEY_FIELD = "tls.crt", "tls.key"
 _SMALLEST_RSA_KEY = 2048
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _CACHED_PAIRS = 4096
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+"""What the parser raises for certificates and keys that are none, or that are made against the standard."""
 
 
 class _Pair(NamedTuple):
@@ -38,6 +47,7 @@ class _Pair(NamedTuple):
     names: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    disorder: str
 
 
 class UnusableSecret(Exception):
@@ -46,12 +56,16 @@ class UnusableSecret(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """A certificate that can be served, what it is valid for, and since and until when."""
+    """A certificate that can be served, what it is valid for, and since and until when.
+
+    `disorder`: which certificate of the chain is not signed by the one after it, and what the two say.
+    """
 
     certificate: Certificate
     names: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    disorder: str = ""
 
     def covers(self, hostname: str) -> bool:
         """Say whether clients that ask for this host will take it; any host (`*`) cannot be judged and is covered."""
@@ -73,7 +87,15 @@ def server_certificate(secret: Object) -> ServerCertificate:
         pair = _checked(chain, key)
     except UnusableSecret as unusable:
         raise UnusableSecret(f"Secret {name}: {unusable}") from None
-    return ServerCertificate(Certificate(name, pair.chain, pair.key), pair.names, pair.not_before, pair.not_after)
+    except UNREADABLE as error:
+        raise UnusableSecret(f"Secret {name}: {_CERTIFICATE_FIELD} cannot be read: {error}") from None
+    certificate = Certificate(name, pair.chain, pair.key)
+    return ServerCertificate(certificate, pair.names, pair.not_before, pair.not_after, pair.disorder)
+
+
+def chain_problem(found: ServerCertificate) -> Problem | None:
+    """Say whether some clients will not find the way from the certificate to an authority."""
+    return Problem("ChainDisordered", f"{found.described()}: {found.disorder}") if found.disorder else None
 
 
 def validity_problem(found: ServerCertificate, now: datetime) -> Problem | None:
@@ -122,13 +144,14 @@ def _checked(chain: bytes, key: bytes) -> _Pair:
     plain = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return _Pair(pem, PrivateKey(plain), _names(leaf), leaf.not_valid_before_utc, leaf.not_valid_after_utc)
+    since, until = leaf.not_valid_before_utc, leaf.not_valid_after_utc
+    return _Pair(pem, PrivateKey(plain), _names(leaf), since, until, _disorder(certificates))
 
 
 def _chain(chain: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(chain)
-    except ValueError:
+    except UNREADABLE:
         raise UnusableSecret(f"{_CERTIFICATE_FIELD} holds no PEM certificate") from None
 
 
@@ -137,7 +160,7 @@ def _private_key(key: bytes) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
         loaded = serialization.load_pem_private_key(key, None)
     except TypeError:
         raise UnusableSecret(f"{_KEY_FIELD} is encrypted; store it without a pass phrase") from None
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise UnusableSecret(f"{_KEY_FIELD} holds no PEM private key") from None
     if isinstance(loaded, rsa.RSAPrivateKey) and loaded.key_size >= _SMALLEST_RSA_KEY:
         return loaded
@@ -149,7 +172,7 @@ def _private_key(key: bytes) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
 def _subject_key(certificate: x509.Certificate) -> bytes | None:
     try:
         return _encoded(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         return None
 
 
@@ -163,11 +186,28 @@ def _mismatch(certificates: list[x509.Certificate], public: bytes) -> str:
     for position, certificate in enumerate(certificates[1:], 2):
         if _subject_key(certificate) == public:
             return (
-                f"{_CERTIFICATE_FIELD} is in the wrong order: the certificate of {_KEY_FIELD} is number {position}, "
-                "it must be the first"
+                f"{_CERTIFICATE_FIELD} is in the wrong order: the certificate of {_KEY_FIELD} ({_about(certificate)}) "
+                f"is number {position}, it must be the first, before that of {_about(certificates[0])}"
             )
-    subject = certificates[0].subject.rfc4514_string()
-    return f"{_KEY_FIELD} is not the key of the certificate in {_CERTIFICATE_FIELD} ({subject})"
+    return f"{_KEY_FIELD} is not the key of the certificate in {_CERTIFICATE_FIELD} ({_about(certificates[0])})"
+
+
+def _about(certificate: x509.Certificate) -> str:
+    """Return the subject of a certificate and the names that it is valid for."""
+    names = ", ".join(_names(certificate))
+    return certificate.subject.rfc4514_string() + (f", for {names}" if names else "")
+
+
+def _disorder(certificates: list[x509.Certificate]) -> str:
+    """Say where a chain is broken: each certificate must be issued by the next one (RFC 5246, 7.4.2)."""
+    for position, (one, following) in enumerate(pairwise(certificates), 1):
+        if one.issuer != following.subject:
+            return (
+                f"certificate {position} of {_CERTIFICATE_FIELD} ({_about(one)}) was issued by "
+                f"{one.issuer.rfc4514_string()}, but certificate {position + 1} is {_about(following)}; "
+                "put each before the one that issued it"
+            )
+    return ""
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

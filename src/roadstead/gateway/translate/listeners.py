@@ -15,6 +15,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.certificates import (
     ServerCertificate,
     UnusableSecret,
+    chain_problem,
     server_certificate,
     validity_problem,
 )
@@ -209,7 +210,8 @@ def _with_certificates(
             problems.append(certificate)
         else:
             found.append(certificate)
-    warnings = [problem for one in found if (problem := validity_problem(one, resources.now))]
+    judged = (problem for one in found for problem in (validity_problem(one, resources.now), chain_problem(one)))
+    warnings = [problem for problem in judged if problem]
     return replace(plan, certificates=tuple(found), unresolved=joined(problems), warnings=tuple(warnings))
 
 

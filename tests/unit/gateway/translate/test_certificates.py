@@ -2,17 +2,19 @@ import base64
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway_objects import NOW, key_pair, secret
 
 from roadstead.gateway.translate.certificates import (
     UnusableSecret,
+    chain_problem,
     server_certificate,
     uncovered_problem,
     validity_problem,
 )
-from roadstead.lib.pki import KeyPair
+from roadstead.lib.pki import CertificateAuthority, KeyPair
 
 FOO = key_pair("foo.example.com", "*.bar.example.com", "10.0.0.1")
 
@@ -70,12 +72,49 @@ def test_a_key_that_is_not_pem_is_named() -> None:
 
 def test_a_key_of_another_certificate_is_told() -> None:
     message = refusal(secret("edge", KeyPair(FOO.certificate, key_pair("bar.example.com").key)))
-    assert "tls.key is not the key of the certificate in tls.crt (CN=foo.example.com)" in message
+    assert message == (
+        "Secret user-platform/edge: tls.key is not the key of the certificate in tls.crt "
+        "(CN=foo.example.com, for foo.example.com, *.bar.example.com, 10.0.0.1)"
+    )
 
 
 def test_a_chain_in_the_wrong_order_is_told() -> None:
     turned = KeyPair(key_pair("other.example.com").certificate + FOO.certificate, FOO.key)
-    assert "wrong order: the certificate of tls.key is number 2" in refusal(secret("edge", turned))
+    assert refusal(secret("edge", turned)) == (
+        "Secret user-platform/edge: tls.crt is in the wrong order: the certificate of tls.key (CN=foo.example.com, for "
+        "foo.example.com, *.bar.example.com, 10.0.0.1) is number 2, it must be the first, before that of "
+        "CN=other.example.com, for other.example.com"
+    )
+
+
+def test_an_authority_that_did_not_sign_is_told_and_the_certificate_is_served() -> None:
+    found = server_certificate(
+        secret("edge", KeyPair(FOO.certificate + key_pair("x.example.com").certificate, FOO.key))
+    )
+    problem = chain_problem(found)
+    assert problem is not None
+    assert (problem.reason, problem.message) == (
+        "ChainDisordered",
+        "Secret user-platform/edge (foo.example.com, *.bar.example.com, 10.0.0.1): certificate 1 of tls.crt "
+        "(CN=foo.example.com, for foo.example.com, *.bar.example.com, 10.0.0.1) was issued by CN=tests, but "
+        "certificate 2 is CN=x.example.com, for x.example.com; put each before the one that issued it",
+    )
+
+
+def test_a_chain_with_its_authority_is_in_order() -> None:
+    authority = CertificateAuthority.create("root", NOW)
+    pair = authority.issue("leaf.example.com", NOW, hosts=["leaf.example.com"])
+    whole = KeyPair(pair.certificate + authority.pair.certificate, pair.key)
+    assert chain_problem(server_certificate(secret("edge", whole))) is None
+
+
+def test_a_certificate_made_against_the_standard_is_told() -> None:
+    """A certificate of version 2 (which has the number 1): the parser takes it for none."""
+    der = x509.load_pem_x509_certificate(FOO.certificate).public_bytes(serialization.Encoding.DER)
+    assert der.count(b"\xa0\x03\x02\x01\x02") == 1
+    odd = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x01")
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(odd) + b"-----END CERTIFICATE-----\n"
+    assert "tls.crt" in refusal(secret("edge", KeyPair(pem, FOO.key)))
 
 
 def test_an_encrypted_key_is_told() -> None:
