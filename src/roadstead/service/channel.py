@@ -19,8 +19,9 @@ import grpc
 import grpc.aio
 
 from roadstead.service.deadline import shorter, time_left
+from roadstead.service.following import FollowingChannel
 from roadstead.service.hedging import Budget, Hedging, hedged
-from roadstead.service.tls import Tls
+from roadstead.service.tls import Content, Tls, TlsFiles
 
 Pairs = tuple[tuple[str, str], ...]
 Credentials = Callable[[], Pairs]
@@ -61,21 +62,28 @@ def channel(
     or `certificate` (to show, for mutual TLS; its `client_ca` is trusted where there is no `ca_file`) is given;
     `authority` is the host name that the server should answer for, if it is not the target's. With `balance`, RPCs are
     spread over all addresses that the name has (a headless Service). With `tracing`, each call is a span of
-    OpenTelemetry (extra `tracing`) that the server's span joins. Raises OSError if a file cannot be read.
+    OpenTelemetry (extra `tracing`) that the server's span joins. When files of certificates change, calls go over to a
+    new connection that shows and trusts what they say now. Raises OSError or ValueError if they are unusable at first.
     """
     idempotent = tuple(idempotent)
-    encryption = _encryption(ca_file, certificate) if tls or ca_file or certificate else None
+    encrypted = bool(tls or ca_file or certificate)
     arguments = [*_arguments(idempotent, balance), *options]
     if authority is not None:
         arguments.append(("grpc.default_authority", authority))
-        if encryption is not None:
+        if encrypted:
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
     hedge = _Hedge(idempotent, hedging) if hedging is not None else None
     # Tracing outside: a call is one span however often it is sent.
     interceptors = [*_tracing(target, tracing), *_interceptors(credentials or tuple, timeout, hedge)]
-    if encryption is None:
+    if not encrypted:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
-    return grpc.aio.secure_channel(target, encryption, options=arguments, interceptors=interceptors)
+
+    def secure_channel(content: Content) -> grpc.aio.Channel:
+        shown = grpc.ssl_channel_credentials(content.authorities, content.key, content.certificate)
+        return grpc.aio.secure_channel(target, shown, options=arguments, interceptors=interceptors)
+
+    files = _files(ca_file, certificate)
+    return secure_channel(Content()) if files is None else FollowingChannel(files, secure_channel)
 
 
 def _tracing(target: str, wanted: bool) -> list[grpc.aio.ClientInterceptor]:
@@ -87,16 +95,11 @@ def _tracing(target: str, wanted: bool) -> list[grpc.aio.ClientInterceptor]:
     return tracing_interceptors(target)
 
 
-def _encryption(ca_file: str | Path | None, certificate: Tls | None) -> grpc.ChannelCredentials:
-    if certificate is None:
-        return grpc.ssl_channel_credentials(_content(ca_file))
-    return grpc.ssl_channel_credentials(
-        _content(ca_file or certificate.client_ca), _content(certificate.key), _content(certificate.certificate)
-    )
-
-
-def _content(path: str | Path | None) -> bytes | None:
-    return Path(path).read_bytes() if path else None
+def _files(ca_file: str | Path | None, certificate: Tls | None) -> TlsFiles | None:
+    """Return the files to follow; None if there are none, and the system's authorities are trusted."""
+    if certificate is not None:
+        return TlsFiles(certificate.certificate, certificate.key, str(ca_file) if ca_file else certificate.client_ca)
+    return TlsFiles(None, None, str(ca_file)) if ca_file else None
 
 
 def service_config(idempotent: Iterable[str], *, balance: bool) -> dict[str, Any]:

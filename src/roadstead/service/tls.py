@@ -1,12 +1,13 @@
-"""Certificates mounted from a Secret, taken up without a restart.
+"""Certificates mounted from a Secret, taken up without a restart: by servers, and by channels that show one.
 
-grpc asks for the certificate at each handshake; `WatchedFile` keeps that cheap. A new pair is tried out first: while
-the kubelet swaps files, or when somebody stored a key that does not fit, the old pair goes on serving.
+A server's grpc asks for the certificate at each handshake, a channel of ours at each call; `WatchedFile` keeps that
+cheap. New files are tried out first: while the kubelet swaps them, or when somebody stored a key that does not fit, the
+old ones go on serving.
 """
 
 import ssl
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import grpc
 import msgspec
@@ -33,45 +34,70 @@ class Tls(msgspec.Struct, frozen=True):
         return cls(certificate=str(folder / "tls.crt"), key=str(folder / "tls.key"), client_ca=ca)
 
 
-def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Return credentials for `add_secure_port` that follow the files; OSError or ValueError if they are unusable."""
-    pair = _Pair(tls)
-    return grpc.dynamic_ssl_server_credentials(
-        pair.current(), pair.current, require_client_authentication=tls.client_ca is not None
-    )
+class Content(NamedTuple):
+    """What stands in the files, as PEM; None for a file that is not named."""
+
+    certificate: bytes | None = None
+    key: bytes | None = None
+    authorities: bytes | None = None
 
 
-class _Pair:
-    def __init__(self, tls: Tls) -> None:
-        self._tls = tls
-        self._certificate = WatchedFile(tls.certificate, bytes)
-        self._key = WatchedFile(tls.key, bytes)
-        self._client_ca = WatchedFile(tls.client_ca, bytes) if tls.client_ca else None
+class TlsFiles:
+    """The content of the files that was last found usable.
+
+    Raises OSError or ValueError if it is not usable at first. A certificate comes with its key, or neither is there.
+    """
+
+    def __init__(self, certificate: str | None, key: str | None, authorities: str | None) -> None:
+        self._paths = certificate, key, authorities
+        self._files = tuple(WatchedFile(path, bytes) if path else None for path in self._paths)
         self._tried = self._read()
-        self._good = self._configuration(*self._tried)
+        self._check(self._tried)
+        self._good = self._tried
 
-    def current(self) -> _Configuration:
-        """Return the configuration in force; grpc calls this from a thread of its own at every handshake."""
+    def __call__(self) -> Content:
+        """Return the content in force, at most a second old; from any thread."""
         found = self._read()
         if found != self._tried:
             self._tried = found
             try:
-                self._good = self._configuration(*found)
+                self._check(found)
             except ValueError as error:
                 _log.error("certificate not taken up: the old one stays", error=str(error))
             else:
-                _log.info("certificate taken up", path=self._tls.certificate)
+                self._good = found
+                _log.info("certificate taken up", path=self._paths[0] or self._paths[2])
         return self._good
 
-    def _read(self) -> tuple[bytes, bytes, bytes | None]:
-        return self._certificate(), self._key(), self._client_ca() if self._client_ca else None
+    def _read(self) -> Content:
+        return Content(*(file() if file else None for file in self._files))
 
-    def _configuration(self, certificate: bytes, key: bytes, client_ca: bytes | None) -> _Configuration:
-        try:
-            # The ssl module takes only paths, so the files are read once more: after a swap in between the pair is
-            # judged by what comes next, and looked at again with that change.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._tls.certificate, self._tls.key)
-        except (OSError, ValueError) as error:
-            problem = f"{self._tls.certificate} and {self._tls.key} are no certificate and its key: {error}"
-            raise ValueError(problem) from error
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], client_ca)
+    def _check(self, content: Content) -> None:
+        certificate, key, authorities = self._paths
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if certificate:
+            try:
+                # The ssl module takes only paths, so the files are read once more: after a swap in between the pair is
+                # judged by what comes next, and looked at again with that change.
+                context.load_cert_chain(certificate, key)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{certificate} and {key} are no certificate and its key: {error}") from error
+        if content.authorities is not None:
+            try:
+                context.load_verify_locations(cadata=content.authorities.decode("ascii", "replace"))
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{authorities} has no certificates of authorities: {error}") from error
+
+
+def server_credentials(tls: Tls) -> grpc.ServerCredentials:
+    """Return credentials for `add_secure_port` that follow the files; OSError or ValueError if they are unusable."""
+    files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
+
+    def configuration() -> _Configuration:
+        found = files()
+        pair = (found.key or b"", found.certificate or b"")  # both are named, so both are there
+        return grpc.ssl_server_certificate_configuration([pair], found.authorities)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=tls.client_ca is not None
+    )
