@@ -1,0 +1,234 @@
+"""TLSRoutes at a real Envoy, from the manifest on: which connection goes where, which is closed, what a change does."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import gateway_objects as made
+import grpc
+import msgspec
+import pytest
+import trustme
+from envoy_bed import HERE, Backend, call, channel, failure, run, running, until
+from free_ports import free_port
+
+from roadstead.api.objects import Object
+from roadstead.gateway import ir
+from roadstead.gateway.explain import explain
+from roadstead.gateway.matching import Request
+from roadstead.lib.pki import KeyPair
+
+pytestmark = pytest.mark.e2e
+
+AUTHORITY = trustme.CA()
+
+
+async def secure(name: str, *hosts: str) -> Backend:
+    """Return a backend that ends TLS itself."""
+    issued = AUTHORITY.issue_cert(*hosts)
+    pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
+    return await Backend(name).start(grpc.ssl_server_credentials([pair]))
+
+
+def served(port: int, backends: dict[str, int], *found: Object) -> ir.Proxy:
+    """Return the proxy of a Gateway as translated, with Services that lead to ports of this machine."""
+    services = [made.service(name) for name in backends]
+    slices = [made.endpoint_slice(name, HERE, port=number) for name, number in backends.items() if number]
+    proxy = made.translated(made.gateway_class(), *services, *slices, *found).proxies[made.PROXY]
+    listeners = tuple(msgspec.structs.replace(one, port=port, bind_port=port) for one in proxy.listeners)
+    return msgspec.structs.replace(proxy, listeners=listeners)
+
+
+def end_of_tls(name: str = "edge") -> Object:
+    issued = AUTHORITY.issue_cert("ended.example.com")
+    return made.secret(name, KeyPair(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()))
+
+
+async def answer(port: int, name: str) -> str:
+    """Return who answers a call by this name, or `closed`."""
+    async with channel(port, name, AUTHORITY) as over:
+        try:
+            return await call(over, timeout=5)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            return "closed"
+
+
+def said(proxy: ir.Proxy, port: int, name: str) -> str:
+    """Return what `explain` says of such a connection: the backend's name, or `closed`."""
+    stream = explain(proxy, Request(port, name, "/", server_name=name)).stream
+    return stream.destinations[0].cluster.split("/")[1] if stream and stream.destinations else "closed"
+
+
+def test_the_server_name_chooses_the_backend_and_what_no_route_is_for_is_closed(tmp_path):
+    async def test():
+        port = free_port()
+        backends = {name: await secure(name, "*.example.com", "*.bar.example.com") for name in ("foo", "bar", "wild")}
+        proxy = served(
+            port,
+            {name: backend.port for name, backend in backends.items()} | {"none": 0},
+            made.gateway(
+                made.tls_listener("wide", "*.example.com"),
+                made.tls_listener("narrow", "other.example.com"),
+            ),
+            made.tls_route("foo", made.backend("foo")),
+            made.tls_route("bar", made.backend("bar"), hostnames=["bar.example.com"]),
+            made.tls_route("wild", made.backend("wild"), hostnames=["*.bar.example.com"]),
+            made.tls_route("none", made.backend("none"), hostnames=["none.example.com"]),
+        )
+        async with running(tmp_path, proxy) as bed:
+            assert bed.state.rejections == ()
+            expected = {
+                "foo.example.com": "foo",
+                "bar.example.com": "bar",
+                "a.bar.example.com": "wild",
+                "other.example.com": "closed",
+                "unknown.example.com": "closed",
+            }
+            for name, wanted in expected.items():
+                assert await answer(port, name) == wanted, name
+                assert said(proxy, port, name) == wanted, name
+            assert await answer(port, "none.example.com") == "closed"
+            await until(lambda: '"route":"TLSRoute user-platform/foo rule 0"' in bed.envoy.access_log(), "it is logged")
+
+    run(test)
+
+
+def test_connections_are_divided_by_weight_and_the_share_of_invalid_backends_is_closed(tmp_path):
+    async def test():
+        port = free_port()
+        foo, bar = await secure("foo", "*.example.com"), await secure("bar", "*.example.com")
+        weighted = [made.backend("foo", weight=2), made.backend("bar", weight=1), made.backend("missing", weight=1)]
+        proxy = served(
+            port,
+            {"foo": foo.port, "bar": bar.port},
+            made.gateway(made.tls_listener()),
+            made.tls_route("split", *weighted),
+        )
+        async with running(tmp_path, proxy):
+            found = await asyncio.to_thread(lambda: Counter(shaken(port) for _ in range(200)))
+            assert found.keys() == {True, False}
+            assert 25 <= found[False] <= 75  # a quarter of 200; outside of this once in 100,000 runs
+
+    run(test)
+
+
+def shaken(port: int) -> bool:
+    """Say whether a backend shakes hands."""
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    with socket.create_connection((HERE, port), 5) as raw:
+        try:
+            with context.wrap_socket(raw, server_hostname="foo.example.com"):
+                return True
+        except (ssl.SSLEOFError, ConnectionError):
+            return False
+
+
+@contextlib.asynccontextmanager
+async def shouting() -> AsyncIterator[int]:
+    """Serve a protocol that is not HTTP: what comes in goes back in capitals."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                writer.write(line.upper())
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, HERE, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def test_tls_can_end_at_the_gateway_beside_tls_that_passes_and_https(tmp_path):
+    async def test():
+        port, foo = free_port(), await secure("foo", "foo.example.com")
+        plain = await Backend("plain").start()
+        async with shouting() as shouter:
+            proxy = served(
+                port,
+                {"foo": foo.port, "shouter": shouter, "plain": plain.port},
+                made.gateway(
+                    made.tls_listener("passed", "foo.example.com"),
+                    made.tls_listener("ended", "ended.example.com", secret="edge"),
+                    made.https_listener("web", "web.example.com", secret="web"),
+                ),
+                end_of_tls(),
+                made.secret("web", pair("web.example.com")),
+                made.tls_route("foo", made.backend("foo")),
+                made.tls_route("ended", made.backend("shouter"), hostnames=["ended.example.com"]),
+                made.grpc_route("web", made.rule(made.backend("plain")), hostnames=["web.example.com"]),
+            )
+            async with running(tmp_path, proxy) as bed:
+                assert bed.state.rejections == ()
+                assert await answer(port, "foo.example.com") == "foo"
+                assert await answer(port, "web.example.com") == "plain"
+                assert await shouted(port, b"hello\n") == b"HELLO\n"
+
+    run(test)
+
+
+def pair(*hosts: str) -> KeyPair:
+    issued = AUTHORITY.issue_cert(*hosts)
+    return KeyPair(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
+
+
+async def shouted(port: int, line: bytes) -> bytes:
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    reader, writer = await asyncio.open_connection(HERE, port, ssl=context, server_hostname="ended.example.com")
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() is None
+    writer.write(line)
+    try:
+        return await reader.readline()
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def test_another_routes_change_leaves_a_connection_alone(tmp_path):
+    async def test():
+        port, foo, bar = free_port(), await secure("foo", "foo.example.com"), await secure("bar", "bar.example.com")
+
+        def proxy(*more: Object) -> ir.Proxy:
+            return served(
+                port,
+                {"foo": foo.port, "bar": bar.port},
+                made.gateway(made.tls_listener()),
+                made.tls_route("foo", made.backend("foo")),
+                *more,
+            )
+
+        async with running(tmp_path, proxy()) as bed, channel(port, trust=AUTHORITY) as over:
+            stream = over.unary_stream("/com.example.User/Stream")(b"")
+            assert await stream.read() == b"foo"
+            await bed.serve(proxy(made.tls_route("bar", made.backend("bar"), hostnames=["bar.example.com"])))
+            assert await answer(port, "bar.example.com") == "bar"
+            await asyncio.sleep(3)  # longer than a drained connection may live here
+            assert [await stream.read() for _ in range(5)] == [b"foo"] * 5
+            stream.cancel()
+
+    run(test)
+
+
+def test_plain_text_is_not_passed_on(tmp_path):
+    async def test():
+        port, foo = free_port(), await Backend("foo").start()
+        proxy = served(
+            port,
+            {"foo": foo.port},
+            made.gateway(made.tls_listener()),
+            made.tls_route("any", made.backend("foo"), hostnames=[]),
+        )
+        async with running(tmp_path, proxy), channel(port) as over:
+            assert (await failure(call(over, timeout=5))).code() is grpc.StatusCode.UNAVAILABLE
+        assert foo.calls == 0
+
+    run(test)
