@@ -137,6 +137,29 @@ def _key_with(port, authority, cipher):
         return tls.cipher()[0].split("-")[1]
 
 
+def test_the_lowest_version_and_the_cipher_suites_are_what_an_option_says(tmp_path):
+    async def test():
+        authority, strict, chosen = trustme.CA(), free_port(), free_port()
+        suites = ("ECDHE-ECDSA-AES256-GCM-SHA384",)
+        served = proxy(
+            [
+                https_listener(strict, tls_chain(certificates=("ns/foo",), minimum_version="1.3")),
+                https_listener(chosen, tls_chain(certificates=("ns/foo",), cipher_suites=suites)),
+            ],
+            [],
+            certificates=[certificate("ns/foo", authority, "foo.example.com", key_type=trustme.KeyType.ECDSA)],
+        )
+        async with running(tmp_path, served) as bed:
+            assert bed.state.rejections == ()
+            assert (await shake(strict, "foo.example.com", authority))[0] == "h2"
+            for port, cipher in ((strict, suites[0]), (chosen, "ECDHE-ECDSA-AES128-GCM-SHA256")):
+                with pytest.raises(ssl.SSLError, match=r"(?i)alert|version"):
+                    await asyncio.to_thread(_key_with, port, authority, cipher)
+            assert await asyncio.to_thread(_key_with, chosen, authority, suites[0]) == "ECDSA"
+
+    run(test)
+
+
 def test_a_renewed_certificate_serves_new_handshakes_while_old_streams_live_on(tmp_path):
     async def test():
         authority, foo, port = trustme.CA(), await Backend("foo").start(), free_port()
