@@ -1,59 +1,62 @@
-"""What the server acknowledged is there after `kill -9`, at whatever moment it comes."""
+"""What the server acknowledged is there after `kill -9`, whether it comes while it writes, compacts or starts."""
 
 import asyncio
 import contextlib
-import json
+import os
 import random
-import ssl
+import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from apiserver_bed import CONFIGMAPS, Site, configmap, prepare
+from apiserver_bed import CONFIGMAPS, configmap
 from polling import until
+from raw_http import RawConnection, trusting
 
 pytestmark = pytest.mark.e2e
 
-ROUNDS = 30
+KILLS = 300
+"""Most of them under writes; every tenth while the server starts."""
 WRITERS = 4
-PROCESS = Path(__file__).with_name("apiserver_process.py")
+NURSERY = Path(__file__).parents[1] / "apiserver_nursery.py"
 
 
-class Connection:
-    """One keep-alive connection that speaks just enough HTTP."""
+class Nursery:
+    """Servers one after the other, each a fork of a process that has imported everything: they start in no time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._orders, self._reports = process, process.stdin, process.stdout
+        self.port = 0
 
     @classmethod
-    async def open(cls, site: Site, port: int) -> "Connection":
-        tls = ssl.create_default_context(cafile=site.config.client_ca)
-        return cls(*await asyncio.open_connection("127.0.0.1", port, ssl=tls))
+    async def open(cls, folder: Path) -> "Nursery":
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, str(NURSERY), str(folder))
+        nursery = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
+        nursery.port = int(await nursery._reports.readline())
+        return nursery
 
-    async def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        raw = json.dumps(body).encode() if body is not None else b""
-        fields = ["host: x", "authorization: Bearer admin-token", f"content-length: {len(raw)}", "", ""]
-        self._writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *fields]).encode() + raw)
-        answer = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(int(line[15:]) for line in answer.splitlines() if line.lower().startswith("content-length:"))
-        return int(answer.split()[1]), json.loads(await self._reader.readexactly(length))
+    async def begin(self) -> int:
+        """Begin a server and return its process id at once."""
+        self._orders.write(b"start\n")
+        return int(await self._reports.readline())
+
+    async def ready(self) -> None:
+        """Wait until the server serves."""
+        async with asyncio.timeout(30):
+            assert await self._reports.readline() == b"ready\n"
+
+    async def kill(self, pid: int) -> None:
+        """Kill the server and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        while (report := await self._reports.readline()) != b"gone\n":
+            assert report == b"ready\n", report
 
     async def close(self) -> None:
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-
-
-async def start(site: Site, port: int) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROCESS), str(site.folder), str(port), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        assert await process.stdout.readline() == b"ready\n"
-    return process
+        self._orders.close()
+        await self._process.wait()
 
 
 class Ledger:
@@ -65,7 +68,7 @@ class Ledger:
         self.revision = 0
         self.writes = 0
 
-    async def write(self, connection: Connection, writer: int, number: int) -> None:
+    async def write(self, connection: RawConnection, writer: int, number: int) -> None:
         name, value = f"w{writer}-{number % 7}", f"{number}"
         exists = self.acknowledged.get(name) is not None
         if exists and number % 5 == 0:
@@ -81,7 +84,7 @@ class Ledger:
         self.acknowledged[name] = self.attempted.pop(name)
         self.writes += 1
 
-    async def check(self, connection: Connection) -> None:
+    async def check(self, connection: RawConnection) -> None:
         code, answer = await connection.send("GET", CONFIGMAPS)
         assert code == 200
         found = {item["metadata"]["name"]: item["data"]["n"] for item in answer["items"]}
@@ -95,54 +98,54 @@ class Ledger:
         self.attempted.clear()
 
 
-async def write_until_killed(site: Site, port: int, ledger: Ledger, writer: int, numbers: "Counter") -> None:
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        connection = await Connection.open(site, port)
-        try:
+class Writer:
+    """A client that writes until its server dies, and goes on with the next server."""
+
+    def __init__(self, ledger: Ledger, identity: int) -> None:
+        self._ledger = ledger
+        self._identity = identity
+        self._number = 0
+
+    async def write_until_killed(self, connection: RawConnection) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             while True:
-                await ledger.write(connection, writer, numbers.next())
-        finally:
-            await connection.close()
-
-
-class Counter:
-    def __init__(self) -> None:
-        self.value = 0
-
-    def next(self) -> int:
-        self.value += 1
-        return self.value
+                self._number += 1
+                await self._ledger.write(connection, self._identity, self._number)
+        await connection.close()
 
 
 def test_no_acknowledged_write_is_lost_by_kill_9(tmp_path: Path) -> None:
     chance = random.Random(7)
 
     async def whole() -> None:
-        site = prepare(tmp_path)
-        port = site.port
-        site.listening.close()
-        ledger, counters = Ledger(), [Counter() for _ in range(WRITERS)]
-        for _ in range(ROUNDS):
-            process = await start(site, port)
-            checking = await Connection.open(site, port)
-            await ledger.check(checking)
-            await checking.close()
-            writers = [
-                asyncio.get_running_loop().create_task(write_until_killed(site, port, ledger, number, counter))
-                for number, counter in enumerate(counters)
-            ]
-            enough = ledger.writes + chance.randrange(1, 60)
-            await until(lambda enough=enough: ledger.writes >= enough, every=0.0005)
-            process.kill()
-            await process.wait()
-            await asyncio.gather(*writers)
-        process = await start(site, port)
-        checking = await Connection.open(site, port)
-        await ledger.check(checking)
-        await checking.close()
-        process.kill()
-        await process.wait()
-        assert ledger.writes >= 500
-        assert not list(site.folder.glob("state/*.damaged*")), "nothing was damaged either"
+        nursery, ledger = await Nursery.open(tmp_path), Ledger()
+        port, tls = nursery.port, trusting(tmp_path / "ca.crt")
+        writers = [Writer(ledger, number) for number in range(WRITERS)]
+        for kill in range(KILLS):
+            pid = await nursery.begin()
+            if kill % 10 == 9:
+                await asyncio.sleep(chance.random() * 0.05)
+            else:
+                await nursery.ready()
+                connections = [await RawConnection.open(tls, port) for _ in writers]
+                await ledger.check(connections[0])
+                writing = [
+                    asyncio.get_running_loop().create_task(writer.write_until_killed(connection))
+                    for writer, connection in zip(writers, connections, strict=True)
+                ]
+                enough = ledger.writes + chance.randrange(1, 40)
+                await until(lambda enough=enough: ledger.writes >= enough, every=0.0005)
+            await nursery.kill(pid)
+            if kill % 10 != 9:
+                await asyncio.gather(*writing)
+        pid = await nursery.begin()
+        await nursery.ready()
+        last = await RawConnection.open(tls, port)
+        await ledger.check(last)
+        await last.close()
+        await nursery.kill(pid)
+        await nursery.close()
+        assert ledger.writes >= 10 * KILLS, "the log was compacted several times"
 
     asyncio.run(whole())
+    assert not list(tmp_path.glob("state/*.damaged*")), "nothing was damaged either"
