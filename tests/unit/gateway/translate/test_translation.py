@@ -22,6 +22,8 @@ from gateway_objects import (
     secret,
     service,
     stored,
+    tls_listener,
+    tls_route,
     virtual_host,
 )
 from hypothesis import given, settings
@@ -33,7 +35,32 @@ from roadstead.gateway.translate import Memory, translate
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
 
 ODD_TEXTS = st.sampled_from(
-    ["", "*", "/", "a b", "\x00", "é", "(", "Exact", "GRPC", "HTTPS", "Same", "Secret", "foo-svc", "..", "%", "a" * 300]
+    [
+        "",
+        "*",
+        "/",
+        "a b",
+        "\x00",
+        "é",
+        "(",
+        "Exact",
+        "GRPC",
+        "HTTPS",
+        "Same",
+        "Secret",
+        "foo-svc",
+        "..",
+        "%",
+        "a" * 300,
+        "TLS",
+        "Passthrough",
+        "odd.com",
+        "*.pass.com",
+        "1.3",
+        "500ms",
+        "true",
+        "roadstead.dev/x",
+    ]
 )
 ODD_NUMBERS = st.sampled_from([-1, 0, 1, 80, 443, 65536, 10**12]) | st.floats(allow_nan=False)
 ODD = st.recursive(
@@ -64,6 +91,25 @@ CORS = {
         "maxAge": 60,
     },
 }
+OPTIONS = {
+    "roadstead.dev/min-tls-version": "1.2",
+    "roadstead.dev/cipher-suites": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "example.com/option": "x",
+}
+ANNOTATED = {
+    "timeout": "10s",
+    "maximum-timeout": "1h",
+    "idle-timeout": "1m",
+    "retry-on": "UNAVAILABLE",
+    "retry-attempts": "3",
+    "retry-backoff": "10ms",
+    "grpc-web": "true",
+    "cors-allow-origins": "https://a.com",
+    "cors-allow-headers": "x-a",
+    "cors-expose-headers": "x-b",
+    "cors-allow-credentials": "true",
+    "cors-max-age": "1m",
+}
 AUTHORITIES = {"group": "", "kind": "ConfigMap", "name": "authorities"}
 EVERYTHING: list[Object] = [
     gateway_class(),
@@ -72,8 +118,14 @@ EVERYTHING: list[Object] = [
             "odd", "*.odd.com", allowedRoutes={"namespaces": {"from": "All"}, "kinds": [{"kind": "GRPCRoute"}]}
         ),
         http_listener("other", port=8080, allowedRoutes={"namespaces": {"from": "Selector", "selector": {}}}),
-        https_listener(hostname="odd.com"),
+        https_listener(hostname="odd.com", tls={"certificateRefs": [{"name": "example-gateway"}], "options": OPTIONS}),
         http_listener("good", "good.com"),
+        tls_listener("passing", "*.pass.com", tls={"mode": "Passthrough", "options": OPTIONS}),
+        tls_listener(
+            "ending",
+            "end.pass.com",
+            tls={"mode": "Terminate", "certificateRefs": [{"name": "example-gateway"}], "options": OPTIONS},
+        ),
         addresses=[],
         tls={
             "frontend": {
@@ -91,7 +143,11 @@ EVERYTHING: list[Object] = [
         "odd-set",
         {
             "parentRef": {"kind": "Gateway", "name": "example-gateway"},
-            "listeners": [http_listener("odd", "set.odd.com"), https_listener("secure", hostname="set.odd.com")],
+            "listeners": [
+                http_listener("odd", "set.odd.com"),
+                https_listener("secure", hostname="set.odd.com"),
+                tls_listener("passing", "set.pass.com"),
+            ],
         },
     ),
     grpc_route(
@@ -105,6 +161,14 @@ EVERYTHING: list[Object] = [
             sessionPersistence={"type": "Cookie", "sessionName": "s", "absoluteTimeout": "1h"},
         ),
         hostnames=["a.odd.com"],
+        annotations={f"roadstead.dev/{name}": value for name, value in ANNOTATED.items()},
+    ),
+    tls_route(
+        "odd-tls",
+        backend("foo-svc", weight=3),
+        backend("missing", weight=1),
+        hostnames=["a.pass.com", "*.pass.com"],
+        parents=[{"name": "example-gateway"}, {"kind": "ListenerSet", "name": "odd-set", "sectionName": "passing"}],
     ),
     http_route(
         "odd-web",
@@ -118,7 +182,8 @@ EVERYTHING: list[Object] = [
                 }
             ],
             filters=[REWRITE, CORS],
-            timeouts={"request": "1s"},
+            timeouts={"request": "1s", "backendRequest": "500ms"},
+            retry={"codes": [500, 503], "attempts": 2, "backoff": "10ms"},
         ),
         rule(matches=[{"path": {"type": "Exact", "value": "/b"}}], filters=[REDIRECT]),
         parents=[{"name": "example-gateway"}, {"kind": "ListenerSet", "name": "odd-set", "sectionName": "odd"}],
@@ -192,6 +257,10 @@ SPOILABLE = [
     for top in ("spec", "data", "type", "ports", "endpoints", "addressType")
     if top in obj
     for path in [(top,), *((top, *below) for below in places(obj[top]))]
+] + [
+    (index, ("metadata", "annotations", *below))
+    for index, obj in enumerate(EVERYTHING)
+    for below in [(), *places(obj["metadata"].get("annotations"))]
 ]
 
 
