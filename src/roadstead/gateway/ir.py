@@ -233,11 +233,22 @@ class RouteSource(_Part, frozen=True):
         return f"{self.kind} {self.namespace}/{self.name} rule {self.rule}{named}"
 
 
+class Transcoding(_Part, frozen=True):
+    """A JSON request becomes a call of a method of these services, and is then routed again as that call.
+
+    `descriptors`: an encoded FileDescriptorSet that has the services and everything that their files import.
+    """
+
+    descriptors: bytes
+    services: tuple[str, ...]
+
+
 class Web(_Part, frozen=True):
-    """What a line does for browsers: who may ask, and with `translated` gRPC-Web becomes gRPC and back."""
+    """What a line does for browsers: who may ask; with `translated` gRPC-Web becomes gRPC and back, or JSON does."""
 
     cors: Cors | None = None
     translated: bool = True
+    transcoding: Transcoding | None = None
 
 
 class Route(_Part, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from roadstead.api.objects import Object, annotations_of
 from roadstead.gateway.translate.cors import origin_expression
+from roadstead.gateway.translate.descriptors import DescriptorSource
 from roadstead.gateway.translate.durations import seconds
 from roadstead.gateway.translate.fields import text_map
 from roadstead.gateway.translate.headers import is_header_name
@@ -77,6 +78,12 @@ ANNOTATIONS = (
     Annotation("retry-attempts", _GRPC, read_attempts, f"a number from 1 to {MOST_ATTEMPTS}"),
     Annotation("retry-backoff", _GRPC, _duration, "a duration like 100ms or 1s"),
     Annotation("grpc-web", _GRPC, _flag, "true or false"),
+    Annotation(
+        "json-transcoding",
+        _GRPC,
+        DescriptorSource.of,
+        "ConfigMap/NAME, Secret/NAME or one of these with /KEY behind it",
+    ),
     Annotation(
         "cors-allow-origins", _GRPC, _origins, "a list of origins like https://app.example.com, https://*.a.com"
     ),

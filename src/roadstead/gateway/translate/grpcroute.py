@@ -4,7 +4,7 @@ Source: gateway-api, apis/v1/grpcroute_types.go. gRPC's path is `/package.Servic
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from roadstead.gateway.translate.headers import value_matches
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.retries import grpc_retry
 from roadstead.gateway.translate.routes import RankedMatch, Readers, RoutePlan, plan_route
-from roadstead.gateway.translate.web import contradictions, cross_origin, with_web
+from roadstead.gateway.translate.transcoding import json_entries
+from roadstead.gateway.translate.web import contradictions, cross_origin, web_entries
 
 _SERVICE = re.compile(r"\.?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _METHOD = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -34,15 +35,27 @@ def plan_grpc_route(route: Object, resources: Resources) -> RoutePlan:
     timeouts, retry = _timeouts(annotated.values), grpc_retry(annotated.values)
     readers = Readers(_matches, lambda _rule, _path: timeouts, lambda _rule, _path: retry)
     plan = plan_route(route, "GRPCRoute", resources, readers)
-    problems = [*([annotated.problem] if annotated.problem else []), *contradictions(annotated.values)]
-    return replace(_extended(plan, annotated.values), unheeded=joined(problems))
-
-
-def _extended(plan: RoutePlan, stated: Mapping[str, Any]) -> RoutePlan:
-    """Return the plan with the lines that annotations add."""
-    if not stated.get("grpc-web"):
+    if not annotated.values and not annotated.problem:
         return plan
-    return with_web(plan, cross_origin(stated))
+    problems = [*([annotated.problem] if annotated.problem else []), *contradictions(annotated.values)]
+    return _extended(plan, annotated.values, resources, problems)
+
+
+def _extended(
+    plan: RoutePlan, stated: Mapping[str, Any], resources: Resources, problems: Sequence[Problem]
+) -> RoutePlan:
+    """Return the plan with the lines that annotations add, and all that is wrong with annotations."""
+    cors = cross_origin(stated)
+    entries, unheeded = plan.entries, list(problems)
+    if stated.get("grpc-web"):
+        entries = web_entries(entries, cors)
+    source = stated.get("json-transcoding")
+    json = json_entries(plan, source, cors, resources) if source else ()
+    if isinstance(json, Problem):
+        unheeded.append(json)
+    else:
+        entries = (*json, *entries)
+    return replace(plan, entries=entries, unheeded=joined(unheeded))
 
 
 def _timeouts(stated: Mapping[str, Any]) -> Timeouts:

@@ -3,7 +3,7 @@
 A browser asks first (CORS preflight), without the headers of the call, so that line matches on the path alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from roadstead.gateway.ir import Cors, Forward, Match, Route, ValueMatch, Web
 from roadstead.gateway.translate.annotations import PREFIX
 from roadstead.gateway.translate.cors import ANY_ORIGIN
 from roadstead.gateway.translate.problem import Problem
-from roadstead.gateway.translate.routes import Entry, RoutePlan
+from roadstead.gateway.translate.routes import Entry
 
 _SENT_BY_CLIENTS = ("content-type", "x-grpc-web", "x-user-agent", "grpc-timeout", "authorization")
 _READ_BY_CLIENTS = ("grpc-status", "grpc-message", "grpc-status-details-bin")
@@ -41,8 +41,8 @@ def contradictions(stated: Mapping[str, Any]) -> list[Problem]:
     """Return what these annotations of a route say that makes no sense together."""
     cors = [name for name in stated if name.startswith("cors-")]
     found = []
-    if cors and not stated.get("grpc-web"):
-        found.append(f"{PREFIX}{cors[0]}]: has no effect without {PREFIX}grpc-web: true")
+    if cors and not stated.get("grpc-web") and "json-transcoding" not in stated:
+        found.append(f"{PREFIX}{cors[0]}]: has no effect without {PREFIX}grpc-web: true or {PREFIX}json-transcoding")
     elif cors and "cors-allow-origins" not in stated:
         found.append(f"{PREFIX}{cors[0]}]: has no effect without {PREFIX}cors-allow-origins")
     if stated.get("cors-allow-credentials") and ANY_ORIGIN in stated.get("cors-allow-origins", ()):
@@ -50,9 +50,9 @@ def contradictions(stated: Mapping[str, Any]) -> list[Problem]:
     return [Problem("InvalidAnnotation", f"metadata.annotations[{message}") for message in found]
 
 
-def with_web(plan: RoutePlan, cors: Cors | None) -> RoutePlan:
-    """Return the plan of a GRPCRoute that also serves gRPC-Web."""
-    return replace(plan, entries=tuple(replace(one, routes=tuple(_lines(one, cors))) for one in plan.entries))
+def web_entries(entries: Iterable[Entry], cors: Cors | None) -> tuple[Entry, ...]:
+    """Return the entries of a GRPCRoute that also serves gRPC-Web."""
+    return tuple(replace(one, routes=tuple(_lines(one, cors))) for one in entries)
 
 
 def preflight(match: Match, cors: Cors, like: Route) -> Route:

@@ -25,6 +25,7 @@ from roadstead.gateway.xds.replies import local_replies
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 from roadstead.gateway.xds.streams import stream_filter
+from roadstead.gateway.xds.transcoding import transcoding_filter
 from roadstead.gateway.xds.web import web_filter
 
 STREAMS_PER_CONNECTION = 16_384
@@ -63,12 +64,14 @@ class HttpOptions:
     """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints.
 
     `cors`: some route says which scripts of other origins may ask. `web`: some route serves gRPC-Web.
+    `transcoding`: some route takes JSON.
     """
 
     access_log: bool = True
     sessions: bool = False
     cors: bool = False
     web: bool = False
+    transcoding: bool = False
 
 
 def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
@@ -148,7 +151,13 @@ def _validate_clients(downstream: Any, validation: ir.ClientValidation) -> None:
 
 def _http(name: str, route_table: str, http: HttpOptions) -> Any:
     settings = _http_settings(name)
-    wanted = ((http.cors, _CORS), (http.web, _WEB), (http.sessions, _SESSIONS), (True, _ROUTER))
+    wanted = (
+        (http.cors, _CORS),
+        (http.web, _WEB),
+        (http.transcoding, _TRANSCODING),
+        (http.sessions, _SESSIONS),
+        (True, _ROUTER),
+    )
     settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
@@ -190,6 +199,7 @@ def _access_log() -> Any:
 
 _CORS = cors_filter()
 _WEB = web_filter()
+_TRANSCODING = transcoding_filter()
 _SESSIONS = session_filter()
 _ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.Router())
 _TLS_INSPECTOR = listener_components_pb2.ListenerFilter(

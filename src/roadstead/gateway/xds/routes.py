@@ -19,6 +19,7 @@ from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import CORS_FILTER, cors_policy
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
 from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
+from roadstead.gateway.xds.transcoding import TRANSCODING_FILTER, transcoder
 from roadstead.gateway.xds.web import WEB_FILTER, switched_on
 
 _VIRTUAL_HOSTS = route_pb2.RouteConfiguration.DESCRIPTOR.fields_by_name["virtual_hosts"].number
@@ -93,6 +94,8 @@ def _route(source: ir.Route) -> Any:
 def _web(made: Any, web: ir.Web) -> None:
     if web.translated:
         made.typed_per_filter_config[WEB_FILTER].CopyFrom(packed(switched_on()))
+    if web.transcoding is not None:
+        made.typed_per_filter_config[TRANSCODING_FILTER].CopyFrom(packed(transcoder(web.transcoding)))
     if web.cors is not None:
         made.typed_per_filter_config[CORS_FILTER].CopyFrom(packed(cors_policy(web.cors)))
 

@@ -139,6 +139,7 @@ def _http_options(proxy: ir.Proxy, settings: NodeSettings) -> HttpOptions:
         sessions=any(forward.session is not None for forward in forwards),
         cors=any(forward.cors for forward in forwards) or any(web.cors for web in webs),
         web=any(web.translated for web in webs),
+        transcoding=any(web.transcoding for web in webs),
     )
 
 
