@@ -53,7 +53,14 @@ def commands(tmp_path: Path) -> Iterator[Commands]:
 
 def start(commands: Commands, folder: Path, isolation: str) -> str:
     """Bring a gRPC service up behind a Gateway and return where clients find it."""
-    small.write(folder, [small.deployment(), small.service(), small.gateway_class(), small.gateway(), grpc_route()])
+    gateway = small.gateway()
+    gateway["spec"]["infrastructure"] = {"parametersRef": {"group": "", "kind": "ConfigMap", "name": "envoys"}}
+    envoys = {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "envoys", "namespace": "default"},
+        "data": {"replicas": "1"},
+    }  # fmt: skip
+    objects = [small.deployment(), small.service(), small.gateway_class(), gateway, envoys, grpc_route()]
+    small.write(folder, objects)
     (folder / "server.py").write_text(SERVER)
     (folder / "roadstead.toml").write_text(small.PROJECT.replace('"-I", "-S", ', ""))
     arguments = ("up", str(folder), "--name", NAME, "--detach", "--output", "json", "--isolation", isolation)
@@ -120,13 +127,14 @@ class Clients:
 
 
 def change(commands: Commands, *what: str) -> None:
-    """Change the Envoys' Deployment, and wait until every Envoy that had to go is gone."""
+    """Change something, and wait until there are other Envoys than before, as many as there shall be."""
     before = envoys(commands)
     commands.kubectl(*what)
-    commands.kubectl("rollout", "status", f"deployment/{ENVOY}", "--timeout=60s")
-    wanted = int(commands.get("deployment", ENVOY)["spec"]["replicas"])
-    after = eventually(lambda: envoys(commands), lambda found: len(found) == wanted)
-    assert after != before
+    eventually(
+        lambda: (envoys(commands), commands.get("deployment", ENVOY)["spec"]["replicas"]),
+        lambda seen: seen[0] != before and len(seen[0]) == seen[1],
+        40,
+    )
 
 
 def envoys(commands: Commands) -> list[str]:
@@ -134,11 +142,15 @@ def envoys(commands: Commands) -> list[str]:
     return sorted(each["metadata"]["name"] for each in pods)
 
 
+def replicas(number: str) -> tuple[str, ...]:
+    return "patch", "configmap", "envoys", "--type=merge", "--patch", json.dumps({"data": {"replicas": number}})
+
+
 CHANGES: dict[str, list[tuple[str, ...]]] = {
     "namespaces": [
+        replicas("2"),
+        replicas("1"),
         ("set", "image", f"deployment/{ENVOY}", "envoy=roadstead.dev/envoy:next"),
-        ("scale", f"deployment/{ENVOY}", "--replicas=2"),
-        ("scale", f"deployment/{ENVOY}", "--replicas=1"),
     ],
     "none": [("rollout", "restart", f"deployment/{ENVOY}")],
 }
@@ -170,6 +182,19 @@ def test_an_envoy_that_dies_is_back_at_once(commands: Commands, tmp_path: Path) 
         while answer(call) != b"foo" or time.monotonic() - died < 0.1:
             assert time.monotonic() - died < 10
         assert time.monotonic() - died < 2
+
+
+def test_parameters_that_mean_nothing_are_told_and_change_nothing(commands: Commands, tmp_path: Path) -> None:
+    target = start(commands, tmp_path / "project", "auto")
+    before = envoys(commands)
+    commands.kubectl(*replicas("many"))
+    reason = "jsonpath={.status.conditions[?(@.type=='Accepted')].reason}"
+    eventually(
+        lambda: commands.kubectl("get", "gateway", "gateway", "-o", reason), lambda told: told == "InvalidParameters"
+    )
+    assert envoys(commands) == before
+    with grpc.insecure_channel(target, [("grpc.default_authority", "echo.example.com")]) as channel:
+        assert channel.unary_unary("/echo.Echo/Unary")(b"", timeout=10) == b"foo"
 
 
 def answer(call: grpc.UnaryUnaryMultiCallable) -> bytes | None:

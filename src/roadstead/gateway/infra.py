@@ -6,6 +6,7 @@ argument. No change of listeners or routes touches the pod template, so none res
 """
 
 import hashlib
+import json
 import posixpath
 import re
 from typing import Any
@@ -35,38 +36,58 @@ _SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class InfraSettings(msgspec.Struct, frozen=True):
-    """What is the same for every proxy of a cluster.
+    """What is the same for every proxy of a cluster, unless its parameters say otherwise.
 
     `xds`: the absolute path of the xDS server's Unix socket, or `host:port`. `bind_pod_address`: pods share one
     network, so Envoy must bind the pod's address only, and has no admin interface. `concurrency`: worker threads, 0:
-    one for each processor. `drain_seconds`: how long connections live whose listener has changed or gone.
-    `access_log`: one line for each request on standard output. `lame_duck_seconds`: how long an Envoy whose pod ends
-    goes on as if it did not, until nobody sends it new connections. `grace_seconds`: how long calls may then go on.
-    `drain_program`: what runs in the pod to see to that (`drain`); without one, an image without Python, the pod waits
-    for the lame duck's seconds only and calls that are then open are cut off.
+    one for each processor. `replicas` None: as many as whoever scales the Deployment says. `drain_seconds`: how long
+    connections live whose listener has changed or gone. `access_log`: one line for each request on standard output.
+    `lame_duck_seconds`: how long an Envoy whose pod ends goes on as if it did not, until nobody sends it new
+    connections. `grace_seconds`: how long calls may go on until then and after. `drain_program`: what runs in the pod
+    to see to that (`drain`); without one, an image without Python, the pod waits for the lame duck's seconds only and
+    calls that are then open are cut off.
     """
 
     xds: str
     image: str = "roadstead.dev/envoy:1.40"
-    replicas: int = 1
+    replicas: int | None = None
     concurrency: int = 0
     bind_pod_address: bool = False
     drain_seconds: int = 60
     lame_duck_seconds: int = 3
     access_log: bool = True
     grace_seconds: int = 60
+    log_level: str = "warning"
     drain_program: tuple[str, ...] = ("python", "-m", "roadstead.gateway.drain")
 
 
 def objects_for(proxy: ir.Proxy, settings: InfraSettings) -> list[Object]:
-    """Return the ServiceAccount, Deployment and Service that a proxy needs; none without listeners."""
+    """Return the ServiceAccount, Deployment and Service that a proxy needs; none without listeners.
+
+    Where its parameters cannot be understood there is no word of the Deployment: it stays as it is.
+    """
     if not proxy.listeners:
         return []
-    return [
-        _object(proxy, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
-        _object(proxy, "apps/v1", "Deployment", {"spec": _deployment(proxy, settings)}),
-        _object(proxy, "v1", "Service", {"spec": _service(proxy)}),
-    ]
+    account = _object(proxy, "v1", "ServiceAccount", {"automountServiceAccountToken": False})
+    service = _object(proxy, "v1", "Service", {"spec": _service(proxy)})
+    parameters = proxy.workload.parameters
+    if parameters is None:
+        return [account, service]
+    spec = _deployment(proxy, with_parameters(settings, parameters), parameters)
+    return [account, _object(proxy, "apps/v1", "Deployment", {"spec": spec}), service]
+
+
+def with_parameters(settings: InfraSettings, parameters: ir.Parameters) -> InfraSettings:
+    """Return the settings of one proxy: those of all, and over them what is stated for it."""
+    stated = {
+        "replicas": parameters.replicas,
+        "concurrency": parameters.concurrency,
+        "grace_seconds": parameters.drain_seconds,
+        "access_log": parameters.access_log,
+        "log_level": parameters.log_level or None,
+        "image": parameters.image or None,
+    }
+    return msgspec.structs.replace(settings, **{name: value for name, value in stated.items() if value is not None})
 
 
 def short_name(name: str) -> str:
@@ -245,12 +266,13 @@ def _selector(proxy: ir.Proxy) -> dict[str, str]:
     return {PROXY_LABEL: short_name(proxy.workload.name)}
 
 
-def _deployment(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+def _deployment(proxy: ir.Proxy, settings: InfraSettings, parameters: ir.Parameters) -> Object:
+    scale = {} if settings.replicas is None else {"replicas": settings.replicas}
     return {
-        "replicas": settings.replicas,
+        **scale,
         "selector": {"matchLabels": _selector(proxy)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": _template_metadata(proxy), "spec": _pod(proxy, settings)},
+        "template": {"metadata": _template_metadata(proxy), "spec": _pod(proxy, settings, parameters)},
     }
 
 
@@ -261,14 +283,15 @@ def _template_metadata(proxy: ir.Proxy) -> Object:
     return metadata
 
 
-def _pod(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+def _pod(proxy: ir.Proxy, settings: InfraSettings, parameters: ir.Parameters) -> Object:
     pod: Object = {
         "serviceAccountName": short_name(proxy.workload.name),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": settings.grace_seconds,
-        "containers": [_container(proxy, settings)],
+        "containers": [_container(proxy, settings, parameters)],
         "volumes": [{"name": "drain", "emptyDir": {}}],
+        **{name: word if name == "priorityClassName" else json.loads(word) for name, word in parameters.scheduling},
     }
     if settings.xds.startswith("/"):
         directory = posixpath.dirname(settings.xds)
@@ -276,7 +299,7 @@ def _pod(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     return pod
 
 
-def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
+def _container(proxy: ir.Proxy, settings: InfraSettings, parameters: ir.Parameters) -> Object:
     container: Object = {
         "name": "envoy",
         "image": settings.image,
@@ -292,6 +315,8 @@ def _container(proxy: ir.Proxy, settings: InfraSettings) -> Object:
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [{"name": "drain", "mountPath": DRAIN_FOLDER}],
     }
+    if parameters.resources:
+        container["resources"] = json.loads(parameters.resources)
     if settings.xds.startswith("/"):
         container["volumeMounts"].append({"name": "xds", "mountPath": posixpath.dirname(settings.xds)})
     return container
@@ -331,7 +356,15 @@ def _arguments(proxy: ir.Proxy, settings: InfraSettings) -> list[str]:
     if settings.concurrency:
         arguments += ["--concurrency", str(settings.concurrency)]
     drain = ["--drain-time-s", str(settings.drain_seconds), "--drain-strategy", "immediate"]
-    return [*arguments, *drain, "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "500"]
+    return [
+        *arguments,
+        *drain,
+        "--disable-hot-restart",
+        "--log-level",
+        settings.log_level,
+        "--file-flush-interval-msec",
+        "500",
+    ]
 
 
 def _service(proxy: ir.Proxy) -> Object:

@@ -423,8 +423,28 @@ class Owner(_Part, frozen=True):
     uid: str
 
 
+class Parameters(_Part, frozen=True):
+    """How a proxy's Envoys are run, as far as that is stated; what is None or empty is as for every proxy.
+
+    `drain_seconds`: how long calls may go on when an Envoy's pod ends. `resources`: those of its container, in JSON.
+    `scheduling`: fields of the pod, each in JSON or a plain word.
+    """
+
+    replicas: int | None = None
+    concurrency: int | None = None
+    drain_seconds: int | None = None
+    access_log: bool | None = None
+    log_level: str = ""
+    image: str = ""
+    resources: str = ""
+    scheduling: tuple[tuple[str, str], ...] = ()
+
+
 class Workload(_Part, frozen=True):
-    """The Deployment, Service and ServiceAccount that run a proxy: one name in one namespace, and what they carry."""
+    """The Deployment, Service and ServiceAccount that run a proxy: one name in one namespace, and what they carry.
+
+    `parameters` is None where they cannot be understood: then the Deployment stays as it is.
+    """
 
     namespace: str
     name: str
@@ -432,6 +452,7 @@ class Workload(_Part, frozen=True):
     annotations: tuple[tuple[str, str], ...] = ()
     addresses: tuple[str, ...] = ()
     owner: Owner | None = None
+    parameters: Parameters | None = Parameters()
 
 
 class Proxy(_Part, frozen=True):

@@ -134,3 +134,37 @@ def test_workers_and_a_wished_address_are_passed_on():
     assert made["Service"]["spec"]["loadBalancerIP"] == "127.1.0.5"
     arguments = made["Deployment"]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert arguments[arguments.index("--concurrency") + 1] == "2"
+
+
+def test_parameters_go_before_the_settings_of_all():
+    parameters = ir.Parameters(
+        replicas=3,
+        concurrency=2,
+        drain_seconds=300,
+        access_log=False,
+        log_level="debug",
+        image="registry.example.com/envoy:2",
+        resources='{"limits": {"memory": "1Gi"}}',
+        scheduling=(("nodeSelector", '{"disk": "fast"}'), ("priorityClassName", "high")),
+    )
+    made = objects_for(proxy(parameters=parameters), SETTINGS)
+    spec = by_kind(made)["Deployment"]["spec"]
+    pod, envoy = spec["template"]["spec"], container(made)
+    assert spec["replicas"] == 3
+    assert (pod["nodeSelector"], pod["priorityClassName"]) == ({"disk": "fast"}, "high")
+    assert pod["terminationGracePeriodSeconds"] == 300
+    assert envoy["image"] == "registry.example.com/envoy:2"
+    assert envoy["resources"] == {"limits": {"memory": "1Gi"}}
+    assert envoy["args"][envoy["args"].index("--concurrency") + 1] == "2"
+    assert envoy["args"][envoy["args"].index("--log-level") + 1] == "debug"
+    assert bootstrap(made)["node"]["metadata"]["access_log"] is False
+    hook = envoy["lifecycle"]["preStop"]["exec"]["command"]
+    assert hook[hook.index("--within") + 1] == "298"
+
+
+def test_whoever_scales_the_deployment_decides_where_no_replicas_are_stated():
+    assert "replicas" not in by_kind(objects_for(proxy(), SETTINGS))["Deployment"]["spec"]
+
+
+def test_parameters_that_mean_nothing_leave_the_deployment_as_it_is():
+    assert set(by_kind(objects_for(proxy(parameters=None), SETTINGS))) == {"ServiceAccount", "Service"}

@@ -7,7 +7,8 @@ from roadstead.api.conditions import condition
 from roadstead.api.objects import Object
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.statuses import StatusUpdate, generation_of, update_for
-from roadstead.gateway.translate.fields import mapping, spec_of, text
+from roadstead.gateway.translate.fields import spec_of, text
+from roadstead.gateway.translate.parameters import class_parameters
 
 SUPPORTED_FEATURES = (
     "BackendTLSPolicy",
@@ -75,16 +76,12 @@ def our_classes(resources: Resources) -> dict[str, str]:
     }
 
 
-def gateway_class_status(gateway_class: Object) -> StatusUpdate:
+def gateway_class_status(gateway_class: Object, resources: Resources) -> StatusUpdate:
     """Return what the status of a class of ours says."""
     generation = generation_of(gateway_class)
-    reference = mapping(spec_of(gateway_class).get("parametersRef"))
-    if reference:
-        message = (
-            f"spec.parametersRef: {reference.get('kind')} {reference.get('name')} is not a kind that Roadstead reads; "
-            "remove parametersRef"
-        )
-        accepted = condition("Accepted", False, "InvalidParameters", message, generation=generation)
+    problem = class_parameters(gateway_class, resources).problem
+    if problem:
+        accepted = condition("Accepted", False, *problem, generation=generation)
     else:
         accepted = condition("Accepted", True, "Accepted", "Roadstead serves this class", generation=generation)
     features = [{"name": name} for name in SUPPORTED_FEATURES]

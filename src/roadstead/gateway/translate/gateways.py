@@ -21,6 +21,7 @@ from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import ListenerPlan, plan_listeners
 from roadstead.gateway.translate.listenersets import added_listeners, plan_sets
 from roadstead.gateway.translate.notices import Notice
+from roadstead.gateway.translate.parameters import parameters_of
 from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
@@ -45,18 +46,12 @@ def plan_gateway(
     own = plan_listeners(gateway, resources)
     listeners = asking_clients(gateway, (*own, *added_listeners(own, sets, resources)), resources)
     target = GatewayTarget(key_of(gateway), controller_name, listeners, frozenset(one.key for one in sets))
-    return GatewayPlan(gateway, target, _invalid(gateway), sets, backend_identity(gateway, resources))
+    parameters = parameters_of(gateway, target.key.namespace, resources)
+    return GatewayPlan(gateway, target, _invalid(gateway), sets, backend_identity(gateway, resources), parameters)
 
 
 def _invalid(gateway: Object) -> Problem | None:
     spec = spec_of(gateway)
-    reference = mapping(mapping(spec.get("infrastructure")).get("parametersRef"))
-    if reference:
-        message = (
-            f"spec.infrastructure.parametersRef: {reference.get('kind')} {reference.get('name')} is not a kind that "
-            "Roadstead reads; remove parametersRef"
-        )
-        return Problem("InvalidParameters", message)
     for index, address in enumerate(mappings(spec.get("addresses"))):
         kind = text(address.get("type"), "IPAddress")
         if kind not in _ADDRESS_TYPES:
@@ -81,7 +76,7 @@ def gateway_standing(plan: GatewayPlan, proxies: Proxies, resources: Resources) 
     """Return how far the proxy of a Gateway is."""
     key = gateway_proxy_key(*plan.key)
     state = resources.proxy_states.get(key, ProxyState())
-    running = workload_state(workload(plan.obj), resources)
+    running = workload_state(workload(plan.obj, plan.parameters), resources)
     # Ready Envoys that are not connected serve what they have: after a restart of ours they are back in a moment.
     held = not state.settled or (not state.connected and running.ready > 0)
     return Standing(key, running, _obstacle(plan, proxies.get(key), state, running), held)
@@ -149,6 +144,8 @@ Verdict = tuple[bool, str, str]
 def _accepted(plan: GatewayPlan) -> Verdict:
     if plan.invalid:
         return (False, *plan.invalid)
+    if isinstance(plan.parameters, Problem):
+        return (False, *plan.parameters)
     own = plan.own_listeners
     wrong = with_fault(own)
     if not wrong:

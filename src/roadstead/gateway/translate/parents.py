@@ -4,10 +4,11 @@ Source: gateway-api, apis/v1/shared_types.go (ParentReference, RouteConditionRea
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from roadstead.api.objects import Object, ObjectKey
+from roadstead.gateway.ir import Parameters
 from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.clientcertificates import BackendIdentity
 from roadstead.gateway.translate.fields import integer, mappings, spec_of, text
@@ -38,7 +39,7 @@ class GatewayPlan:
     """A Gateway of ours, decided.
 
     `invalid`: why it is not served at all. `sets`: the ListenerSets that name it. `identity`: its certificate as a
-    client of backends.
+    client of backends. `parameters`: how its Envoys are run, or why that cannot be said; it is served all the same.
     """
 
     obj: Object
@@ -46,6 +47,7 @@ class GatewayPlan:
     invalid: Problem | None = None
     sets: tuple[ListenerSetPlan, ...] = ()
     identity: BackendIdentity | None = None
+    parameters: Parameters | Problem = field(default_factory=Parameters)
 
     @property
     def key(self) -> ObjectKey:

@@ -19,6 +19,7 @@ from roadstead.gateway.ir import (
     FilterChain,
     Listener,
     Owner,
+    Parameters,
     Proxy,
     RouteTable,
     ServerTls,
@@ -43,6 +44,7 @@ from roadstead.gateway.translate.precedence import (
     unknown_host,
     virtual_hosts,
 )
+from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.streams import stream_chains, stream_clusters
 
 GATEWAY_NAME_LABEL = f"{GATEWAY_GROUP}/gateway-name"
@@ -68,7 +70,7 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
     """Return what the Envoys of a Gateway shall do; those of an invalid one, nothing."""
     key = gateway_proxy_key(*gateway.key)
     if gateway.invalid:
-        return Proxy(key, workload(gateway.obj))
+        return Proxy(key, workload(gateway.obj, gateway.parameters))
     ports = _ports(gateway, attached)
     certificates = {one.certificate.name: one.certificate for plan in gateway.listeners for one in plan.certificates}
     if gateway.identity and gateway.identity.certificate:
@@ -79,7 +81,7 @@ def gateway_proxy(gateway: GatewayPlan, attached: AttachedRoutes, resources: Res
     asked = {plan.clients.trust.name: plan.clients.trust for plan in gateway.listeners if plan.clients}
     return Proxy(
         key=key,
-        workload=workload(gateway.obj),
+        workload=workload(gateway.obj, gateway.parameters),
         listeners=tuple(_listener(key, port) for port in ports),
         route_tables=tuple(table for port in ports for table in _tables(key, port, memory)),
         clusters=clusters,
@@ -187,8 +189,8 @@ def _completed(hosts: list[VirtualHost], port: _Port) -> tuple[VirtualHost, ...]
     return tuple(sorted(hosts, key=lambda host: host.name))
 
 
-def workload(gateway: Object) -> Workload:
-    """Return under which name a Gateway's proxy runs and what its objects carry (GEP-1762)."""
+def workload(gateway: Object, parameters: Parameters | Problem) -> Workload:
+    """Return under which name a Gateway's proxy runs, how, and what its objects carry (GEP-1762)."""
     metadata, spec = metadata_of(gateway), spec_of(gateway)
     namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
     class_name = text(spec.get("gatewayClassName"))
@@ -204,6 +206,7 @@ def workload(gateway: Object) -> Workload:
         annotations=tuple(sorted(text_map(infrastructure.get("annotations")).items())),
         addresses=tuple(address for one in mappings(spec.get("addresses")) if (address := text(one.get("value")))),
         owner=Owner("gateway.networking.k8s.io/v1", "Gateway", namespace, name, text(metadata.get("uid"))),
+        parameters=None if isinstance(parameters, Problem) else parameters,
     )
 
 

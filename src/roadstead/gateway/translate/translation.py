@@ -63,7 +63,11 @@ def translate(resources: Resources, memory: Memory | None = None) -> Translation
     if ingresses.proxy:
         proxies[ingresses.proxy.key] = ingresses.proxy
     statuses = (
-        *(gateway_class_status(found) for key, found in resources.gateway_classes.items() if key.name in classes),
+        *(
+            gateway_class_status(found, resources)
+            for key, found in resources.gateway_classes.items()
+            if key.name in classes
+        ),
         *_gateway_statuses(gateways, loads, proxies, resources),
         *_route_statuses(routes, resources, memory),
         *_policy_statuses(policies, routes, resources),
