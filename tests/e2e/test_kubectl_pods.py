@@ -324,6 +324,29 @@ def digest(url: str) -> str:
         return hashlib.md5(answer.read()).hexdigest()
 
 
+class TestAutoscaling:
+    def test_a_deployment_gets_as_many_pods_as_what_they_use_asks_for(self, commands: Commands) -> None:
+        memory = {"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue"}}}
+        memory["resource"]["target"]["averageValue"] = "1Ki"  # any process uses more
+        scaler = {
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "elastic", "namespace": "default"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "elastic"},
+                "minReplicas": 1, "maxReplicas": 3, "metrics": [memory],
+            },
+        }  # fmt: skip
+        apply(commands, deployment("elastic", ECHO + "1"))
+        commands.kubectl("rollout", "status", "deployment/elastic", "--timeout=30s")
+        apply(commands, scaler)
+        commands.kubectl("wait", "--for=jsonpath={.spec.replicas}=3", "deployment/elastic", "--timeout=40s")
+        described = commands.kubectl("describe", "hpa", "elastic")
+        assert "SuccessfulRescale" in described and "New size: 3; reason: memory resource above target" in described
+        # The limit is the number of replicas that the manifest allows, and the autoscaler's conditions say so.
+        assert "TooManyReplicas" in described
+        commands.kubectl("delete", "hpa/elastic", "deployment/elastic")
+
+
 class TestNodes:
     def test_top_tells_a_busy_pod_from_an_idle_one(self, commands: Commands) -> None:
         ready(commands, shell_pod("idle-one"))

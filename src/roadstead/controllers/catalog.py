@@ -19,6 +19,7 @@ from roadstead.controllers import (
     statefulset,
 )
 from roadstead.controllers.actions import Action
+from roadstead.controllers.autoscaling import autoscaling_controller
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
 from roadstead.controllers.emptying import namespace_controller
@@ -42,6 +43,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _STATEFULSET,
         _DAEMONSET,
         _JOB,
+        autoscaling_controller(),
         namespace_controller(),
         garbage_controller(),
     )

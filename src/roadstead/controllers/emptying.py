@@ -34,7 +34,7 @@ def namespaced_resources(view: View) -> list[Resource]:
         resource
         for resource in listed
         if resource.namespaced
-        and "list" in resource.verbs
+        and {"list", "delete"} <= set(resource.verbs)
         and (resource.group, resource.plural) not in _SKIPPED
         and (resource.api_version, resource.plural) not in _SKIPPED
     ]
