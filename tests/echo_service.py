@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from roadstead.service import RpcError, current_identity
+from roadstead.service import RpcError, current_call, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
 
 # Handlers of the word "gate" wait here.
@@ -45,6 +45,9 @@ def do_sync(word: bytes, context) -> bytes:
         case b"who":
             identity = current_identity()
             return identity.name.encode() if identity else b"nobody"
+        case b"call":
+            call = current_call()
+            return f"{call.method} {call.value('x-tenant')} {call.identity and call.identity.name}".encode()
         case b"sleep":
             time.sleep(0.5)
         case b"gate":

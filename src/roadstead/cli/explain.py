@@ -73,7 +73,9 @@ def call(
     method = method.removeprefix("/")
     decision = decide(policy, None if unknown else identity, method, metadata_from(headers), **seen)
     if unknown and not decision.allowed:
-        decision = Decision("unauthenticated", f"{password_file} knows no {name!r}, and {decision.reason}")
+        decision = Decision(
+            "unauthenticated", f"{password_file} knows no {name!r}, and {decision.reason}", decision.cause
+        )
     _show(decision, method, identity, output)
 
 

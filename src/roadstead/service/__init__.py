@@ -7,10 +7,11 @@ lifecycle.py     how a server leaves          health.py, reflection.py, tls.py  
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
 passwords.py     the password file            policy.py   who may call which method
-identity.py      who is calling               channel.py, hedging.py   the client's side
+identity.py, current_call.py    who is calling, and what         channel.py, hedging.py   the client's side
 deadline.py      how much time is left
 """
 
+from roadstead.service.current_call import CurrentCall, current_call
 from roadstead.service.deadline import time_left
 from roadstead.service.identity import Identity, current_identity
 from roadstead.service.lifecycle import Drain
@@ -24,12 +25,14 @@ from roadstead.service.wiring import Connections
 
 __all__ = [
     "Connections",
+    "CurrentCall",
     "Drain",
     "Identity",
     "RpcError",
     "Server",
     "ThreadedServer",
     "Tls",
+    "current_call",
     "current_identity",
     "run",
     "standard_stages",

@@ -15,16 +15,19 @@ from roadstead.service.identity import Identity
 Answer = Literal["allowed", "unauthenticated", "denied", "depends"]
 _HEALTH = "grpc.health.v1.Health"
 _UNSEEN = object()
+NO_CREDENTIALS = "no credentials"
 
 
 class Decision(msgspec.Struct, frozen=True):
     """An answer and its reason. The reason is for the log and for `explain`; a client is not told.
 
+    `cause` is the reason in a few words of which a policy has only so many, for counting: "role viewer", "no rule".
     "depends" means that the request itself has to be seen: `decide` again with it.
     """
 
     answer: Answer
     reason: str
+    cause: str
 
     @property
     def allowed(self) -> bool:
@@ -83,22 +86,22 @@ def decide(
     long as no request is given, "depends" (a rule allows it for some requests); with the rule that decided.
     """
     if pattern := policy.open_pattern(method):
-        return Decision("allowed", f"anonymous: {pattern}")
+        return Decision("allowed", f"anonymous: {pattern}", "anonymous")
     if identity is None:
-        return Decision("unauthenticated", f"{method} needs credentials")
+        return Decision("unauthenticated", f"{method} needs credentials", NO_CREDENTIALS)
     roles = _roles_of(policy, identity)
     for role in roles:
         if pattern := policy.roles[role].methods.match(method):
-            return Decision("allowed", f"role {role}: {pattern}")
+            return Decision("allowed", f"role {role}: {pattern}", f"role {role}")
     judged = [
-        _judge_rule(f"role {role}: {pattern}", condition, identity, metadata, request)
+        _judge_rule(role, pattern, condition, identity, metadata, request)
         for role, pattern, condition in _conditional(policy, roles, method)
     ]
     if judged:
         return next((each for answer in ("allowed", "depends") for each in judged if each.answer == answer), judged[0])
     if not roles:
-        return Decision("denied", f"{identity.name} has no role")
-    return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}")
+        return Decision("denied", f"{identity.name} has no role", "no role")
+    return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}", "no rule")
 
 
 def misspelt(policy: Policy, services: Mapping[str, Container[str]]) -> tuple[str, ...]:
@@ -123,16 +126,22 @@ def _conditional(policy: Policy, roles: Iterable[str], method: str) -> Iterator[
 
 
 def _judge_rule(
-    rule: str, condition: Condition, identity: Identity, metadata: Iterable[tuple[str, str | bytes]], request: Any
+    role: str,
+    pattern: str,
+    condition: Condition,
+    identity: Identity,
+    metadata: Iterable[tuple[str, str | bytes]],
+    request: Any,
 ) -> Decision:
+    rule, cause = f"role {role}: {pattern}", f"role {role}"
     unmet = metadata_matches(condition, identity, metadata)
     if unmet is None and condition.request and request is _UNSEEN:
-        return Decision("depends", f"{rule} if request {describe(condition, identity)}")
+        return Decision("depends", f"{rule} if request {describe(condition, identity)}", cause)
     if unmet is None and condition.request:
         unmet = request_matches(condition, identity, request)
     if unmet is not None:
-        return Decision("denied", f"{rule} only if {unmet}")
-    return Decision("allowed", f"{rule}, its condition holds")
+        return Decision("denied", f"{rule} only if {unmet}", f"{cause}, its condition")
+    return Decision("allowed", f"{rule}, its condition holds", cause)
 
 
 def _roles_of(policy: Policy, identity: Identity) -> tuple[str, ...]:

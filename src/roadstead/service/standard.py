@@ -32,14 +32,15 @@ def standard_stages(
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
     cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
-    `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs for Prometheus
-    (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `tracing` makes
-    spans of OpenTelemetry (extra `tracing`). `validation` refuses requests that break the rules of their .proto file
-    (extra `validation`).
+    `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs and
+    decisions for Prometheus (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `tracing` makes spans
+    of OpenTelemetry (extra `tracing`). `validation` refuses requests that break the rules of their .proto file (extra
+    `validation`).
     """
     around: list[Stage] = [*_tracing(tracing), *_metrics(metrics), AccessLog(), Errors()]
     stages = [*around, Deadline(default_deadline, longest_deadline)]
     if policy is not None:
+        stages += _audit(metrics)
         stages += _who_may(policy, passwords, tokens, certificates, end_expired_streams)
     return [*stages, *_validation(validation)]
 
@@ -75,6 +76,14 @@ def _metrics(wanted: bool) -> list[Stage]:
     from roadstead.service.interceptors.metrics import Metrics
 
     return [Metrics()]
+
+
+def _audit(wanted: bool) -> list[Stage]:
+    if not wanted:
+        return []
+    from roadstead.service.interceptors.audit import Audit
+
+    return [Audit()]
 
 
 def _validation(wanted: bool) -> list[Stage]:

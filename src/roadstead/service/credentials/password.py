@@ -115,4 +115,5 @@ class PasswordVerifier:
 
 def _busy(reason: str, wait: float) -> Refusal:
     message = "too many attempts; try again later"
-    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, reason, retry_after=wait)
+    exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+    return Refusal(exhausted, message, reason, retry_after=wait, public_reason="TOO_MANY_ATTEMPTS")

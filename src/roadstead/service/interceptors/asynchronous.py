@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextvars import ContextVar, copy_context
+from contextvars import copy_context
 from typing import Any
 
 import grpc
@@ -19,11 +19,10 @@ import grpc.aio
 
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
-from roadstead.service.interceptors.stage import Admission, Call, Stage
+from roadstead.service.interceptors.stage import Admission, Call, Stage, current
 from roadstead.service.interceptors.threaded import around_stream, around_unary
 from roadstead.service.refusal import Refusal
 
-_call: ContextVar[Call] = ContextVar("roadstead_call")
 _END = object()
 _Work = Callable[[Any, Any], Awaitable[Any]]
 _Judged = Callable[[Any, Call], Awaitable[Any]]
@@ -50,7 +49,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         if refusal := await self._admit(call):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
-        _call.set(call)
+        current.set(call)
         return plan.wrapped if plan.asynchronous else self._in_thread(handler, call)
 
     async def _admit(self, call: Call) -> Refusal | None:
@@ -105,7 +104,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         stages = self._stages
 
         async def handle(request: Any, context: Any) -> Any:
-            call = _call.get()
+            call = current.get()
             call.context, call.peer = context, context.peer()
             entered: list[Stage] = []
             code = grpc.StatusCode.OK

@@ -11,7 +11,7 @@ from typing import Protocol
 from roadstead.service.credentials.certificate import AuthContext
 from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
-from roadstead.service.decision import Policy
+from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
 from roadstead.service.identity import Identity, set_current_identity
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
@@ -84,7 +84,8 @@ class Authentication(Stage):
         if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
-        return unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
+        refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
+        return _noted(refusal, call)
 
     def _verify(self, claim: Presented) -> "Verified | Future[Verified]":
         if isinstance(claim, NamePassword) and self._passwords is not None:
@@ -94,15 +95,24 @@ class Authentication(Stage):
         if isinstance(claim, Malformed):
             return unauthenticated(claim.problem, f"unusable credentials: {claim.problem}", "CREDENTIALS_UNUSABLE")
         if claim is None:
-            return unauthenticated("no credentials")
+            return unauthenticated(NO_CREDENTIALS)
         return unauthenticated(f"{type(claim).__name__} is not accepted here")
 
 
 def _taken(result: Verified, call: Call) -> Admission:
     if isinstance(result, Refusal):
-        return result
+        return _noted(result, call)
     call.identity = result
     return None
+
+
+def _noted(refusal: Admission, call: Call) -> Admission:
+    """Note why nobody vouches for a caller, for those who count that."""
+    if refusal is not None:
+        word = refusal.public_reason or refusal.code.name
+        cause = NO_CREDENTIALS if refusal.reason == NO_CREDENTIALS else word.lower().replace("_", " ")
+        call.decision = Decision("unauthenticated", refusal.reason, cause)
+    return refusal
 
 
 def _chained(pending: "Future[Verified]", call: Call) -> "Future[Admission]":

@@ -39,7 +39,7 @@ class Authorization(Stage):
         decision = decide(self._policy(), call.identity, call.method, call.metadata)
         if decision.answer == "depends":
             call.judge_by(self._judge_request)
-            call.reason = decision.reason
+            call.reason, call.decision = decision.reason, decision
             return None
         return _admission(call, decision)
 
@@ -48,7 +48,7 @@ class Authorization(Stage):
 
 
 def _admission(call: Call, decision: Decision) -> Admission:
-    call.reason = decision.reason
+    call.reason, call.decision = decision.reason, decision
     if decision.allowed:
         return None
     if decision.answer == "unauthenticated":

@@ -13,11 +13,13 @@ take nothing that has to be given back: a caller may go away before its handler 
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
 import msgspec
 
+from roadstead.service.decision import Decision
 from roadstead.service.identity import Identity
 from roadstead.service.refusal import Refusal
 
@@ -31,6 +33,7 @@ class Call:
 
     __slots__ = (
         "context",
+        "decision",
         "deferred",
         "identity",
         "judge_request",
@@ -59,6 +62,8 @@ class Call:
         self.metadata = metadata
         self.started = started
         self.identity: Identity | None = None
+        # Who may do it, as far as that has been judged.
+        self.decision: Decision | None = None
         # True if only the connection can tell who calls, which is known from `enter` on.
         self.deferred = False
         self.context: Any = None
@@ -93,6 +98,10 @@ class Call:
         """Have each message of the request judged before the handler gets it, after those who asked for it before."""
         earlier = self.judge_request
         self.judge_request = judge if earlier is None else _both(earlier, judge)
+
+
+# The RPC that is being handled; `current_call.py` has what handlers may see of it.
+current: ContextVar[Call] = ContextVar("roadstead_call")
 
 
 def _both(

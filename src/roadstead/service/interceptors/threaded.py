@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, cast
 
 import grpc
@@ -17,10 +16,8 @@ import grpc.aio
 
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
-from roadstead.service.interceptors.stage import Call, Stage
+from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal
-
-_call: ContextVar[Call] = ContextVar("roadstead_thread_call")
 
 
 class ThreadChain(grpc.ServerInterceptor):
@@ -45,7 +42,7 @@ class ThreadChain(grpc.ServerInterceptor):
         if refusal is not None:
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
-        _call.set(call)
+        current.set(call)
         return plan.wrapped
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
@@ -66,7 +63,7 @@ class ThreadChain(grpc.ServerInterceptor):
         handle = around(self._stages, behaviour, streams=handler.request_streaming)
 
         def handled(request: Any, context: Any) -> Any:
-            return handle(_call.get(), request, context)
+            return handle(current.get(), request, context)
 
         return rehandled(handler, _in_pool_of(behaviour, handled))
 
