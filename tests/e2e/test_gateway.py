@@ -1,5 +1,6 @@
 """The gateway's whole loop: objects in a real API server, their routes in a real Envoy, their statuses back."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,7 +10,8 @@ import apiserver_bed
 import gateway_objects as made
 import grpc
 import pytest
-from envoy_bed import KEY, SERVICE, Backend, Envoy, call, channel, failure, run, until
+import trustme
+from envoy_bed import KEY, SERVICE, Backend, Envoy, alpn, call, channel, failure, run, until
 from free_ports import free_port
 
 from roadstead.api.conditions import find_condition, is_true
@@ -19,6 +21,7 @@ from roadstead.client import ApiClient
 from roadstead.gateway.controller import GatewayConfig, GatewayController
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.xds import XdsServer
+from roadstead.lib.pki import KeyPair
 from roadstead.lib.tasks import cancel_all, spawn
 
 pytestmark = pytest.mark.e2e
@@ -222,5 +225,73 @@ def test_proxy_objects_that_somebody_deletes_come_back_and_go_with_their_gateway
             return not await names()
 
         await until(gone, "the Deployment is gone")
+
+    whole(test, tmp_path)
+
+
+def test_a_renewed_secret_serves_new_handshakes_and_ends_no_stream(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        authority, secure = trustme.CA(), free_port()
+        await running.backend("foo-svc")
+        await running.create(served_with(authority), made.grpc_route("foo-route", made.rule(made.backend("foo-svc"))))
+        listeners = [made.http_listener(port=running.port), made.https_listener(port=secure)]
+        await running.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": listeners}})
+        await running.programmed()
+        async with channel(secure, trust=authority) as over:
+            assert await answered(over) == "foo-svc"
+            before = await shown(secure, authority)
+            stream = over.unary_stream(f"/{SERVICE}/Stream")(b"")
+            assert await stream.read() == b"foo-svc"
+            renewed = {"data": served_with(authority)["data"]}
+            await running.client.patch(resource("Secret"), "example-gateway", NAMESPACE, renewed)
+
+            async def changed() -> bool:
+                return await shown(secure, authority) != before
+
+            await until(changed, "new handshakes get the new certificate")
+            assert [await stream.read() for _ in range(5)] == [b"foo-svc"] * 5
+            assert await call(over) == "foo-svc"
+            stream.cancel()
+
+    whole(test, tmp_path)
+
+
+def served_with(authority: trustme.CA) -> Object:
+    """Return the Gateway's Secret with a certificate that was issued just now."""
+    issued = authority.issue_cert("foo.example.com")
+    return made.secret("example-gateway", KeyPair(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()))
+
+
+async def shown(port: int, authority: trustme.CA) -> str:
+    """Return the serial number of the certificate that a new handshake gets."""
+    _, certificate = await asyncio.to_thread(alpn, port, "foo.example.com", authority, ["h2"])
+    serial: str = certificate["serialNumber"]
+    return serial
+
+
+def test_a_tls_route_is_served_and_said_to_be(tmp_path: Path) -> None:
+    async def test(running: System) -> None:
+        authority, secure = trustme.CA(), free_port()
+        issued = authority.issue_cert("foo.example.com")
+        pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
+        backend = await Backend("foo-svc").start(grpc.ssl_server_credentials([pair]))
+        await running.create(
+            made.service("foo-svc"),
+            made.endpoint_slice("foo-svc", "127.0.0.1", port=backend.port),
+            made.tls_route("passed", made.backend("foo-svc")),
+        )
+        listeners = [made.http_listener(port=running.port), made.tls_listener(port=secure)]
+        await running.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": listeners}})
+        found = await running.programmed()
+        assert [one["attachedRoutes"] for one in found["status"]["listeners"]] == [0, 1]
+
+        async def accepted() -> bool:
+            route = await running.client.get(resource("TLSRoute"), "passed", NAMESPACE)
+            parents = (route.get("status") or {}).get("parents") or [{}]
+            return is_true(parents[0].get("conditions"), "Accepted")
+
+        await until(accepted, "the route is accepted")
+        async with channel(secure, trust=authority) as over:
+            assert await answered(over) == "foo-svc"
 
     whole(test, tmp_path)
