@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
-import sys
 from pathlib import Path
 
 import pytest
 from apiserver_bed import CONFIGMAPS, configmap
+from apiserver_nursery import Nursery
 from polling import until
 from raw_http import RawConnection, trusting
 
@@ -18,45 +16,6 @@ pytestmark = pytest.mark.e2e
 KILLS = 300
 """Most of them under writes; every tenth while the server starts."""
 WRITERS = 4
-NURSERY = Path(__file__).parents[1] / "apiserver_nursery.py"
-
-
-class Nursery:
-    """Servers one after the other, each a fork of a process that has imported everything: they start in no time."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process, self._orders, self._reports = process, process.stdin, process.stdout
-        self.port = 0
-
-    @classmethod
-    async def open(cls, folder: Path) -> "Nursery":
-        pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, str(NURSERY), str(folder))
-        nursery = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
-        nursery.port = int(await nursery._reports.readline())
-        return nursery
-
-    async def begin(self) -> int:
-        """Begin a server and return its process id at once."""
-        self._orders.write(b"start\n")
-        return int(await self._reports.readline())
-
-    async def ready(self) -> None:
-        """Wait until the server serves."""
-        async with asyncio.timeout(30):
-            assert await self._reports.readline() == b"ready\n"
-
-    async def kill(self, pid: int) -> None:
-        """Kill the server and wait until it is gone."""
-        os.kill(pid, signal.SIGKILL)
-        while (report := await self._reports.readline()) != b"gone\n":
-            assert report == b"ready\n", report
-
-    async def close(self) -> None:
-        self._orders.close()
-        await self._process.wait()
 
 
 class Ledger:

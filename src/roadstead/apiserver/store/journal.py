@@ -60,6 +60,7 @@ class Journal:
         """
         self.path = path
         self.origin = origin
+        _check_not_lost(path)
         try:
             self._connection = self._open(durability)
         except sqlite3.OperationalError as error:
@@ -75,9 +76,11 @@ class Journal:
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'machine' else 'NORMAL'}")
             self._check(connection)
-            connection.executescript(_SCHEMA)
-            self.origin = self._settle_origin(connection)
-            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+            if not _is_complete(connection):  # else nothing is written: a full disk can still be read
+                connection.executescript(_SCHEMA)
+                self._settle_origin(connection)
+                connection.execute(f"PRAGMA user_version = {_FORMAT}")
+            (self.origin,) = connection.execute("SELECT revision FROM origin").fetchone()
         except BaseException:
             connection.close()
             raise
@@ -91,19 +94,19 @@ class Journal:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
 
-    def _settle_origin(self, connection: sqlite3.Connection) -> int:
-        """Return the file's own origin, after noting it in a new one; a file from before there were any has zero."""
-        query = "SELECT EXISTS (SELECT * FROM versions), (SELECT revision FROM origin)"
-        used, settled = connection.execute(query).fetchone()
-        if settled is not None:
-            return int(settled)
-        origin = 0 if used else self.origin
-        connection.execute("INSERT INTO origin VALUES (?)", (origin,))
-        return origin
+    def _settle_origin(self, connection: sqlite3.Connection) -> None:
+        """Note the origin in a new file; a file from before there were any has zero."""
+        (used,) = connection.execute("SELECT EXISTS (SELECT * FROM versions)").fetchone()
+        (settled,) = connection.execute("SELECT EXISTS (SELECT * FROM origin)").fetchone()
+        if not settled:
+            connection.execute("INSERT INTO origin VALUES (?)", (0 if used else self.origin,))
 
     def floors(self) -> list[tuple[str, int]]:
-        """Return, per collection, the newest revision whose history was compacted."""
-        return list(self._connection.execute("SELECT collection, revision FROM floors"))
+        """Return, per collection, the newest revision whose history was compacted. Raises Damaged."""
+        try:
+            return list(self._connection.execute("SELECT collection, revision FROM floors"))
+        except sqlite3.DatabaseError as error:
+            raise Damaged(str(error)) from error
 
     def writes(self) -> Iterator[Write]:
         """Yield every row in the order of revisions. Raises Damaged at a row that cannot be read."""
@@ -165,12 +168,28 @@ class _Transaction:
             self._connection.execute("ROLLBACK")
 
 
+def _check_not_lost(path: Path) -> None:
+    """Raise Damaged if a write-ahead log has no database: SQLite would delete it without a word."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size and not (path.exists() and path.stat().st_size):
+        raise Damaged("it is empty, but its write-ahead log is not")
+
+
+def _is_complete(connection: sqlite3.Connection) -> bool:
+    """Say whether a file is of this format and has all that belongs to it; the format is written last."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'origin'").fetchall()
+    return bool(found == _FORMAT and tables and connection.execute("SELECT * FROM origin").fetchall())
+
+
 def _remedy(error: sqlite3.Error) -> str:
     text = str(error)
     if "locked" in text:
         return "another Roadstead process has it open"
     if "full" in text:
         return "the disk is full; free some space and try again"
+    if "I/O" in text:
+        return f"{text} ({error.sqlite_errorname}); see whether a quota or a limit on files is exhausted"
     return text
 
 

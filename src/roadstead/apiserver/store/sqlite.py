@@ -165,6 +165,9 @@ class SqliteStore:
         for step in steps:
             if isinstance(step, _Waiting):
                 step.done.set_exception(StorageFailed(str(error)))
+            else:  # to be tried again with the next
+                self._superseded += step.revisions
+                self._floors = {**dict(step.floors), **self._floors}
 
     def _note_dropped(self, dropped: list[Event]) -> None:
         for event in dropped:

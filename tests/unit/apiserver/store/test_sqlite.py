@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import re
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 
 from roadstead.api.errors import Expired
 from roadstead.apiserver.store import Location, SqliteStore, StorageFailed
+from roadstead.apiserver.store.journal import Compaction, Journal, Write
 from roadstead.apiserver.store.read_model import LOG_EVENTS
 
 
@@ -108,6 +112,129 @@ def test_a_damaged_object_is_noticed_when_the_file_is_opened(tmp_path: Path) -> 
         await again.aclose()
 
     asyncio.run(conversation())
+
+
+def filled(path: Path) -> bytes:
+    """Make a file with a hundred objects and return its content."""
+
+    async def conversation() -> None:
+        store = SqliteStore.open(path)
+        for number in range(100):
+            await store.put(place(f"n{number:02}"), thing(f"n{number:02}", "x" * 500))
+        await store.aclose()
+
+    asyncio.run(conversation())
+    return path.read_bytes()
+
+
+def opened(path: Path) -> tuple[str, int]:
+    """Open a file; return what is said to be wrong with it, and how many objects are left."""
+
+    async def conversation() -> tuple[str, int]:
+        store = SqliteStore.open(path)
+        found = (store.damage, len(store.records("configmaps")))
+        await store.aclose()
+        return found
+
+    return asyncio.run(conversation())
+
+
+@pytest.mark.parametrize("part", [0.001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_a_file_that_was_cut_short_is_set_aside(tmp_path: Path, part: float) -> None:
+    path = tmp_path / "state.db"
+    rest = filled(path)
+    rest = rest[: int(len(rest) * part)]
+    path.write_bytes(rest)
+    damage, left = opened(path)
+    assert "damaged" in damage
+    assert left == 0
+    (kept,) = tmp_path.glob("state.db.damaged-*")
+    assert kept.read_bytes() == rest
+
+
+def test_a_page_of_rubbish_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    content = filled(path)
+    for page in range(1, len(content) // 4096):
+        path.write_bytes(content[: page * 4096] + b"\xa5" * 4096 + content[(page + 1) * 4096 :])
+        damage, _ = opened(path)
+        assert "damaged" in damage, page
+
+
+@pytest.mark.parametrize("table", ["versions", "floors", "origin"])
+def test_a_file_without_one_of_its_tables_is_noticed_or_mended(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "state.db"
+    filled(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"DROP TABLE {table}")
+    damage, left = opened(path)
+    assert bool(damage) is (left == 0), "what is there is kept, or what is lost is reported"
+
+
+def test_a_log_without_its_database_is_set_aside(tmp_path: Path) -> None:
+    path, log = tmp_path / "state.db", tmp_path / "state.db-wal"
+    log.write_bytes(b"a log")
+    damage, _ = opened(path)
+    assert "its write-ahead log is not" in damage
+    (kept,) = tmp_path.glob("state.db.damaged-*-wal")
+    assert kept.read_bytes() == b"a log"
+
+
+def test_two_damaged_files_in_one_second_are_both_kept(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    for content in (b"1" * 5000, b"2" * 5000):
+        path.write_bytes(content)
+        opened(path)
+    kept = [file.read_bytes()[:1] for file in tmp_path.glob("state.db.damaged-*")]
+    assert sorted(kept) == [b"1", b"2"]
+
+
+def test_a_file_that_cannot_be_read_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    content = filled(path)
+    if os.getuid():
+        path.chmod(0)
+    else:  # root may read everything but a directory
+        path.rename(tmp_path / "elsewhere")
+        path.mkdir()
+    with pytest.raises(StorageFailed, match=re.escape(str(path))):
+        opened(path)
+    assert not list(tmp_path.glob("*.damaged-*"))
+    if os.getuid():
+        path.chmod(0o600)
+        assert path.read_bytes() == content
+
+
+def test_nothing_is_written_to_open_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    content = filled(path)
+    journal = Journal(path, "process")
+    assert not path.with_name("state.db-wal").stat().st_size
+    journal.close()
+    assert path.read_bytes() == content
+
+
+def test_a_compaction_that_failed_is_made_up_for(tmp_path: Path) -> None:
+    async def conversation() -> None:
+        store = SqliteStore.open(tmp_path / "state.db")
+        commit = store._journal.commit
+
+        def refuse(steps: Sequence[Write | Compaction]) -> None:
+            if any(isinstance(step, Compaction) for step in steps):
+                store._journal.commit = commit  # type: ignore[method-assign]  # this once
+                raise StorageFailed("full")
+            commit(steps)
+
+        store._journal.commit = refuse  # type: ignore[method-assign]  # a disk that is full for a moment
+        for number in range(LOG_EVENTS + 600):
+            with contextlib.suppress(StorageFailed):
+                await store.put(place("busy"), thing("busy", str(number)))
+        await store.aclose()
+
+    asyncio.run(conversation())
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as rows:
+        (count,) = rows.execute("SELECT count(*) FROM versions").fetchone()
+    assert count < LOG_EVENTS + 300
 
 
 def test_a_file_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
