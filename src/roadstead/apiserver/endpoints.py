@@ -29,16 +29,17 @@ from roadstead.apiserver.http.exchange import (
     until_disconnected,
     warning_headers,
 )
-from roadstead.apiserver.http.parameters import Query, first, flag, parse_query
+from roadstead.apiserver.http.parameters import Query, WriteOptions, first, flag, parse_query
 from roadstead.apiserver.http.paths import ResourcePath
 from roadstead.apiserver.metrics import GROUP as METRICS
 from roadstead.apiserver.metrics import Metrics
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.representation import Presenter
-from roadstead.apiserver.rest import Rest
+from roadstead.apiserver.rest import Rest, check_fields
 from roadstead.apiserver.store import Record
 from roadstead.apiserver.streams.pod_logs import PodLogs
 from roadstead.apiserver.subresources import Subresources
+from roadstead.apiserver.validation import check_types
 from roadstead.apiserver.watch import WatchHub
 from roadstead.lib.tasks import spawn
 
@@ -152,6 +153,8 @@ class ResourceEndpoints:
         review = decode_object(call.content_type, call.body)
         review.setdefault("kind", call.resource.kind)
         review.setdefault("apiVersion", call.resource.api_version)
+        check_fields(call, review, WriteOptions.of(call.query))
+        check_types(call.resource, review)
         return self._services.reviews.answer(call.resource.kind, review, call.user, call.namespace)
 
     def _presenter(self, call: Call, scope: Scope) -> Presenter:

@@ -11,17 +11,18 @@ from roadstead.api.errors import BadRequest, Expired, NotFound, UnsupportedMedia
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import EVERYTHING
+from roadstead.apiserver import causes
 from roadstead.apiserver.calls import Answer, Call
 from roadstead.apiserver.field_selectors import check_field_selector
 from roadstead.apiserver.http.content import decode_json, decode_object, decode_yaml, media_type
-from roadstead.apiserver.http.duplicates import duplicate_fields
+from roadstead.apiserver.http.duplicates import duplicate_fields, duplicate_yaml_fields
 from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
 from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.patches import patch
 from roadstead.apiserver.schemas import schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store
-from roadstead.apiserver.validation import unknown_fields
+from roadstead.apiserver.validation import Undecodable, check_types, unknown_fields
 from roadstead.apiserver.versions import convert
 from roadstead.apiserver.writer import Change, Writer
 
@@ -80,18 +81,16 @@ class Rest:
         """Store a new object from the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
-        check_duplicates(call, options)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call.resource, obj, options)
+        warnings = check_fields(call, obj, options)
         return (await self._writer.create(call, obj, options))._replace(warnings=warnings)
 
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
-        check_duplicates(call, options)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call.resource, obj, options)
+        warnings = check_fields(call, obj, options)
         return (await self._writer.change(call, options, lambda _: obj))._replace(warnings=warnings)
 
     async def patch(self, call: Call) -> Answer:
@@ -106,29 +105,40 @@ class Rest:
             nonlocal warnings
             patched = change(live)
             check_identity(call.resource, patched, call.namespace, call.name)
-            warnings = check_fields(call.resource, patched, options)
+            warnings = check_fields(call, patched, options, sent=False)
             return patched
 
-        answer = await self._writer.change(call, options, checked)
+        try:
+            answer = await self._writer.change(call, options, checked)
+        except Undecodable as error:
+            cause = causes.invalid("patch", str(call.body, "utf-8", "replace"), error.problem)
+            raise invalid("", "", "", [cause]) from None
         return answer._replace(warnings=warnings)
 
     async def _apply(self, call: Call) -> Answer:
         options = WriteOptions.of(call.query)
         if not options.field_manager:
-            causes = [("FieldValueRequired", "fieldManager", "Required value: is required for apply patch")]
-            raise invalid("PatchOptions", "meta.k8s.io", "", causes)
+            missing = causes.required("fieldManager", "is required for apply patch")
+            raise invalid("PatchOptions", "meta.k8s.io", "", [missing])
         applied = decode_yaml(call.body)
         if not isinstance(applied, dict):
             raise BadRequest("an apply patch must be an object")
         for field in ("apiVersion", "kind"):
             if not applied.get(field):
                 raise BadRequest(f"an apply patch must have {field}")
-        check_duplicates(call, options)
+        if options.validation == "Strict" and (twice := duplicates(call)):
+            raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
         check_identity(call.resource, applied, call.namespace, call.name)
         if applied["metadata"].get("managedFields"):
             raise BadRequest("metadata.managedFields must be nil")
-        warnings = check_fields(call.resource, applied, options)
-        return (await self._writer.apply(call, options, applied))._replace(warnings=warnings)
+        unknown = unknown_fields(call.resource, applied)
+        if unknown:
+            raise _untyped(call, f".{unknown[0]}: field not declared in schema")
+        try:
+            check_types(call.resource, applied)
+            return await self._writer.apply(call, options, applied)
+        except Undecodable as error:
+            raise _untyped(call, error.problem) from None
 
     async def delete(self, call: Call) -> Answer:
         """Delete an object. Raises ApiError."""
@@ -206,12 +216,38 @@ def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
     return WriteOptions(options.dry_run, manager, options.validation, options.force)
 
 
-def check_duplicates(call: Call, options: WriteOptions) -> None:
-    """Raise BadRequest, which names them, if the client asked for strictness and its JSON has fields twice."""
-    if options.validation == "Strict":
-        twice = duplicate_fields(call.body)
-        if twice:
-            raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
+def _untyped(call: Call, problem: str) -> BadRequest:
+    """Return the answer for an apply that does not fit the schema, which no field validation makes good."""
+    place = f"{call.namespace}/{call.name}; {call.resource.api_version}, Kind={call.resource.kind}"
+    return BadRequest(f"failed to create typed patch object ({place}): {problem}")
+
+
+def check_fields(call: Call, obj: Object, options: WriteOptions, *, sent: bool = True) -> tuple[str, ...]:
+    """Drop fields that the resource does not have, in place, and return warnings about them if they are wanted.
+
+    `sent` says that the object is the body itself, in which fields may come twice. Raises BadRequest, which names all
+    of either sort, if the client asked for strictness.
+    """
+    if options.validation == "Ignore":
+        unknown = unknown_fields(call.resource, obj)
+        twice: list[str] = []
+    else:
+        twice = duplicates(call) if sent else []
+        unknown = unknown_fields(call.resource, obj)
+    complaints = [f'duplicate field "{path}"' for path in twice] + [f'unknown field "{path}"' for path in unknown]
+    if complaints and options.validation == "Strict":
+        raise _strict(call.resource, complaints)
+    if unknown:
+        prune(obj, schema_of(call.resource))
+    return tuple(complaints) if options.validation == "Warn" else ()
+
+
+def duplicates(call: Call) -> list[str]:
+    """Return the paths of the fields that a body has twice; only JSON and YAML can."""
+    kind = media_type(call.content_type)
+    if "yaml" in kind:
+        return duplicate_yaml_fields(call.body)
+    return duplicate_fields(call.body) if kind in {"", "application/json"} else []
 
 
 def _strict(resource: Resource, complaints: list[str]) -> BadRequest:
@@ -219,18 +255,3 @@ def _strict(resource: Resource, complaints: list[str]) -> BadRequest:
         f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
         f"strict decoding error: {', '.join(complaints)}"
     )
-
-
-def check_fields(resource: Resource, obj: Object, options: WriteOptions) -> tuple[str, ...]:
-    """Drop fields that the resource does not have, in place, and return warnings about them if they are wanted.
-
-    Raises BadRequest, which names them all, if the client asked for strictness.
-    """
-    unknown = unknown_fields(resource, obj)
-    if not unknown:
-        return ()
-    complaints = [f'unknown field "{path}"' for path in unknown]
-    if options.validation == "Strict":
-        raise _strict(resource, complaints)
-    prune(obj, schema_of(resource))
-    return tuple(complaints) if options.validation == "Warn" else ()

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 
-from roadstead.api.errors import BadRequest, Forbidden, InternalError, invalid, not_found
+from roadstead.api.errors import BadRequest, Forbidden, InternalError, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import lifecycle
@@ -23,7 +23,7 @@ from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.patches import apply
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.store import Location, Record, StorageFailed, Store
-from roadstead.apiserver.validation import validate
+from roadstead.apiserver.validation import refusal, validate
 from roadstead.apiserver.versions import convert
 
 _NAME_ATTEMPTS = 8
@@ -239,7 +239,7 @@ def complete(resource: Resource, new: Object, old: Object | None) -> Iterator[No
     except (TypeError, AttributeError, KeyError, ValueError) as error:
         raise _incomprehensible(resource, stumbled or error) from error
     if causes:
-        raise invalid(resource.kind, resource.group, str(new["metadata"].get("name", "")), causes)
+        raise refusal(resource, new, causes)
     if stumbled is not None:
         raise _incomprehensible(resource, stumbled) from stumbled
 

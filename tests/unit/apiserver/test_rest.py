@@ -220,11 +220,62 @@ def test_unknown_fields_are_refused_warned_of_or_dropped() -> None:
 def test_wrong_objects_are_refused_with_every_field_named() -> None:
     async def conversation(server: Bench) -> None:
         body = deployment("web")
-        body["spec"]["paused"] = "yes"
-        body["spec"]["replicas"] = "three"
+        body["spec"]["replicas"] = -1
+        body["spec"]["template"]["spec"]["containers"][0]["name"] = "Web"
         refused = await server.refused(422, "POST", DEPLOYMENTS, body)
         fields = {cause["field"] for cause in refused["details"]["causes"]}
-        assert {"spec.replicas", "spec.paused"} <= fields
+        assert {"spec.replicas", "spec.template.spec.containers[0].name"} <= fields
+
+    talk(conversation)
+
+
+MISTYPED = "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+
+
+def test_values_of_wrong_types_are_refused_in_the_words_of_the_decoder() -> None:
+    async def conversation(server: Bench) -> None:
+        body = deployment("web")
+        body["spec"]["replicas"] = "three"
+        refused = await server.refused(400, "POST", DEPLOYMENTS, body)
+        assert refused["message"] == f'Deployment in version "v1" cannot be handled as a Deployment: {MISTYPED}'
+        await server.create(DEPLOYMENTS, deployment("web"))
+        reply = await server.patch(f"{DEPLOYMENTS}/web", {"spec": {"replicas": "three"}})
+        assert reply.code == 422
+        assert reply.json()["details"]["causes"][0]["field"] == "patch"
+        assert MISTYPED in reply.json()["message"]
+        reply = await server.patch(f"{DEPLOYMENTS}/web?fieldManager=m", body, "apply")
+        assert reply.code == 400
+        assert reply.json()["message"] == (
+            f"failed to create typed patch object (default/web; apps/v1, Kind=Deployment): {MISTYPED}"
+        )
+
+    talk(conversation)
+
+
+def test_apply_refuses_fields_that_nobody_declared_whatever_the_field_validation() -> None:
+    async def conversation(server: Bench) -> None:
+        body = deployment("web")
+        body["spec"]["replica"] = 3
+        for validation in ("Ignore", "Warn", "Strict"):
+            path = f"{DEPLOYMENTS}/web?fieldManager=m&fieldValidation={validation}"
+            reply = await server.patch(path, body, "apply")
+            assert reply.code == 400
+            assert ".spec.replica: field not declared in schema" in reply.json()["message"]
+
+    talk(conversation)
+
+
+def test_fields_that_come_twice_or_are_unknown_are_named_together() -> None:
+    async def conversation(server: Bench) -> None:
+        body = b'{"metadata": {"name": "a"}, "data": {"k": "1", "k": "2"}, "date": {}}'
+        refused = await server.refused(400, "POST", f"{CONFIGMAPS}?fieldValidation=Strict", body)
+        assert refused["message"].endswith('strict decoding error: duplicate field "data.k", unknown field "date"')
+        reply = await server.good("POST", CONFIGMAPS, body)
+        assert reply.json()["data"] == {"k": "2"}
+        document = b"metadata: {name: b}\ndata:\n  k: '1'\n  k: '2'\n"
+        path = f"{CONFIGMAPS}?fieldValidation=Strict"
+        refused = await server.refused(400, "POST", path, document, content_type="application/yaml")
+        assert 'duplicate field "data.k"' in refused["message"]
 
     talk(conversation)
 

@@ -5,11 +5,13 @@ These kinds are never stored: a POST is answered with its own `status`. They tel
 
 from collections.abc import Callable
 
-from roadstead.api.errors import BadRequest
+from roadstead.api.errors import BadRequest, invalid
 from roadstead.api.objects import Object
+from roadstead.apiserver import causes
 from roadstead.apiserver.access.authentication import Authenticator
 from roadstead.apiserver.access.rbac import Attributes, Authorizer, Decision
 from roadstead.apiserver.calls import User
+from roadstead.apiserver.causes import Causes
 
 
 class Reviews:
@@ -32,11 +34,13 @@ class Reviews:
         return kind in self._answers
 
     def answer(self, kind: str, review: Object, user: User, namespace: str) -> Object:
-        """Return the review with its status. Raises BadRequest if its spec is none."""
+        """Return the review, whose types are right, with its status. Raises Invalid if it asks nothing."""
         spec = review.get("spec") or {}
-        if not isinstance(spec, dict):
-            raise BadRequest("spec: expected an object")
-        return {**review, "status": self._answers[kind](spec, user, namespace)}
+        problems = _problems(kind, spec)
+        if problems:
+            raise invalid(kind, review["apiVersion"].partition("/")[0], "", problems)
+        shown = review if kind == "SelfSubjectReview" else {**review, "spec": spec}
+        return {**shown, "status": self._answers[kind](spec, user, namespace)}
 
     def _access(self, spec: Object, user: User, namespace: str) -> Object:
         decision = self._decide(spec, user, namespace)
@@ -75,6 +79,20 @@ class Reviews:
         if user is None:
             return {"authenticated": False, "error": "the token is not valid", "user": {}}
         return {"authenticated": True, "user": user_info(user), "audiences": list(spec.get("audiences") or ())}
+
+
+def _problems(kind: str, spec: Object) -> Causes:
+    """Return what is wrong with a question (kubernetes pkg/apis/authorization/validation)."""
+    if not kind.endswith("SubjectAccessReview"):
+        return []
+    found: Causes = []
+    about = (spec.get("resourceAttributes"), spec.get("nonResourceAttributes"))
+    if about.count(None) != 1:
+        detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        found.append(causes.invalid("spec.resourceAttributes", about[1], detail))
+    if not kind.startswith("Self") and not spec.get("user") and not spec.get("groups"):
+        found.append(causes.invalid("spec.user", "", "at least one of user or group must be specified"))
+    return found
 
 
 def user_info(user: User) -> Object:

@@ -1,11 +1,14 @@
-"""Fields that a JSON body names twice: the parser keeps the last, so a strict reader has to look for them itself.
+"""Fields that a body names twice: the parser keeps the last, so a strict reader has to look for them itself.
 
 Asked only where the client wants strictness (`kubectl` always does). Paths are written as Kubernetes writes them.
 """
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
+
+import yaml
 
 
 class _Twice(dict[str, Any]):
@@ -49,3 +52,28 @@ def _collect(value: Any, path: str, paths: list[str]) -> None:
             paths += [prefix + name for name in value.names]
         for name, entry in value.items():
             _collect(entry, prefix + name, paths)
+
+
+def duplicate_yaml_fields(body: bytes) -> list[str]:
+    """Return the paths of fields that come twice in YAML, in order; empty if there are none, or if it is no YAML."""
+    if body[:1] == b"{":
+        return duplicate_fields(body)
+    try:
+        root = yaml.compose(body, yaml.CSafeLoader)
+        return list(_twice_below(root, "")) if root is not None else []
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return []
+
+
+def _twice_below(node: yaml.Node, path: str) -> Iterator[str]:
+    if isinstance(node, yaml.SequenceNode):
+        for position, entry in enumerate(node.value):
+            yield from _twice_below(entry, f"{path}[{position}]")
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, entry in node.value:
+            name = f"{path}.{key.value}" if path else str(key.value)
+            if name in seen:
+                yield name
+            seen.add(name)
+            yield from _twice_below(entry, name)

@@ -15,18 +15,10 @@ import msgspec
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource, Scheme
 from roadstead.apiserver import crd as custom
+from roadstead.apiserver.openapi.paths import SCHEMAS, list_name, list_schema
+from roadstead.apiserver.openapi.paths import paths as paths_of
 from roadstead.apiserver.schemas import CustomResource
 from roadstead.apiserver.schemas.tables import KINDS, OBJECT_META, definition_names, definitions, descriptions
-
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_SCHEMAS = "#/components/schemas/"
-_PATCH_TYPES = ("application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json")
-_WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation", "pretty")
-_DELETE_PARAMETERS = ("dryRun", "gracePeriodSeconds", "orphanDependents", "pretty", "propagationPolicy")
-_LIST_PARAMETERS = (
-    "allowWatchBookmarks", "continue", "fieldSelector", "labelSelector", "limit", "pretty", "resourceVersion",
-    "resourceVersionMatch", "sendInitialEvents", "timeoutSeconds", "watch",
-)  # fmt: skip
 
 
 def index(scheme: Scheme, crds: Sequence[Object]) -> Object:
@@ -80,8 +72,10 @@ def _document(served: Iterable[Resource]) -> Object:
     components: Object = {}
     for resource in served:
         name = definition_name(resource)
-        paths.update(_paths(resource, name))
+        paths.update(paths_of(resource, name))
         components[name] = _schema(resource, name)
+        if "list" in resource.verbs:
+            components[list_name(name)] = list_schema(resource, name)
     _add_referenced(components, [*components.values(), *paths.values()])
     return {
         "openapi": "3.0.0",
@@ -105,7 +99,7 @@ def _schema(resource: Resource, name: str) -> Object:
     schema = published(resource.raw_schema)
     schema.setdefault("type", "object")
     standard = {key: {"type": "string"} for key in ("apiVersion", "kind")}
-    metadata = {"allOf": [{"$ref": _SCHEMAS + OBJECT_META}]}
+    metadata = {"allOf": [{"$ref": SCHEMAS + OBJECT_META}]}
     schema["properties"] = {**schema.get("properties", {}), **standard, "metadata": metadata}
     return {**schema, KINDS: kinds}
 
@@ -159,106 +153,9 @@ def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         # A CRD's own schema has a property that is called `$ref`: only a text is a reference.
         if isinstance(target := schema.get("$ref"), str):
-            yield target.removeprefix(_SCHEMAS)
+            yield target.removeprefix(SCHEMAS)
         for value in schema.values():
             yield from _references(value)
     elif isinstance(schema, list):
         for value in schema:
             yield from _references(value)
-
-
-# Paths: one operation per verb, with the parameters that clients look for.
-
-
-def _paths(resource: Resource, name: str) -> Object:
-    verbs = set(resource.verbs)
-    collection: Object = {}
-    if "list" in verbs:
-        collection["get"] = _operation(resource, name, "list", _LIST_PARAMETERS)
-    if "create" in verbs:
-        collection["post"] = _operation(resource, name, "post", _WRITE_PARAMETERS, body=("*/*",))
-    if "deletecollection" in verbs:
-        collection["delete"] = _operation(resource, name, "deletecollection", _DELETE_PARAMETERS)
-    root = resource.path("{namespace}")
-    paths = {root: _with_path_parameters(collection, resource, named=False)}
-    if resource.namespaced and "list" in verbs:
-        paths[resource.path()] = {"get": _operation(resource, name, "list", _LIST_PARAMETERS)}
-    if "get" in verbs:
-        item = _with_path_parameters(_item_operations(resource, name), resource, named=True)
-        paths[f"{root}/{{name}}"] = item
-        for subresource in sorted({"status", "scale"} & set(resource.subresources)):
-            shown = name if subresource == "status" else "io.k8s.api.autoscaling.v1.Scale"
-            operations: Object = {verb: item[verb] for verb in ("get", "put", "patch") if verb in item}
-            if shown != name:
-                operations = _scale_operations(resource, shown)
-            paths[f"{root}/{{name}}/{subresource}"] = {**operations, "parameters": item["parameters"]}
-    return paths
-
-
-def _item_operations(resource: Resource, name: str) -> Object:
-    operations: Object = {"get": _operation(resource, name, "get", ("pretty",))}
-    if "update" in resource.verbs:
-        operations["put"] = _operation(resource, name, "put", _WRITE_PARAMETERS, body=("*/*",))
-    if "patch" in resource.verbs:
-        operations["patch"] = _patch(resource, name)
-    if "delete" in resource.verbs:
-        operations["delete"] = _operation(resource, name, "delete", _DELETE_PARAMETERS, body=("*/*",))
-    return operations
-
-
-def _scale_operations(resource: Resource, name: str) -> Object:
-    scale = Resource("autoscaling", "v1", resource.plural, "Scale", resource.namespaced)
-    return {
-        "get": _operation(scale, name, "get", ("pretty",)),
-        "put": _operation(scale, name, "put", _WRITE_PARAMETERS, body=("*/*",)),
-        "patch": _patch(scale, name),
-    }
-
-
-def _patch(resource: Resource, name: str) -> Object:
-    types = (
-        _PATCH_TYPES
-        if isinstance(resource, CustomResource)
-        else (*_PATCH_TYPES, "application/strategic-merge-patch+json")
-    )
-    return _operation(resource, name, "patch", (*_WRITE_PARAMETERS, "force"), body=types)
-
-
-_BODIES = {"patch": _META + "Patch", "delete": _META + "DeleteOptions"}
-_BOOLEANS = {"allowWatchBookmarks", "force", "orphanDependents", "sendInitialEvents", "watch"}
-_NUMBERS = {"gracePeriodSeconds", "limit", "timeoutSeconds"}
-
-
-def _operation(
-    resource: Resource, name: str, action: str, parameters: Iterable[str], *, body: Sequence[str] = ()
-) -> Object:
-    operation: Object = {
-        "operationId": f"{action}{resource.group.partition('.')[0].title()}{resource.version.title()}{resource.kind}",
-        "tags": [(resource.group or "core").partition(".")[0] + "_" + resource.version],
-        "x-kubernetes-action": action,
-        KINDS: {"group": resource.group, "version": resource.version, "kind": resource.kind},
-        "parameters": [_parameter(parameter) for parameter in parameters],
-        "responses": {"200": {"description": "OK", "content": _content(("application/json",), name)}},
-    }
-    if body:
-        sent = _content(body, _BODIES.get(action, name))
-        operation["requestBody"] = {"content": sent, "required": action != "delete"}
-    return operation
-
-
-def _content(types: Iterable[str], name: str) -> Object:
-    return {type_: {"schema": {"$ref": _SCHEMAS + name}} for type_ in types}
-
-
-def _parameter(name: str) -> Object:
-    type_ = "boolean" if name in _BOOLEANS else "integer" if name in _NUMBERS else "string"
-    return {"name": name, "in": "query", "schema": {"type": type_, "uniqueItems": True}}
-
-
-def _with_path_parameters(operations: Object, resource: Resource, *, named: bool) -> Object:
-    names = [*(["name"] if named else []), *(["namespace"] if resource.namespaced else [])]
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
-        for name in names
-    ]
-    return {**operations, "parameters": parameters}

@@ -4,13 +4,17 @@ Wording follows kube-openapi's pkg/validation and apiextensions' pkg/apiserver/v
 Kubernetes. CEL rules (`x-kubernetes-validations`) are evaluated by `rules`.
 """
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.schemas.structure import Schema
@@ -49,19 +53,61 @@ def _check_types(value: Any, schema: Schema, path: str, found: Causes, depth: in
         # Null is "not set", except as an entry of a list.
         if value is not None and not _is_whole(value, schema):
             found.append(_mistyped(value, schema, path))
-        return
-    if depth > _MAX_DEPTH:
+    elif depth > _MAX_DEPTH:
         found.append(causes.invalid(path, "", "nested too deeply"))
     elif isinstance(value, dict):
         for name, entry in value.items():
             child = schema.properties.get(name) or schema.values
             if child is not None:
                 _check_types(entry, child, f"{path}.{name}" if path else name, found, depth + 1)
-    elif isinstance(value, list) and schema.items is not None:
-        for position, entry in enumerate(value):
-            if entry is None and schema.items.type != "any":
-                found.append(_mistyped(None, schema.items, f"{path}[{position}]"))
-            _check_types(entry, schema.items, f"{path}[{position}]", found, depth + 1)
+    elif isinstance(value, list):
+        _check_entry_types(value, schema.items, path, found, depth)
+    elif (check := _SPELLINGS.get(schema.format or schema.type)) is not None:
+        found += [causes.type_invalid(path, type_name(value), problem) for problem in check(value)]
+
+
+def _check_entry_types(value: list[Any], schema: Schema | None, path: str, found: Causes, depth: int) -> None:
+    if schema is None:
+        return
+    for position, entry in enumerate(value):
+        if entry is None and schema.type != "any":
+            found.append(_mistyped(None, schema, f"{path}[{position}]"))
+        _check_types(entry, schema, f"{path}[{position}]", found, depth + 1)
+
+
+def _time_problems(value: Any) -> list[str]:
+    return [] if matches_format(value, "date-time") else ["must be a time like 2026-01-31T00:00:00Z"]
+
+
+def _byte_problems(value: Any) -> list[str]:
+    return [] if _is_base64(value.replace("\n", "").replace("\r", "")) else ["must be base64 encoded"]
+
+
+def _number_problems(value: Any) -> list[str]:
+    return [] if not isinstance(value, int) or -(1 << 31) <= value < 1 << 31 else ["must be a number of 32 bits"]
+
+
+def _long_problems(value: Any) -> list[str]:
+    return [] if not isinstance(value, int) or -(1 << 63) <= value < 1 << 63 else ["must be a number of 64 bits"]
+
+
+def _quantity_problems(value: Any) -> list[str]:
+    try:
+        parse_quantity(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+_SPELLINGS: dict[str, Callable[[Any], list[str]]] = {
+    "byte": _byte_problems,
+    "date-time": _time_problems,
+    "int-or-string": _number_problems,
+    "int32": _number_problems,
+    "int64": _long_problems,
+    "quantity": _quantity_problems,
+}
+"""How values of a right JSON type must be written to be what their format or type says."""
 
 
 def _is_whole(value: Any, schema: Schema) -> bool:
@@ -213,6 +259,14 @@ def _check_combinations(value: Any, schema: Schema, path: str, found: Causes) ->
 # Formats that apiextensions enforces; any other is documentation.
 
 
+def _is_base64(value: str) -> bool:
+    try:
+        return bool(base64.b64decode(value, validate=True)) or not value
+    except (binascii.Error, ValueError):
+        return False
+
+
+@lru_cache(4096)
 def _is_date_time(value: str) -> bool:
     try:
         return "T" in value.upper() and datetime.fromisoformat(value.upper().replace("Z", "+00:00")).tzinfo is not None

@@ -4,31 +4,35 @@ What a schema knows is checked for every kind; what only a kind's meaning tells 
 Next: an object without causes is stored.
 """
 
-from roadstead.api.errors import BadRequest
+from roadstead.api.errors import ApiError, BadRequest, invalid
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver.admission.defaults import GATEWAY_API
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import schema_causes, type_causes
+from roadstead.apiserver.schemas.decoding import decoding_problem
 from roadstead.apiserver.schemas.pruning import unknown_paths
 from roadstead.apiserver.schemas.rules import rule_causes
 from roadstead.apiserver.schemas.structure import MISSING
+from roadstead.apiserver.schemas.tables import definition_names
 from roadstead.apiserver.validation.configuration import VALIDATORS as CONFIGURATION
 from roadstead.apiserver.validation.definitions import VALIDATORS as DEFINITIONS
 from roadstead.apiserver.validation.fields import Validator
 from roadstead.apiserver.validation.metadata import validate_metadata
 from roadstead.apiserver.validation.network import VALIDATORS as NETWORK
 from roadstead.apiserver.validation.pods import validate_pod
+from roadstead.apiserver.validation.storage import VALIDATORS as STORAGE
 from roadstead.apiserver.validation.workloads import VALIDATORS as WORKLOADS
 
-__all__ = ["unknown_fields", "validate"]
+__all__ = ["Undecodable", "check_types", "refusal", "unknown_fields", "validate"]
 
 _VALIDATORS: dict[tuple[str, str], Validator] = {
     ("", "Pod"): validate_pod,
     **CONFIGURATION,
     **DEFINITIONS,
     **NETWORK,
+    **STORAGE,
     **WORKLOADS,
 }
 
@@ -43,6 +47,41 @@ def unknown_fields(resource: Resource, body: Object) -> list[str]:
     except RecursionError as error:
         raise BadRequest("the object is nested too deeply") from error
     return [path for path in found if path not in ("apiVersion", "kind")]
+
+
+class Undecodable(BadRequest):
+    """A body whose values are not of the types that its kind has; `problem` is what Kubernetes' decoder says of it."""
+
+    def __init__(self, resource: Resource, problem: str) -> None:
+        kind = resource.kind
+        super().__init__(f'{kind} in version "{resource.version}" cannot be handled as a {kind}: {problem}')
+        self.problem = problem
+
+
+def check_types(resource: Resource, body: Object) -> None:
+    """Refuse a body of a built-in kind that has values of wrong types. Raises Undecodable."""
+    found = [] if _is_custom(resource) else type_causes(body, schema_of(resource))
+    if found:
+        raise refusal(resource, body, found)
+
+
+def refusal(resource: Resource, obj: Object, causes: Causes) -> ApiError:
+    """Return the error for what is wrong with an object.
+
+    Values of wrong types are no object of a built-in kind at all, so that is a bad request; those of a custom one are
+    invalid like anything else that its schema does not allow.
+    """
+    mistyped = next((cause for cause in causes if cause[0] == "FieldValueTypeInvalid"), None)
+    if mistyped is not None and not _is_custom(resource):
+        name = definition_names().get((resource.group, resource.version, resource.kind), "")
+        return Undecodable(resource, decoding_problem(obj, name) or f"{mistyped[1]}: {mistyped[2]}")
+    metadata = obj.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    return invalid(resource.kind, resource.group, name, causes)
+
+
+def _is_custom(resource: Resource) -> bool:
+    return isinstance(resource, CustomResource) or resource.group == GATEWAY_API
 
 
 def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
@@ -62,13 +101,13 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
 
 def _by_schema(resource: Resource, new: Object) -> Causes:
     schema = schema_of(resource)
-    if isinstance(resource, CustomResource) or resource.group == GATEWAY_API:
+    if _is_custom(resource):
         return schema_causes(new, schema)
     return type_causes(new, schema)
 
 
 def _by_kind(resource: Resource, new: Object, old: Object | None) -> Causes:
-    if isinstance(resource, CustomResource) or resource.group == GATEWAY_API:
+    if _is_custom(resource):
         return []
     validator = _VALIDATORS.get((resource.group, resource.kind))
     if validator is not None:

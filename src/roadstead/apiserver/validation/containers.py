@@ -9,6 +9,7 @@ from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, one_of, required_name
+from roadstead.apiserver.validation.paths import local_path
 from roadstead.apiserver.validation.probes import hooks, probes
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -179,16 +180,6 @@ def _mounts(mounts: Any, path: str, volumes: Collection[str]) -> Causes:
             found.append(causes.invalid(f"{where}.mountPath", target, "must be unique"))
         taken.add(target)
         found += local_path(mount.get("subPath", ""), f"{where}.subPath")
-    return found
-
-
-def local_path(value: str, field: str) -> Causes:
-    """Return what is wrong with a path inside a volume."""
-    found: Causes = []
-    if value.startswith("/"):
-        found.append(causes.invalid(field, value, "must be a relative path"))
-    if ".." in value.split("/"):
-        found.append(causes.invalid(field, value, "must not contain '..'"))
     return found
 
 

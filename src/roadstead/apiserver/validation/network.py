@@ -20,6 +20,8 @@ from roadstead.apiserver.validation.fields import (
     required_name,
 )
 
+_LONGEST_AFFINITY = 86400
+_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -39,7 +41,7 @@ def validate_service(new: Object, old: Object | None) -> Causes:
     found += _service_ports(ports, type_ or "")
     found += labels(spec.get("selector"), "spec.selector")
     found += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    found += _addresses(spec) + _traffic(spec)
+    found += _affinity(spec) + _addresses(spec) + _traffic(spec)
     return found + (_service_changes(spec, old.get("spec") or {}) if old is not None else [])
 
 
@@ -110,6 +112,17 @@ def _addresses(spec: ReadOnlyObject) -> Causes:
     return found
 
 
+def _affinity(spec: ReadOnlyObject) -> Causes:
+    config, path = spec.get("sessionAffinityConfig"), "spec.sessionAffinityConfig"
+    if spec.get("sessionAffinity") != "ClientIP":
+        return [causes.forbidden(path, "must not be set when session affinity is None")] if config is not None else []
+    seconds = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
+    field = f"{path}.clientIP.timeoutSeconds"
+    if seconds is None or 1 <= seconds <= _LONGEST_AFFINITY:
+        return []
+    return [causes.invalid(field, seconds, f"must be greater than 0 and less than {_LONGEST_AFFINITY}")]
+
+
 def _traffic(spec: ReadOnlyObject) -> Causes:
     found: Causes = []
     outside = spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
@@ -119,6 +132,10 @@ def _traffic(spec: ReadOnlyObject) -> Causes:
         found.append(causes.invalid("spec.externalTrafficPolicy", policy, detail))
     elif policy:
         found += one_of("spec.externalTrafficPolicy", policy, ("Cluster", "Local"))
+    found += one_of("spec.trafficDistribution", spec.get("trafficDistribution"), _DISTRIBUTIONS)
+    if (port := spec.get("healthCheckNodePort")) and (spec.get("type"), policy) != ("LoadBalancer", "Local"):
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        found.append(causes.invalid("spec.healthCheckNodePort", port, detail))
     found += one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
     if spec.get("type") != "LoadBalancer":
         detail = "may only be used when `type` is 'LoadBalancer'"

@@ -6,12 +6,14 @@ from roadstead.api.objects import Object, ReadOnlyObject, metadata_of
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
-from roadstead.apiserver.validation.containers import containers, local_path
+from roadstead.apiserver.validation.containers import containers
 from roadstead.apiserver.validation.fields import complain, labels, not_negative, one_of, required_name
+from roadstead.apiserver.validation.hosts import host_names
 from roadstead.apiserver.validation.metadata import annotations
+from roadstead.apiserver.validation.paths import local_path
+from roadstead.apiserver.validation.scheduling import scheduling
+from roadstead.apiserver.validation.security import security
 
-_OPERATORS = ("Equal", "Exists")
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _LAST_MODE = 0o777
 _MODE_WORDS = "must be a number between 0 and 0777 (octal), both inclusive"
 _UPDATABLE = (
@@ -25,6 +27,11 @@ def validate_pod(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a pod; of a stored one hardly anything may change."""
     spec = new.get("spec") or {}
     found = pod_spec(spec, "spec")
+    for at, container in enumerate(spec.get("containers") or ()):
+        image = container.get("image") or ""
+        if image != image.strip():
+            detail = "must not have leading or trailing whitespace"
+            found.append(causes.invalid(f"spec.containers[{at}].image", image, detail))
     return found + (_changes(spec, old.get("spec") or {}) if old is not None else [])
 
 
@@ -59,21 +66,24 @@ def pod_spec(spec: ReadOnlyObject, path: str) -> Causes:
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None:
         found += complain(f"{path}.activeDeadlineSeconds", deadline, names.between(deadline, 1, 2**31 - 1))
-    return found + _tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
+    found += host_names(spec, path) + security(spec, path) + scheduling(spec, path)
+    return found + _others(spec, path)
 
 
-def _tolerations(tolerations: Sequence[ReadOnlyObject], path: str) -> Causes:
+def _others(spec: ReadOnlyObject, path: str) -> Causes:
     found: Causes = []
-    for at, toleration in enumerate(tolerations):
-        where, key = f"{path}[{at}]", toleration.get("key")
-        operator = toleration.get("operator", "")
-        if key:
-            found += complain(f"{where}.key", key, names.qualified_name_complaints(key))
-        elif operator != "Exists":
-            detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-            found.append(causes.invalid(f"{where}.operator", operator, detail))
-        found += one_of(f"{where}.operator", operator, _OPERATORS)
-        found += one_of(f"{where}.effect", toleration.get("effect"), _EFFECTS)
+    for at, gate in enumerate(spec.get("readinessGates") or ()):
+        kind = gate.get("conditionType", "")
+        field = f"{path}.readinessGates[{at}].conditionType"
+        found += complain(field, kind, names.qualified_name_complaints(kind))
+    if (name := spec.get("runtimeClassName")) is not None:
+        found += complain(f"{path}.runtimeClassName", name, names.subdomain_complaints(name))
+    found += one_of(f"{path}.preemptionPolicy", spec.get("preemptionPolicy"), ("Never", "PreemptLowerPriority"))
+    found += one_of(f"{path}.os.name", (spec.get("os") or {}).get("name"), ("linux", "windows"))
+    account, older = spec.get("serviceAccountName", ""), spec.get("serviceAccount")
+    if older and older != account:
+        detail = f'must be the same as serviceAccountName: "{account}"'
+        found.append(causes.invalid(f"{path}.deprecatedServiceAccount", older, detail))
     return found
 
 

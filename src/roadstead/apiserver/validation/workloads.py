@@ -88,11 +88,23 @@ def validate_daemon_set(new: Object, old: Object | None) -> Causes:
     strategy = spec.get("updateStrategy") or {}
     found = one_of("spec.updateStrategy.type", strategy.get("type"), ("OnDelete", "RollingUpdate"))
     rolling = strategy.get("rollingUpdate") or {}
-    for field in ("maxSurge", "maxUnavailable"):
-        if field in rolling:
-            found += int_or_percent(rolling[field], f"spec.updateStrategy.rollingUpdate.{field}")
+    if strategy.get("type") == "RollingUpdate":
+        found += _daemon_rolling(rolling, "spec.updateStrategy.rollingUpdate")
     found += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit")
+    if ((spec.get("template") or {}).get("spec") or {}).get("activeDeadlineSeconds") is not None:
+        detail = "activeDeadlineSeconds in DaemonSet is not Supported"
+        found.append(causes.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
     return found + _selected_template(spec, "daemonset") + _same(new, old, "selector")
+
+
+def _daemon_rolling(rolling: ReadOnlyObject, path: str) -> Causes:
+    surge, unavailable = rolling.get("maxSurge", 0), rolling.get("maxUnavailable", 0)
+    found = int_or_percent(unavailable, f"{path}.maxUnavailable") + int_or_percent(surge, f"{path}.maxSurge")
+    if _is_nothing(surge) and _is_nothing(unavailable):
+        found.append(causes.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
+    elif not _is_nothing(surge) and not _is_nothing(unavailable):
+        found.append(causes.invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero"))
+    return found
 
 
 _MISMATCH = "`selector` does not match template `labels`"
@@ -163,7 +175,13 @@ def _job_spec(spec: ReadOnlyObject, path: str) -> Causes:
     found = not_negative(
         spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"
     )
+    found += not_negative(spec, path, "backoffLimitPerIndex", "maxFailedIndexes")
     found += one_of(f"{path}.completionMode", spec.get("completionMode"), ("Indexed", "NonIndexed"))
+    if spec.get("completionMode") != "Indexed":
+        detail = "requires indexed completion mode"
+        indexed = ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy")
+        given = [field for field in indexed if spec.get(field) is not None]
+        found += [causes.invalid(f"{path}.{field}", spec[field], detail) for field in given]
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
         found.append(causes.required(f"{path}.completions", "when completion mode is Indexed"))
     template = spec.get("template") or {}

@@ -12,7 +12,7 @@ import yaml
 from roadstead.api.errors import BadRequest, invalid
 from roadstead.api.resources import resource
 from roadstead.apiserver.admission.defaults import apply_defaults
-from roadstead.apiserver.validation import unknown_fields, validate
+from roadstead.apiserver.validation import Undecodable, refusal, unknown_fields, validate
 
 CASES = sorted((Path(__file__).parent / "testdata").glob("*.in.yaml"))
 
@@ -37,6 +37,8 @@ def verdict(document):
     found = {"object": name}
     if unknown:
         found["unknown"] = unknown
+    if causes and isinstance(refused := refusal(kind, new, causes), Undecodable):
+        return {**found, "undecodable": refused.message}
     found["causes"] = [f"{field}: {message} ({reason})" for reason, field, message in causes]
     return found
 
@@ -84,6 +86,7 @@ def test_what_a_secret_holds_is_never_repeated():
         causes = validate(served, completed(secret), None)
         assert causes
         assert "123454321" not in str(causes)
+        assert "123454321" not in refusal(served, secret, causes).message
 
 
 def test_a_status_write_is_not_refused_for_what_was_stored_before():
