@@ -26,29 +26,42 @@ import yaml
 from roadstead.service.conditions import IDENTITY, Condition, Scalar, Wanted
 from roadstead.service.decision import Answer, Decision, Methods, Policy, Role, decide
 
-__all__ = ["Answer", "Decision", "Methods", "Policy", "Role", "decide", "parse_policy"]
+__all__ = ["Answer", "Decision", "Methods", "Policy", "PolicyError", "Role", "decide", "parse_policy"]
 
-_METHOD = re.compile(r"[A-Za-z_][\w.]*/(?:[A-Za-z_]\w*|\*)", re.ASCII)
-_PLACEHOLDER = re.compile(r"\{\w*\}")
+METHOD = re.compile(r"[A-Za-z_][\w.]*/(?:[A-Za-z_]\w*|\*)", re.ASCII)
+PLACEHOLDER = re.compile(r"\{\w*\}")
 # gRPC's metadata keys, and names of fields in a .proto file joined by dots.
-_KEYS = {
+KEYS = {
     "metadata": re.compile(r"(?!.*-bin\Z)[0-9a-z_.-]+"),
     "request": re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII),
 }
 _EXPECTED_KEYS = {"metadata": "a lower-case metadata key that is not binary", "request": "a field such as user.id"}
-_SECTIONS = ("anonymous", "roles", "identities", "groups")
+SECTIONS = ("anonymous", "roles", "identities", "groups")
+
+
+class PolicyError(ValueError):
+    """A policy file that cannot be used. `faults` are what is wrong, each with its place in front (`roles.viewer: …`).
+
+    `line` is where it is no YAML, counted from 1; 0 if that is not the fault, or unknown.
+    """
+
+    def __init__(self, faults: Iterable[str], line: int = 0) -> None:
+        self.faults = tuple(faults)
+        self.line = line
+        super().__init__("; ".join(self.faults))
 
 
 def parse_policy(content: bytes | str) -> Policy:
-    """Read a policy file. Raise ValueError that lists every fault with the place where it stands."""
+    """Read a policy file. Raise PolicyError (a ValueError) that lists every fault with the place where it stands."""
     try:
         document = yaml.load(content, _UniqueKeys)  # noqa: S506  a SafeLoader with one more check
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"not YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        raise PolicyError([f"not YAML: {error}"], mark.line + 1 if mark else 0) from error
     if document is None:
         return Policy()
     if not isinstance(document, dict):
-        raise ValueError(f"expected a mapping with the keys {', '.join(_SECTIONS)}")
+        raise PolicyError([f"expected a mapping with the keys {', '.join(SECTIONS)}"])
     return _Reader().read(document)
 
 
@@ -71,8 +84,8 @@ class _Reader:
 
     def read(self, document: Mapping[Any, Any]) -> Policy:
         for key in document:
-            if key not in _SECTIONS:
-                self._faults.append(f"{key}: unknown; expected one of {', '.join(_SECTIONS)}")
+            if key not in SECTIONS:
+                self._faults.append(f"{key}: unknown; expected one of {', '.join(SECTIONS)}")
         roles = {name: self._role(f"roles.{name}", value) for name, value in self._mapping(document, "roles").items()}
         policy = Policy(
             anonymous=self._methods("anonymous", document.get("anonymous")),
@@ -81,7 +94,7 @@ class _Reader:
             groups=self._grants(document, "groups", roles),
         )
         if self._faults:
-            raise ValueError("; ".join(self._faults))
+            raise PolicyError(self._faults)
         return policy
 
     def _grants(self, document: Mapping[Any, Any], section: str, roles: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -117,7 +130,7 @@ class _Reader:
         if not isinstance(when, dict):
             self._faults.append(f"{place}: expected a mapping with metadata or request")
             return Condition()
-        self._faults.extend(f"{place}.{key}: unknown; expected metadata or request" for key in when if key not in _KEYS)
+        self._faults.extend(f"{place}.{key}: unknown; expected metadata or request" for key in when if key not in KEYS)
         metadata, request = (self._wanted(place, part, when.get(part)) for part in ("metadata", "request"))
         if when and not metadata and not request:
             self._faults.append(f"{place}: it names no condition")
@@ -132,7 +145,7 @@ class _Reader:
         self._faults.extend(
             f"{place}.{part}: {key!r} is not {_EXPECTED_KEYS[part]}"
             for key in value
-            if not isinstance(key, str) or not _KEYS[part].fullmatch(key)
+            if not isinstance(key, str) or not KEYS[part].fullmatch(key)
         )
         return tuple((str(key), self._values(f"{place}.{part}.{key}", part, each)) for key, each in value.items())
 
@@ -146,7 +159,7 @@ class _Reader:
         self._faults.extend(
             f"{place}: there is no placeholder {each}; there is {IDENTITY}"
             for each in values
-            if isinstance(each, str) and _PLACEHOLDER.fullmatch(each) and each != IDENTITY
+            if isinstance(each, str) and PLACEHOLDER.fullmatch(each) and each != IDENTITY
         )
         return tuple(values)
 
@@ -155,7 +168,7 @@ class _Reader:
         self._faults.extend(
             f"{place}: {pattern!r} is no method; write package.Service/Method or package.Service/*"
             for pattern in patterns
-            if not _METHOD.fullmatch(pattern)
+            if not METHOD.fullmatch(pattern)
         )
         return Methods(
             names=frozenset(pattern for pattern in patterns if not pattern.endswith("/*")),
