@@ -66,6 +66,15 @@ class System:
         found: Object = await until(look, "the Gateway is programmed")
         return found
 
+    async def listen_also(self, listener: Object) -> Object:
+        """Add a listener on a port of its own; the proxy's pod has that port, too."""
+        name = f"{WORKLOAD}-abcde"
+        ports = [{"name": f"port-{port}", "port": port, "protocol": "TCP"} for port in (self.port, listener["port"])]
+        await self.client.patch(resource("EndpointSlice"), name, NAMESPACE, {"ports": ports})
+        listeners = [made.http_listener(port=self.port), listener]
+        await self.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": listeners}})
+        return await self.programmed()
+
     async def route_condition(self, name: str, type_: str, reason: str) -> Object:
         async def look() -> Object | None:
             parents = ((await self.client.get(GRPC_ROUTE, name, NAMESPACE)).get("status") or {}).get("parents") or [{}]
@@ -234,9 +243,7 @@ def test_a_renewed_secret_serves_new_handshakes_and_ends_no_stream(tmp_path: Pat
         authority, secure = trustme.CA(), free_port()
         await running.backend("foo-svc")
         await running.create(served_with(authority), made.grpc_route("foo-route", made.rule(made.backend("foo-svc"))))
-        listeners = [made.http_listener(port=running.port), made.https_listener(port=secure)]
-        await running.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": listeners}})
-        await running.programmed()
+        await running.listen_also(made.https_listener(port=secure))
         async with channel(secure, trust=authority) as over:
             assert await answered(over) == "foo-svc"
             before = await shown(secure, authority)
@@ -280,9 +287,7 @@ def test_a_tls_route_is_served_and_said_to_be(tmp_path: Path) -> None:
             made.endpoint_slice("foo-svc", "127.0.0.1", port=backend.port),
             made.tls_route("passed", made.backend("foo-svc")),
         )
-        listeners = [made.http_listener(port=running.port), made.tls_listener(port=secure)]
-        await running.client.patch(GATEWAY, made.GATEWAY.name, NAMESPACE, {"spec": {"listeners": listeners}})
-        found = await running.programmed()
+        found = await running.listen_also(made.tls_listener(port=secure))
         assert [one["attachedRoutes"] for one in found["status"]["listeners"]] == [0, 1]
 
         async def accepted() -> bool:
