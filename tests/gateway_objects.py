@@ -33,6 +33,11 @@ def stored(obj: Object, *, generation: int = 1) -> Object:
     return {**obj, "metadata": metadata | {"creationTimestamp": "2026-11-22T11:00:00Z"} | obj["metadata"]}
 
 
+def field_of(obj: Object) -> str:
+    """Return the field of `Resources` in which objects of this kind are."""
+    return _FIELDS[obj["kind"]]
+
+
 def resources(found: Iterable[Object], **more: Any) -> Resources:
     """Return what the gateway would gather of these objects."""
     fields: dict[str, dict[ObjectKey, Any]] = {name: {} for name in READ_KINDS}

@@ -2,15 +2,15 @@
 
     informers ──▶ gather ─▶ translate ─┬─▶ ProxyServer.update     at once
                                        ├─▶ infra: apply            in the background, what changed
-                                       └─▶ statuses: patch         in the background, what changed
+                                       └─▶ statuses: patch         a moment later, what changed
 
-Changes that arrive in one turn of the event loop are translated together; there is no fixed delay. Everything is
-level-triggered: whatever was missed or refused is made up for by the next pass.
+Changes that arrive in one turn of the event loop are translated together; there is no fixed delay. What is said about
+a change waits until Envoy has it: statuses of a burst of changes are made and written together.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,11 @@ import structlog
 
 from roadstead.api.objects import Object, ObjectKey, key_of
 from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
-from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather, proxy_states
+from roadstead.gateway.gather import READ_KINDS, Gathering
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
-from roadstead.gateway.resources import CONTROLLER_NAME, Resources
-from roadstead.gateway.translate import Memory, Translation, restated, translate
+from roadstead.gateway.resources import CONTROLLER_NAME
+from roadstead.gateway.translate import Translator, everything
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.workloads import Workloads
 from roadstead.gateway.writer import StatusWriter
@@ -31,6 +31,9 @@ from roadstead.gateway.xds import XdsServer
 from roadstead.lib.pki import CertificateAuthority
 from roadstead.lib.tasks import cancel_all, spawn
 
+_SAY_AFTER = 0.01
+"""Seconds from a change to the statuses that tell of it, and of the other changes until then."""
+_TRY_AGAIN_AFTER = 1.0
 _log = structlog.get_logger(__name__)
 _WITH_STATUS = (
     "gateway_classes",
@@ -80,11 +83,13 @@ class GatewayController:
         self._workloads = Workloads(client, config.infra, informers)
         self._events = EventRecorder(client, component="roadstead-gateway")
         self._told: frozenset[tuple[ObjectKey, str, str]] = frozenset()
-        self._memory = Memory()
+        self._translator = Translator()
+        self._begin_anew = True
         self._wake = asyncio.Event()
-        self._objects_changed = True
-        self._last: tuple[Translation, Resources] | None = None
-        self._default_certificate = fallback_certificate(datetime.now(UTC))
+        self._saying: asyncio.TimerHandle | None = None
+        caches = {name: informer.objects for name, informer in self._informers.items()}
+        default = fallback_certificate(datetime.now(UTC))
+        self._gathering = Gathering(caches, server, config.controller_names, default)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -99,19 +104,24 @@ class GatewayController:
                 self._turn()
                 await self._wake.wait()
         finally:
+            if self._saying is not None:
+                self._saying.cancel()
             await cancel_all(tasks)
 
     def _listen(self) -> None:
         for name, informer in self._informers.items():
-            informer.on_change(self._changed)
+            informer.on_change(partial(self._changed, name))
             if name in _WITH_STATUS:
                 informer.on_change(partial(self._written, READ_KINDS[name].kind))
-        self._server.on_change(lambda _key: self._wake.set())
+        self._server.on_change(self._proxy_changed)
 
-    def _changed(self, _key: ObjectKey, old: Object | None, new: Object | None) -> None:
-        if concerns_translation(old, new):
-            self._objects_changed = True
+    def _changed(self, name: str, key: ObjectKey, old: Object | None, new: Object | None) -> None:
+        if self._gathering.note(name, key, old, new):
             self._wake.set()
+
+    def _proxy_changed(self, key: str) -> None:
+        self._gathering.note_proxy(key)
+        self._wake.set()
 
     def _written(self, kind: str, key: ObjectKey, _old: Object | None, _new: Object | None) -> None:
         self._statuses.look_at(kind, key)
@@ -119,41 +129,40 @@ class GatewayController:
     def _turn(self) -> None:
         """Do what there is to do. A fault of ours must not end the loop: the last good result stays."""
         try:
-            if self._objects_changed or self._last is None:
-                self._objects_changed = False
-                self._translate()
-            self._state_statuses()
+            self._translate()
+            self._say_soon()
         except Exception:  # noqa: BLE001  whatever it is, it must not stop what is served
+            self._begin_anew = True
+            asyncio.get_running_loop().call_later(_TRY_AGAIN_AFTER, self._wake.set)
             _log.exception("translation failed; what was served before is still served")
 
     def _translate(self) -> None:
-        """Translate all objects and hand the result on."""
-        resources = self._gathered()
-        translation = translate(resources, self._memory)
-        self._last = translation, resources
-        self._server.update(translation.proxies)
-        self._workloads.wanted(translation.proxies.values())
-        self._tell(translation.notices)
+        """Translate what has changed and hand the result on."""
+        resources, changes = self._gathering.resources(datetime.now(UTC)), self._gathering.changes()
+        if self._begin_anew:
+            self._translator, changes = Translator(), everything(resources)
+        translator, before, notices = self._translator, self._translator.proxies, self._translator.notices
+        translator.advance(resources, changes)
+        if translator.proxies is not before or self._begin_anew:
+            self._server.update(translator.proxies)
+            self._workloads.wanted(translator.proxies.values())
+        if translator.notices is not notices:
+            self._tell(translator.notices)
+        self._begin_anew = False
 
-    def _state_statuses(self) -> None:
-        """Say what is to be said, the Gateways' statuses by what Envoys have answered by now."""
-        if self._last is None:
+    def _say_soon(self) -> None:
+        if self._saying is None:
+            self._saying = asyncio.get_running_loop().call_later(_SAY_AFTER, self._say)
+
+    def _say(self) -> None:
+        """Say what is to be said; of Gateways nothing that their Envoys' answers will soon make untrue."""
+        self._saying = None
+        try:
+            stated = self._translator.statuses()
+        except Exception:  # noqa: BLE001  whatever it is, it must not stop what is served
+            _log.exception("statuses cannot be stated")
             return
-        translation, resources = self._last
-        resources = replace(resources, proxy_states=proxy_states(resources.gateways, self._server))
-        self._statuses.wanted([one for one in restated(translation, resources).statuses if not one.held])
-
-    def _gathered(self) -> Resources:
-        caches: Mapping[str, Mapping[ObjectKey, Object]] = {
-            name: informer.objects for name, informer in self._informers.items()
-        }
-        return gather(
-            caches,
-            self._server,
-            datetime.now(UTC),
-            controller_names=self._config.controller_names,
-            default_certificate=self._default_certificate,
-        )
+        self._statuses.wanted({name: [one for one in found if not one.held] for name, found in stated.items()})
 
     def _tell(self, notices: Iterable[Notice]) -> None:
         """Record what has not been said yet; what is still so is not repeated at every pass."""

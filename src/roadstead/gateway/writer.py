@@ -5,7 +5,7 @@ informer will tell of the change, and what is then still to be said is said.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -32,15 +32,27 @@ class StatusWriter:
         self._client = client
         self._current = current
         self._wanted: dict[_Name, StatusUpdate] = {}
+        self._sources: dict[Hashable, dict[_Name, StatusUpdate]] = {}
         self._due: asyncio.Queue[_Name] = asyncio.Queue()
         self._queued: set[_Name] = set()
 
-    def wanted(self, updates: Iterable[StatusUpdate]) -> None:
-        """Want these statuses from now on, instead of those before; what is the very same is not looked at again."""
-        before, self._wanted = self._wanted, {(update.kind, update.key): update for update in updates}
-        for name, update in self._wanted.items():
-            if before.get(name) is not update:
-                self._put(name)
+    def wanted(self, stated: Mapping[Hashable, Iterable[StatusUpdate]]) -> None:
+        """Want these statuses from now on, instead of those that the same sources stated before.
+
+        What is equal to what was wanted before is not looked at again.
+        """
+        for source, updates in stated.items():
+            made = {(update.kind, update.key): update for update in updates}
+            for name, update in self._sources.pop(source, {}).items():
+                if name not in made and self._wanted.get(name) is update:
+                    del self._wanted[name]
+            for name, update in made.items():
+                known = self._wanted.get(name)
+                self._wanted[name] = update
+                if known != update:
+                    self._put(name)
+            if made:
+                self._sources[source] = made
 
     def look_at(self, kind: str, key: ObjectKey) -> None:
         """Look at an object again: it may have changed."""

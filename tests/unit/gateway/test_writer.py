@@ -64,9 +64,9 @@ def test_what_is_wanted_is_written_once() -> None:
     updates = [cluster.add("one"), cluster.add("two")]
 
     async def talk(made: StatusWriter) -> None:
-        made.wanted(updates)
+        made.wanted({"all": updates})
         await has_patched(cluster, 2)
-        made.wanted(updates)
+        made.wanted({"all": updates})
         made.look_at("Gateway", ObjectKey("a", "one"))
         await has_patched(cluster, 2)
 
@@ -80,7 +80,7 @@ def test_what_is_gone_is_not_written() -> None:
     cluster.objects.clear()
 
     async def talk(made: StatusWriter) -> None:
-        made.wanted([update])
+        made.wanted({"one": [update]})
         await has_patched(cluster, 0)
 
     run(cluster, talk)
@@ -92,7 +92,7 @@ def test_a_conflict_waits_for_the_news_of_the_change() -> None:
     update = cluster.add("one")
 
     async def talk(made: StatusWriter) -> None:
-        made.wanted([update])
+        made.wanted({"one": [update]})
         await has_patched(cluster, 1)
         assert cluster.patched == ["one"]
         made.look_at("Gateway", ObjectKey("a", "one"))
@@ -108,7 +108,7 @@ def test_a_failure_is_tried_again(monkeypatch: Any) -> None:
     update = cluster.add("one")
 
     async def talk(made: StatusWriter) -> None:
-        made.wanted([update])
+        made.wanted({"one": [update]})
         await has_patched(cluster, 2)
 
     run(cluster, talk)

@@ -5,12 +5,13 @@
     parents ─ precedence ─ proxies                            which rules meet at a listener, in which order
     ingress                                                   Ingress and nginx's annotations, to the same IR
 
-Pure: no clock, no sockets; a `memory` saves work between two calls and changes no result. It never raises on what a
+Pure: no clock, no sockets. A `Translator` goes on from where it was and makes anew only what follows from what has
+changed; `translate` does all at once, to the same result. It never raises on what a
 user wrote: a fault becomes a condition of the object that has it, and whatever is valid beside it is served.
 Next: `xds` sends the proxies, `statuses` makes patches of what is to be said.
 """
 
-from roadstead.gateway.translate.memory import Memory
-from roadstead.gateway.translate.translation import Translation, restated, translate
+from roadstead.gateway.translate.translation import Translation, everything, translate
+from roadstead.gateway.translate.translator import Translator
 
-__all__ = ["Memory", "Translation", "restated", "translate"]
+__all__ = ["Translation", "Translator", "everything", "translate"]

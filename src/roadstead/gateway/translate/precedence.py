@@ -5,15 +5,13 @@ by age (grpcroute_types.go, GRPCRouteRule.Matches). Envoy chooses one virtual ho
 So a virtual host carries the rules of every route whose host names cover its domain, not only of those that name it.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from roadstead.gateway.ir import DirectResponse, Match, PathMatch, Redirect, Route, VirtualHost
-from roadstead.gateway.translate.hostnames import ANY, covers, specificity
-from roadstead.gateway.translate.memory import Memory
+from roadstead.gateway.translate.hostnames import ANY, covering, covers, specificity
 from roadstead.gateway.translate.parents import Claim
 from roadstead.gateway.translate.routes import Entry, RoutePlan
 
@@ -28,41 +26,100 @@ class AttachedRoute(NamedTuple):
     claims: tuple[Claim, ...]
 
 
+class _Claimed(NamedTuple):
+    written: str
+    plan: RoutePlan
+
+
+class AttachedRoutes:
+    """The routes that are attached to one listener, findable by host name, as they come, change and go."""
+
+    def __init__(self) -> None:
+        self._routes: dict[Hashable, AttachedRoute] = {}
+        self._claimed: dict[str, dict[Hashable, list[_Claimed]]] = {}
+
+    @property
+    def routes(self) -> Collection[AttachedRoute]:
+        """All of them."""
+        return self._routes.values()
+
+    @property
+    def hostnames(self) -> Collection[str]:
+        """What is left at the listener of the routes' host names."""
+        return self._claimed.keys()
+
+    def get(self, identity: Hashable) -> AttachedRoute | None:
+        """Return the route of this identity, or None."""
+        return self._routes.get(identity)
+
+    def put(self, identity: Hashable, route: AttachedRoute | None) -> set[str]:
+        """Have this route under its identity, or none; return the host names under which something changes."""
+        before = self._routes.pop(identity, None)
+        touched = {claim.effective for claim in before.claims} if before else set()
+        for hostname in touched:
+            self._claimed[hostname].pop(identity)
+            if not self._claimed[hostname]:
+                del self._claimed[hostname]
+        if route is not None:
+            self._routes[identity] = route
+            for claim in route.claims:
+                of_route = self._claimed.setdefault(claim.effective, {}).setdefault(identity, [])
+                of_route.append(_Claimed(claim.written, route.plan))
+                touched.add(claim.effective)
+        return touched
+
+    def claimed(self, hostname: str) -> Iterator[_Claimed]:
+        """Yield the routes that are served under exactly this host name."""
+        for found in self._claimed.get(hostname, {}).values():
+            yield from found
+
+
 class ListenerRoutes(NamedTuple):
     """A listener's name for people, its host name and what is attached to it.
 
-    `port`: what redirects that say neither scheme nor port lead to; None where the scheme implies it.
+    `port`: what redirects that say neither scheme nor port lead to; None where the scheme implies it. `rivals`: host
+    names of other listeners on the port that are more specific; what they cover is theirs (listener isolation),
+    whether or not they have a route for it.
     """
 
     name: str
     hostname: str
-    routes: Sequence[AttachedRoute]
+    routes: AttachedRoutes
     port: int | None = None
+    rivals: tuple[str, ...] = ()
+
+    @property
+    def domains(self) -> Iterator[str]:
+        """The domains for which the listener has a virtual host."""
+        return (domain for domain in dict.fromkeys((self.hostname, *self.routes.hostnames)) if self.serves(domain))
+
+    def serves(self, domain: str) -> bool:
+        """Say whether the listener has a virtual host for exactly this domain."""
+        if domain != self.hostname and domain not in self.routes.hostnames:
+            return False
+        return not any(covers(rival, domain) for rival in self.rivals)
+
+    def touched(self, hostnames: Iterable[str]) -> set[str]:
+        """Return the domains that may be served differently when routes with these host names have changed.
+
+        An exact host name concerns itself alone, a wildcard all that it covers.
+        """
+        found = set(hostnames)
+        wide = [hostname for hostname in found if hostname.startswith(ANY)]
+        if wide:
+            found |= {domain for domain in self.domains if any(covers(one, domain) for one in wide)}
+        return found
 
 
-def virtual_hosts(listener: ListenerRoutes, neighbours: Iterable[str], memory: Memory) -> list[VirtualHost]:
-    """Return the virtual hosts of one listener.
-
-    `neighbours`: host names of the other listeners on the port. What one of them is more specific about is theirs
-    (listener isolation), whether or not they have a route for it.
-    """
-    claims = _by_hostname(listener.routes)
-    rivals = [host for host in neighbours if specificity(host) > specificity(listener.hostname)]
-    domains = [
-        host for host in dict.fromkeys((listener.hostname, *claims)) if not any(covers(rival, host) for rival in rivals)
-    ]
-    return [_virtual_host(listener, domain, claims, memory) for domain in sorted(domains)]
+def more_specific(hostname: str, neighbours: Iterable[str]) -> tuple[str, ...]:
+    """Return those of a listener's neighbours on a port that are more specific than it is."""
+    return tuple(other for other in neighbours if specificity(other) > specificity(hostname))
 
 
-def _virtual_host(listener: ListenerRoutes, domain: str, claims: "_Claims", memory: Memory) -> VirtualHost:
-    claimed = _best(domain, claims)
-    inputs = [part for one in claimed for part in one]
-
-    def make() -> VirtualHost:
-        lines = (_at_port(route, listener.port) for route in _lines(claimed))
-        return VirtualHost(domain, (domain,), (*lines, _unmatched(listener.name, domain)), listener.name)
-
-    return memory.recall(("host", listener.name, listener.port, domain), inputs, make)
+def virtual_host(listener: ListenerRoutes, domain: str) -> VirtualHost:
+    """Return the virtual host of one domain that a listener serves."""
+    lines = (_at_port(route, listener.port) for route in _lines(_best(domain, listener.routes)))
+    return VirtualHost(domain, (domain,), (*lines, _unmatched(listener.name, domain)), listener.name)
 
 
 def _at_port(route: Route, port: int | None) -> Route:
@@ -85,26 +142,9 @@ def misdirected(domain: str, owner: str, used: str) -> VirtualHost:
     return VirtualHost(domain, (domain,), (Route("misdirected", EVERY_REQUEST, DirectResponse(_MISDIRECTED, message)),))
 
 
-class _Claimed(NamedTuple):
-    written: str
-    plan: RoutePlan
-
-
-_Claims = Mapping[str, Sequence[_Claimed]]
-"""By what is left of a route's host name at the listener."""
-
-
-def _by_hostname(routes: Iterable[AttachedRoute]) -> _Claims:
-    found: dict[str, list[_Claimed]] = defaultdict(list)
-    for route in routes:
-        for claim in route.claims:
-            found[claim.effective].append(_Claimed(claim.written, route.plan))
-    return found
-
-
-def _best(domain: str, claims: _Claims) -> list[_Claimed]:
+def _best(domain: str, routes: AttachedRoutes) -> list[_Claimed]:
     """Return the routes that serve a domain, each under the most specific of its host names that covers it."""
-    found = [claimed for hostname in _covering(domain) for claimed in claims.get(hostname, ())]
+    found = [claimed for hostname in covering(domain) for claimed in routes.claimed(hostname)]
     if len(found) <= 1:
         return found
     best: dict[int, _Claimed] = {}
@@ -120,17 +160,6 @@ def _lines(claimed: Iterable[_Claimed]) -> Iterator[Route]:
     ranked.sort(key=lambda pair: pair[0])
     for _, entry in ranked:
         yield from entry.routes
-
-
-def _covering(domain: str) -> Iterator[str]:
-    """Yield every pattern that covers a domain, without asking each pattern that there is."""
-    yield domain
-    rest = domain.removeprefix("*.")
-    while "." in rest:
-        rest = rest.partition(".")[2]
-        yield f"*.{rest}"
-    if domain != ANY:
-        yield ANY
 
 
 def _precedence(claimed: _Claimed, entry: Entry) -> tuple[object, ...]:

@@ -16,7 +16,7 @@ from gateway_objects import (
 from roadstead.api.objects import Object
 from roadstead.gateway.ir import ProxyState, Rejection
 from roadstead.gateway.statuses import StatusUpdate
-from roadstead.gateway.translate import restated, translate
+from roadstead.gateway.translate import Translator, everything, translate
 
 CONNECTED = ProxyState(connected=1)
 PODS = endpoint_slice("example-gateway-roadstead", "10.244.0.9", port=10080)
@@ -154,8 +154,12 @@ def test_a_class_with_parameters_is_not_accepted() -> None:
 
 def test_what_envoys_answer_is_stated_without_translating_again() -> None:
     found = [gateway_class(), gateway(), *RUNNING]
-    before = translate(resources(found, proxy_states={PROXY: ProxyState(1, settled=False)}))
-    after = restated(before, resources(found, proxy_states={PROXY: CONNECTED}))
+    translator, known = Translator(), resources(found, proxy_states={PROXY: ProxyState(1, settled=False)})
+    translator.advance(known, everything(known))
+    before, _ = translator.proxies, translator.statuses()
+    translator.advance(resources(found, proxy_states={PROXY: CONNECTED}), {"proxy_states": [PROXY]})
     again = translate(resources(found, proxy_states={PROXY: CONNECTED}))
-    assert sorted(after.statuses, key=str) == sorted(again.statuses, key=str)
-    assert after.proxies is before.proxies
+    (said,) = (update for updates in translator.statuses().values() for update in updates)
+    assert said in again.statuses
+    assert said not in translate(known).statuses
+    assert translator.proxies is before

@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 from roadstead.api.objects import Object
 from roadstead.gateway.statuses import patch_for
-from roadstead.gateway.translate import Memory, translate
+from roadstead.gateway.translate import translate
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
 
 ODD_TEXTS = st.sampled_from(
@@ -327,43 +327,3 @@ def test_an_endpoint_that_comes_or_goes_changes_endpoints_only() -> None:
         before.route_tables,
         before.clusters,
     )
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(spoiled(), st.booleans()), min_size=2, max_size=4))
-def test_a_memory_changes_no_result(passes: list[tuple[list[Object], bool]]) -> None:
-    memory = Memory()
-    before: dict[tuple[str, str], Object] = {}
-    for found, with_good in passes:
-        # Objects that did not change are the very same, as in an informer's cache.
-        kept = [_same(before, obj) for obj in [*found, *(GOOD if with_good else [])]]
-        known = resources(kept)
-        assert translate(known, memory) == translate(known)
-        before = {(obj["kind"], obj["metadata"]["name"]): obj for obj in kept}
-
-
-def _same(before: dict[tuple[str, str], Object], obj: Object) -> Object:
-    known = before.get((obj["kind"], obj["metadata"]["name"]))
-    return known if known == obj else obj
-
-
-def test_what_did_not_change_is_not_made_again() -> None:
-    memory = Memory()
-    first = translate(resources([*EVERYTHING, *GOOD]), memory).proxies[PROXY]
-    more = grpc_route("more", rule(backend("good-svc")), hostnames=["more.good.com"])
-    changed = [obj for obj in EVERYTHING if obj["metadata"]["name"] != "odd"]
-    second = translate(resources([*changed, *EVERYTHING[1:], *GOOD, more]), memory).proxies[PROXY]
-
-    def hosts(proxy: Any) -> dict[str, Any]:
-        return {host.name: host for host in proxy.route_tables[0].virtual_hosts}
-
-    assert hosts(second)["good.com"] is hosts(first)["good.com"]
-
-
-def test_a_service_that_comes_back_is_seen() -> None:
-    memory = Memory()
-    without = [obj for obj in GOOD if obj["kind"] != "Service"]
-    translate(resources([*EVERYTHING[:2], *without]), memory)
-    after = translate(resources([*EVERYTHING[:2], *GOOD]), memory)
-    assert after == translate(resources([*EVERYTHING[:2], *GOOD]))
-    assert any(cluster.name.startswith("user-platform/good-svc") for cluster in after.proxies[PROXY].clusters)
