@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from roadstead.api.errors import BadRequest, MethodNotAllowed, NotFound
+from roadstead.api.errors import BadRequest, Expired, MethodNotAllowed, NotFound
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver.access.reviews import Reviews
@@ -192,7 +192,14 @@ class ResourceEndpoints:
         await send_parts(send, 200, presenter.many(records, self._services.clock(), metadata))
 
     async def _watch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        stream = self._services.hub.open(call, self._presenter(call, scope))
+        presenter = self._presenter(call, scope)
+        try:
+            stream = self._services.hub.open(call, presenter)
+        except Expired as error:  # said in the stream, where Kubernetes says it and some clients only look for it
+            await start_stream(send, b"application/json")
+            await send_chunk(send, presenter.error(error))
+            await end_stream(send)
+            return
         left = spawn(until_disconnected(receive), name="watch client")
         left.add_done_callback(lambda _: stream.watcher.close())
         try:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from roadstead.api.errors import ApiError
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import tables
@@ -80,6 +81,10 @@ class Presenter:
         if initial_events_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         return _encode({"type": "BOOKMARK", "object": self._bookmark_object(metadata)}) + b"\n"
+
+    def error(self, error: ApiError) -> bytes:
+        """Write the line that tells a watch why it ends."""
+        return _encode({"type": "ERROR", "object": error.status()}) + b"\n"
 
     def _bookmark_object(self, metadata: Object) -> Object:
         if self.form.kind == "table":
