@@ -29,6 +29,7 @@ type bed struct {
 }
 
 var cases = map[string]func(context.Context, *bed) error{
+	"absence":         informAfterAbsence,
 	"apply":           serverSideApply,
 	"conflict":        updateConflict,
 	"custom":          customKind,
