@@ -16,6 +16,7 @@ import grpc.aio
 from roadstead.service.health import Health, health_handlers
 from roadstead.service.interceptors.asynchronous import AsyncChain
 from roadstead.service.lifecycle import Drain, Lifecycle
+from roadstead.service.undecodable_paths import survive_undecodable_paths
 from roadstead.service.wiring import Wiring
 
 
@@ -36,6 +37,7 @@ class Server(Wiring):
 
     async def start(self) -> None:
         """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
+        survive_undecodable_paths()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
         server = grpc.aio.server(pool, interceptors=[AsyncChain(*self.stages)], options=self._options())
         self._fill(server, health_handlers(self.health))

@@ -1,16 +1,17 @@
 """Fixtures of the service library's tests; what they give is in `tests/echo_service.py`."""
 
 import pytest
-from echo_service import KINDS, SERVERS, Certificates, LoopThread, Recorder, loop_thread, serving
+from echo_service import KINDS, SERVERS, TAKEN, Certificates, LoopThread, Recorder, loop_thread, serving
 
 from roadstead.service.deadline import set_time_left
 
 
 @pytest.fixture(autouse=True)
 def outside_of_any_rpc():
-    """Stages that a test asks directly leave a deadline behind in the test's own context: forget it."""
+    """Stages that a test asks directly leave a deadline behind in the test's own context: forget it, and messages."""
     yield
     set_time_left(None)
+    TAKEN.clear()
 
 
 @pytest.fixture(params=KINDS)

@@ -2,8 +2,10 @@ import base64
 from concurrent.futures import Future
 
 import pytest
+from echo_service import TAKEN
 from hypothesis import given
 from hypothesis import strategies as st
+from validated_protos import shop
 
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors import Authentication, Authorization, Call
@@ -126,15 +128,42 @@ def test_unencrypted_credentials_from_outside_are_refused_on_every_kind(serving,
             assert (ended.code, "unencrypted" in ended.details) == ("UNAUTHENTICATED", True)
 
 
-def test_a_rule_about_the_request_is_enforced_on_every_kind(serving, server_sort, kind, monkeypatch):
-    # The echo service has bytes for messages; here they are read as a message with one field.
-    monkeypatch.setattr("roadstead.service.conditions._field", lambda message, name: message.decode())
-    policy = parse_policy("""
-roles: {owner: [{methods: [test.Echo/*], when: {request: {id: "{identity}"}}}]}
+OWNERS = """
+roles:
+  owner:
+    - {methods: [test.Echo/*], when: {request: {id: "{identity}", address.country: [DE, FR]}, metadata: {env: canary}}}
 identities: {alice: [owner]}
-""")
-    with serving(server_sort, Authentication(Passwords()), Authorization(lambda: policy)) as client:
-        monkeypatch.setattr("roadstead.service.conditions._enumeration_name", lambda *_arguments: ())
-        assert client.call(kind, b"alice", metadata=RIGHT).code == "OK"
-        ended = client.call(kind, b"bob", metadata=RIGHT)
-        assert (ended.code, ended.details) == ("PERMISSION_DENIED", f"not allowed to call test.Echo/{kind}")
+"""
+
+
+def order(name: str, country: str) -> bytes:
+    return shop("Order")(id=name, address={"country": country}).SerializeToString()
+
+
+@pytest.mark.parametrize(("request_bytes", "env", "code"), [
+    (order("alice", "DE"), "canary", "OK"),
+    (order("alice", "FR"), "canary", "OK"),
+    (order("bob", "DE"), "canary", "PERMISSION_DENIED"),
+    (order("alice", "US"), "canary", "PERMISSION_DENIED"),
+    (order("alice", "DE"), "test", "PERMISSION_DENIED"),
+    (b"", "canary", "PERMISSION_DENIED"),
+])  # fmt: skip
+def test_a_rule_about_the_request_is_enforced_on_every_kind(serving, server_sort, kind, request_bytes, env, code):
+    policy = parse_policy(OWNERS)
+    stages = (Authentication(Passwords()), Authorization(lambda: policy))
+    with serving(server_sort, *stages, parse=shop("Order").FromString) as client:
+        ended = client.call(kind, request_bytes, metadata=(*RIGHT, ("env", env)))
+    assert ended.code == code
+    if code != "OK":
+        assert ended.details == f"not allowed to call test.Echo/{kind}", "a caller learns no rules"
+
+
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+def test_a_later_message_of_somebody_else_ends_a_stream(serving, server_sort, kind):
+    policy = parse_policy(OWNERS)
+    stages = (Authentication(Passwords()), Authorization(lambda: policy))
+    with serving(server_sort, *stages, parse=shop("Order").FromString) as client:
+        requests = (order("alice", "DE"), order("bob", "DE"), order("alice", "DE"))
+        assert client.call(kind, *requests, metadata=(*RIGHT, ("env", "canary"))).code == "PERMISSION_DENIED"
+    (taken,) = TAKEN
+    assert taken == shop("Order").FromString(requests[0])

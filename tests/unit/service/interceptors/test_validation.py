@@ -165,10 +165,9 @@ def test_modules_that_protoc_generates_are_judged_like_any(tmp_path):
     assert done.stdout == "invalid request: id: must be at least 1 characters\n"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def taken():
-    yield TAKEN
-    TAKEN.clear()
+    return TAKEN
 
 
 def encoded(*messages) -> list[bytes]:
