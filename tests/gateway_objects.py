@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import yaml
 
 from roadstead.api.conditions import find_condition
@@ -53,6 +54,18 @@ def resources(found: Iterable[Object], **more: Any) -> Resources:
 
 def translated(*found: Object, **more: Any) -> Translation:
     return translate(resources(found, **more))
+
+
+def served_here(port: int, backends: Mapping[str, int], *found: Object) -> ir.Proxy:
+    """Return the Gateway's proxy as translated, but on one port of this machine.
+
+    `backends`: Services that lead to ports of this machine; port 0: it has no endpoint.
+    """
+    services = [service(name) for name in backends]
+    slices = [endpoint_slice(name, "127.0.0.1", port=number) for name, number in backends.items() if number]
+    proxy = translated(gateway_class(), *services, *slices, *found).proxies[PROXY]
+    listeners = tuple(msgspec.structs.replace(one, port=port, bind_port=port) for one in proxy.listeners)
+    return msgspec.structs.replace(proxy, listeners=listeners)
 
 
 def gateway_class() -> Object:

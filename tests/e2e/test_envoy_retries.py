@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import gateway_objects as made
 import grpc
-import msgspec
 import pytest
 from envoy_bed import HERE, SERVICE, Backend, call, channel, failure, http_get, run, running
 from free_ports import free_port
@@ -36,12 +35,8 @@ class Flaky(Backend):
         await context.abort(self._code, "in the middle")
 
 
-def served(port: int, backend: int, route: Object, **port_settings: str) -> ir.Proxy:
-    service = made.service("foo", **port_settings)
-    slices = made.endpoint_slice("foo", HERE, port=backend)
-    proxy = made.translated(made.gateway_class(), made.gateway(), service, slices, route).proxies[made.PROXY]
-    listeners = tuple(msgspec.structs.replace(one, port=port, bind_port=port) for one in proxy.listeners)
-    return msgspec.structs.replace(proxy, listeners=listeners)
+def served(port: int, backend: int, route: Object) -> ir.Proxy:
+    return made.served_here(port, {"foo": backend}, made.gateway(), route)
 
 
 def grpc_route(**annotations: str) -> Object:

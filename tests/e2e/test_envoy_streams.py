@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import gateway_objects as made
 import grpc
-import msgspec
 import pytest
 import trustme
 from envoy_bed import HERE, Backend, call, channel, failure, run, running, until
@@ -31,15 +30,6 @@ async def secure(name: str, *hosts: str) -> Backend:
     issued = AUTHORITY.issue_cert(*hosts)
     pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
     return await Backend(name).start(grpc.ssl_server_credentials([pair]))
-
-
-def served(port: int, backends: dict[str, int], *found: Object) -> ir.Proxy:
-    """Return the proxy of a Gateway as translated, with Services that lead to ports of this machine."""
-    services = [made.service(name) for name in backends]
-    slices = [made.endpoint_slice(name, HERE, port=number) for name, number in backends.items() if number]
-    proxy = made.translated(made.gateway_class(), *services, *slices, *found).proxies[made.PROXY]
-    listeners = tuple(msgspec.structs.replace(one, port=port, bind_port=port) for one in proxy.listeners)
-    return msgspec.structs.replace(proxy, listeners=listeners)
 
 
 def end_of_tls(name: str = "edge") -> Object:
@@ -67,7 +57,7 @@ def test_the_server_name_chooses_the_backend_and_what_no_route_is_for_is_closed(
     async def test():
         port = free_port()
         backends = {name: await secure(name, "*.example.com", "*.bar.example.com") for name in ("foo", "bar", "wild")}
-        proxy = served(
+        proxy = made.served_here(
             port,
             {name: backend.port for name, backend in backends.items()} | {"none": 0},
             made.gateway(
@@ -102,7 +92,7 @@ def test_connections_are_divided_by_weight_and_the_share_of_invalid_backends_is_
         port = free_port()
         foo, bar = await secure("foo", "*.example.com"), await secure("bar", "*.example.com")
         weighted = [made.backend("foo", weight=2), made.backend("bar", weight=1), made.backend("missing", weight=1)]
-        proxy = served(
+        proxy = made.served_here(
             port,
             {"foo": foo.port, "bar": bar.port},
             made.gateway(made.tls_listener()),
@@ -151,7 +141,7 @@ def test_tls_can_end_at_the_gateway_beside_tls_that_passes_and_https(tmp_path):
         port, foo = free_port(), await secure("foo", "foo.example.com")
         plain = await Backend("plain").start()
         async with shouting() as shouter:
-            proxy = served(
+            proxy = made.served_here(
                 port,
                 {"foo": foo.port, "shouter": shouter, "plain": plain.port},
                 made.gateway(
@@ -198,7 +188,7 @@ def test_another_routes_change_leaves_a_connection_alone(tmp_path):
         port, foo, bar = free_port(), await secure("foo", "foo.example.com"), await secure("bar", "bar.example.com")
 
         def proxy(*more: Object) -> ir.Proxy:
-            return served(
+            return made.served_here(
                 port,
                 {"foo": foo.port, "bar": bar.port},
                 made.gateway(made.tls_listener()),
@@ -221,7 +211,7 @@ def test_another_routes_change_leaves_a_connection_alone(tmp_path):
 def test_plain_text_is_not_passed_on(tmp_path):
     async def test():
         port, foo = free_port(), await Backend("foo").start()
-        proxy = served(
+        proxy = made.served_here(
             port,
             {"foo": foo.port},
             made.gateway(made.tls_listener()),
