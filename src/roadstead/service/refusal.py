@@ -76,6 +76,14 @@ class RpcError(Exception):
             _check_details(self.details)
 
 
+class Refused(RpcError):
+    """Raise it in a handler to answer with a refusal as it is, with what it tells the log and when to come again."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code, refusal.message)
+        self.refusal = refusal
+
+
 def _check_details(messages: tuple[Any, ...]) -> None:
     from google.protobuf.message import Message
 

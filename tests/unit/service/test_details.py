@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from roadstead.service import RpcError, details
 from roadstead.service.details import KEY, details_of, shortened_text, status_metadata
 from roadstead.service.interceptors import Errors, Rate, Stage
-from roadstead.service.refusal import Refusal, unauthenticated
+from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 # What a client's grpc takes at most if nobody tells it otherwise.
@@ -114,6 +114,15 @@ def test_a_refusal_for_a_time_says_for_how_long(failed):
 class _FakeCall:
     identity = None
     peer = "ipv4:127.0.0.1:1"
+
+
+def test_a_handler_can_refuse_as_stages_do(failed, raised):
+    raised[b"busy"] = Refused(Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "later", retry_after=1.5))
+    error = failed(b"busy")
+    assert (error.code(), error.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "later")
+    assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1500"
+    (retry,) = details_of(error)
+    assert retry.retry_delay.ToMilliseconds() == 1500
 
 
 def test_without_the_extra_refusals_say_it_in_words_only(monkeypatch, failed):

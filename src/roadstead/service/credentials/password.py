@@ -18,7 +18,7 @@ from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
 from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_password
-from roadstead.service.refusal import Refusal, RpcError, unauthenticated
+from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 Checked = Identity | Refusal
 
@@ -59,12 +59,12 @@ class PasswordVerifier:
             return self._pending.get(key) or self._start(key, claim, record, known, now)
 
     async def identify(self, name: str, password: str) -> Identity:
-        """Return who it is, for a handler that takes a password in its request; raises `RpcError` if it is wrong."""
+        """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
         result = self.verify(NamePassword(name, password))
         if isinstance(result, Future):
             result = await asyncio.wrap_future(result)
         if isinstance(result, Refusal):
-            raise RpcError(result.code, result.message)
+            raise Refused(result)
         return result
 
     def close(self) -> None:

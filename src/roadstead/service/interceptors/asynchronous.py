@@ -46,7 +46,13 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             return None
         plan = self._plans.get(handler_call_details.method, handler)
         call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
-        if refusal := await self._admit(call):
+        try:
+            refusal = await self._admit(call)
+        except asyncio.CancelledError:
+            # The caller did not wait until its password was checked.
+            self._stages.observe(call, grpc.StatusCode.CANCELLED)
+            raise
+        if refusal is not None:
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
         current.set(call)

@@ -9,7 +9,7 @@ import grpc
 import structlog
 
 from roadstead.service.interceptors.stage import Admission, Call, Stage
-from roadstead.service.refusal import Refusal, RpcError
+from roadstead.service.refusal import Refusal, Refused, RpcError
 
 _log = structlog.get_logger(__name__)
 # Shorter texts fit, whatever they consist of.
@@ -18,6 +18,8 @@ _LONG = 80
 
 def answer_of(error: RpcError) -> Refusal:
     """Return what the caller of a handler that raised `RpcError` is told; a long text is cut, so that it arrives."""
+    if isinstance(error, Refused):
+        return error.refusal
     message = error.message
     if len(message) > _LONG:
         from roadstead.service.details import shortened_text

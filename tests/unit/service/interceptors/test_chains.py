@@ -189,6 +189,28 @@ def test_a_client_that_cancels_is_let_go(serving, kind, recorder):
     _until(lambda: holding.held == 0)
 
 
+class Never(Stage):
+    """Has no answer, as a password that waits for a long queue."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.future: Future = Future()
+        self.future.set_running_or_notify_cancel()
+
+    def admit(self, call):
+        self.asked.set()
+        return self.future
+
+
+def test_a_client_that_cancels_before_it_is_known_is_observed(serving, kind, recorder):
+    never = Never()
+    with serving("async", recorder, never) as client:
+        call = client.open(kind, b"hello")
+        assert never.asked.wait(10)
+        call.cancel()
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", "CANCELLED")]
+
+
 def test_a_clients_deadline_ends_the_handler(serving, kind, recorder):
     with serving("async", recorder) as client:
         ended = client.call(kind, b"sleep", timeout=0.3)
