@@ -10,6 +10,7 @@ from datetime import datetime
 
 from roadstead.api.objects import Object, key_of
 from roadstead.apiserver.access.authentication import Authenticator
+from roadstead.apiserver.access.escalation import EscalationGuard
 from roadstead.apiserver.access.rbac import MASTERS, Authorizer
 from roadstead.apiserver.access.reviews import Reviews
 from roadstead.apiserver.access.tokens import ServiceAccountTokens
@@ -88,7 +89,8 @@ def assemble(
         allocator.claim(record.location, record.decode())
     store.subscribe(allocator.observe)
     authenticator, authorizer = Authenticator(users, tokens), Authorizer(store)
-    writer = Writer(store, registry, allocator, clock, mount_tokens=mount_tokens)
+    guard = EscalationGuard(authorizer).check
+    writer = Writer(store, registry, allocator, clock, guard, mount_tokens=mount_tokens)
     hub = WatchHub(store, clock)
     services = Services(
         registry=registry,

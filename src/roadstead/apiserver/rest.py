@@ -30,6 +30,7 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _APPLY = frozenset({"application/apply-patch+yaml"})
+_DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
 _UNKNOWN_MANAGER = "unknown"
 
 
@@ -167,6 +168,8 @@ def call_for(call: Call, location: Location) -> Call:
 def delete_options(call: Call) -> DeleteOptions:
     """Read how to delete from body and query. Raises BadRequest."""
     body = decode_object(call.content_type, call.body) if call.body.strip() else None
+    if body is not None:
+        check_types(_DELETE_OPTIONS, body)
     return DeleteOptions.of(call.query, body)
 
 

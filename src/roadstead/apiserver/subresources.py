@@ -10,7 +10,7 @@ from typing import Any
 from roadstead.api.conditions import condition, merge_conditions
 from roadstead.api.errors import BadRequest, Conflict, MethodNotAllowed, UnsupportedMediaType, invalid
 from roadstead.api.objects import Object
-from roadstead.api.resources import resource
+from roadstead.api.resources import Resource, resource
 from roadstead.apiserver.access.tokens import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, ServiceAccountTokens
 from roadstead.apiserver.calls import Answer, Call, missing
 from roadstead.apiserver.eviction import check_budgets
@@ -21,6 +21,7 @@ from roadstead.apiserver.patches import patch
 from roadstead.apiserver.rest import with_manager
 from roadstead.apiserver.scale import scale_of, with_replicas
 from roadstead.apiserver.store import Location, Store
+from roadstead.apiserver.validation import check_types
 from roadstead.apiserver.versions import convert
 from roadstead.apiserver.writer import Writer
 
@@ -30,6 +31,10 @@ _SCALED = {
     "ReplicationController": "replicationcontrollers",
 }
 _POD = resource("Pod")
+_SCALE = Resource("autoscaling", "v1", "scales", "Scale")
+_EVICTION = Resource("policy", "v1", "evictions", "Eviction")
+_TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
+_BINDING = resource("Binding")
 _SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 
@@ -81,7 +86,7 @@ class Subresources:
 
     async def _finalize(self, call: Call) -> Answer:
         options = with_manager(WriteOptions.of(call.query), call)
-        wanted = decode_object(call.content_type, call.body)
+        wanted = _body(call, call.resource)
         finalizers = list((wanted.get("spec") or {}).get("finalizers") or ())
 
         def finalized(live: Object) -> Object:
@@ -97,7 +102,7 @@ class Subresources:
 
     async def _bind(self, call: Call) -> Answer:
         options = with_manager(WriteOptions.of(call.query), call)
-        binding = decode_object(call.content_type, call.body)
+        binding = _body(call, _BINDING)
         node = (binding.get("target") or {}).get("name")
         if not node:
             causes = [("FieldValueRequired", "target.name", "Required value")]
@@ -119,7 +124,7 @@ class Subresources:
         return Answer(201, obj=_SUCCESS)
 
     async def _evict(self, call: Call) -> Answer:
-        eviction = decode_object(call.content_type, call.body)
+        eviction = _body(call, _EVICTION)
         options = DeleteOptions.of(call.query, eviction.get("deleteOptions"))
         pod = self._writer.need(call).decode()
         budgets = self._store.records("poddisruptionbudgets.policy", call.namespace)
@@ -137,7 +142,7 @@ class Subresources:
         return (record.decode().get("spec") or {}).get("replicas") if record is not None else None
 
     async def _token(self, call: Call) -> Answer:
-        request = decode_object(call.content_type, call.body)
+        request = _body(call, _TOKEN_REQUEST)
         spec = request.get("spec") or {}
         seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS
         if not isinstance(seconds, int) or not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
@@ -172,9 +177,16 @@ class Subresources:
         return {"name": name, "uid": uid}
 
 
+def _body(call: Call, kind: Resource) -> Object:
+    """Return the body of a request as an object of a kind. Raises BadRequest for values of wrong types."""
+    body = decode_object(call.content_type, call.body)
+    check_types(kind, body)
+    return body
+
+
 def _scale_change(call: Call) -> Callable[[Object], Object]:
     if call.verb == "update":
-        scale = decode_object(call.content_type, call.body)
+        scale = _body(call, _SCALE)
         return lambda _: scale
     kind = media_type(call.content_type)
     if kind == "application/json-patch+json":

@@ -29,6 +29,8 @@ from roadstead.apiserver.versions import convert
 _NAME_ATTEMPTS = 8
 Change = Callable[[Object], Object]
 """What a client wants of an object: gets its own copy of the stored one, returns the new one, raises ApiError."""
+Guard = Callable[[Call, Object, Object | None], None]
+"""Gets who calls, a validated object, and the stored one of an update; raises ApiError if they may not write that."""
 
 
 class Writer:
@@ -40,6 +42,7 @@ class Writer:
         registry: Registry,
         allocator: ServiceAllocator,
         clock: Callable[[], datetime],
+        guard: Guard,
         *,
         mount_tokens: bool,
     ) -> None:
@@ -47,6 +50,7 @@ class Writer:
         self._registry = registry
         self._allocator = allocator
         self._clock = clock
+        self._guard = guard
         self._mount_tokens = mount_tokens
 
     async def create(self, call: Call, obj: Object, options: WriteOptions) -> Answer:
@@ -123,6 +127,7 @@ class Writer:
             if self._mount_tokens and call.collection == "pods":
                 self._mount_token(call, obj)
             apply_defaults(resource, obj)
+        self._guard(call, obj, None)
         if tracked:
             apply.track_update(
                 resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
@@ -154,6 +159,7 @@ class Writer:
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
             apply_defaults(resource, changed)
+        self._guard(call, changed, live)
         allocated = self._allocate(call, changed, live)
         lifecycle.count_generation(resource, live, changed)
         if lifecycle.is_unchanged(live, changed):

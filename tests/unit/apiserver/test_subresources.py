@@ -176,3 +176,21 @@ def test_a_token_bound_to_a_pod_ends_with_it() -> None:
         assert not answer["status"]["authenticated"]
 
     talk(conversation)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "problem"),
+    [
+        ("DELETE", "", {"preconditions": {"uid": 5}}, "Go struct field Preconditions.preconditions.uid of type string"),
+        ("DELETE", "", {"propagationPolicy": {}}, "Go struct field DeleteOptions.propagationPolicy of type string"),
+        ("POST", "/eviction", {"deleteOptions": []}, "Go struct field Eviction.deleteOptions of type v1.DeleteOptions"),
+        ("POST", "/binding", {"target": "n1"}, "Go struct field Binding.target of type v1.ObjectReference"),
+    ],
+)
+def test_bodies_of_wrong_types_are_bad_requests(method: str, path: str, body: Any, problem: str) -> None:
+    async def conversation(server: Bench) -> None:
+        await server.create(PODS, pod("web"))
+        refused = await server.refused(400, method, f"{PODS}/web{path}", body)
+        assert problem in refused["message"]
+
+    talk(conversation)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.selectors import label_selector_from
 from roadstead.apiserver.calls import User
-from roadstead.apiserver.store import Event, Store
+from roadstead.apiserver.store import Event, Location, Store
 
 MASTERS = "system:masters"
-_GROUP = "rbac.authorization.k8s.io"
-_COLLECTIONS = {name: f"{name}.{_GROUP}" for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")}
+RBAC_GROUP = "rbac.authorization.k8s.io"
+_COLLECTIONS = {
+    name: f"{name}.{RBAC_GROUP}" for name in ("roles", "clusterroles", "rolebindings", "clusterrolebindings")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,17 @@ class Authorizer:
             return [Rule(every, every, every, none, none), Rule(every, none, none, none, every)]
         return [rule for binding in self._bindings_of(user, namespace) for rule in binding.rules]
 
+    def rules_of_role(self, reference: ReadOnlyObject, namespace: str) -> list[Rule] | None:
+        """Return the rules of the role that a `roleRef` in a namespace names, None if there is no such role."""
+        cluster_roles = _cluster_roles(self._store)
+        name = str(reference.get("name", ""))
+        if reference.get("kind") == "ClusterRole":
+            role = cluster_roles.get(name)
+        else:
+            record = self._store.get(Location(_COLLECTIONS["roles"], namespace, name))
+            role = record.decode() if record is not None else None
+        return None if role is None else list(_rules(role, cluster_roles))
+
     def _bindings_of(self, user: User, namespace: str) -> Iterator[_Binding]:
         if self._bindings is None:
             self._bindings = tuple(_compile(self._store))
@@ -137,9 +150,13 @@ class Authorizer:
             self._bindings = None
 
 
+def _cluster_roles(store: Store) -> dict[str, Object]:
+    return {record.location.name: record.decode() for record in store.records(_COLLECTIONS["clusterroles"])}
+
+
 def _compile(store: Store) -> Iterator[_Binding]:
     stored = {name: [record.decode() for record in store.records(place)] for name, place in _COLLECTIONS.items()}
-    cluster_roles = {role["metadata"]["name"]: role for role in stored["clusterroles"]}
+    cluster_roles = _cluster_roles(store)
     roles = {(role["metadata"]["namespace"], role["metadata"]["name"]): role for role in stored["roles"]}
     for binding in stored["clusterrolebindings"]:
         role = cluster_roles.get((binding.get("roleRef") or {}).get("name", ""))

@@ -75,6 +75,8 @@ class Reviews:
         }
 
     def _token(self, spec: Object) -> Object:
+        if not spec.get("token"):
+            raise BadRequest("token is required for TokenReview in authentication")
         user = self._authenticator.by_token(str(spec.get("token") or ""), tuple(spec.get("audiences") or ()))
         if user is None:
             return {"authenticated": False, "error": "the token is not valid", "user": {}}
