@@ -67,6 +67,18 @@ class Document:
         line = self.line if self._node is None else _line_of(self._node, field_path)
         return f"{self.path}:{line}"
 
+    def first_line(self, field: str, key: str) -> int | None:
+        """Return the line of a text's first one, for what reads the text itself (`data`, `policy.yaml`).
+
+        None unless its lines stand in the file as they are: in a block that begins with `|`.
+        """
+        node = self._node
+        for name in (field, key):
+            found = None if node is None else _child(node, name, "")
+            node = found[0] if found else None
+        block = isinstance(node, yaml.ScalarNode) and node.style == "|"
+        return node.start_mark.line + 2 if node is not None and block else None
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -14,11 +14,12 @@ from roadstead.apiserver.versions import convert
 from roadstead.client.manifests import Manifests
 from roadstead.cluster.bootstrap import OBJECTS
 from roadstead.cluster.certificates import AUTHORITY_NAME, secret_manifest
-from roadstead.cluster.checks import reflection, workloads
+from roadstead.cluster.checks import policies, reflection, workloads
 from roadstead.cluster.checks.admission import admit, stored_as_is
 from roadstead.cluster.checks.finding import Checked, Finding, unreadable
 from roadstead.cluster.checks.overlap import check_overlap
 from roadstead.cluster.checks.routing import check_routing
+from roadstead.cluster.descriptors import Services
 from roadstead.cluster.routing import by_key, translated
 from roadstead.gateway.gather import READ_KINDS
 from roadstead.gateway.translate import Translation
@@ -29,10 +30,13 @@ from roadstead.node.project import Project
 _HAVING_KEYS = ("Secret", "ConfigMap")
 
 
-def check(manifests: Manifests, project: Project, here: Installation, now: datetime) -> list[Finding]:
+def check(
+    manifests: Manifests, project: Project, here: Installation, now: datetime, services: Services | None = None
+) -> list[Finding]:
     """Return what is wrong, in the order of files and lines; each thing once.
 
-    The Secrets that the project's [certificates] will make count as made; what their files hold now does not matter.
+    `services` are those that policies may name; None if that is not to be looked up. The Secrets that the project's
+    [certificates] will make count as made; what their files hold now does not matter.
     """
     made_anew = {certificate.manifest.resolve() for certificate in project.certificates.values()}
     documents = [one for one in manifests.documents if one.path.resolve() not in made_anew]
@@ -40,6 +44,7 @@ def check(manifests: Manifests, project: Project, here: Installation, now: datet
     objects, refusals = admit(documents, now)
     secrets = [stored_as_is(resource("Secret"), one, now) for one in _secrets(project, now)]
     findings += [*refusals, *_of_workloads(objects, secrets, project, here)]
+    findings += policies.check_policies(objects, services)
     findings += _of_gateway(objects, _translation(objects, secrets, now))
     return sorted(dict.fromkeys(findings), key=lambda one: (str(one.path), one.line, one.severity, one.message))
 

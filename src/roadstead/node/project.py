@@ -54,6 +54,7 @@ class Project:
     """A whole project file; `file` is None where there is none, and then everything is empty.
 
     `manifests`: the files and folders that make the system, for `roadstead up FOLDER`; empty means all in the folder.
+    `descriptors`: where services are described, for `roadstead check`; empty means wherever a description is found.
     """
 
     file: Path | None = None
@@ -61,6 +62,7 @@ class Project:
     hosts: Mapping[str, Host] = field(default_factory=dict)
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     manifests: tuple[Path, ...] = ()
+    descriptors: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,9 @@ def parse_project(text: str, file: Path) -> Project:
         reader.section(document, "hosts", _HOST, _host),
         reader.section(document, "certificates", _CERTIFICATE, _certificate),
         reader.paths(document, "manifests", _MANIFESTS),
+        reader.paths(document, "descriptors", _DESCRIPTORS),
     )
-    reader.refuse_unknown("", document, ("manifests", "images", "hosts", "certificates"))
+    reader.refuse_unknown("", document, ("manifests", "descriptors", "images", "hosts", "certificates"))
     if reader.problems:
         raise ProjectError(file, tuple(reader.problems))
     return project
@@ -165,6 +168,7 @@ _MANIFEST = _Kind(_is_text, "the path of the manifest to write", '"kubernetes/ex
 _PYTHON = _Kind(_is_text, "the path of a requirements file", '"requirements.txt"')
 
 _MANIFESTS = _Kind(_is_words, "a list of paths that is not empty", '["kubernetes"]')
+_DESCRIPTORS = _Kind(_is_words, "a list of paths that is not empty", '["proto"]')
 
 _IMAGE: _Fields = {
     "command": (_COMMAND, True),

@@ -65,3 +65,21 @@ def test_a_folder_without_manifests_is_a_mistake(tmp_path: Path) -> None:
 def test_a_wrong_project_file_is_a_mistake(manifests: Path) -> None:
     (manifests / "roadstead.toml").write_text("image = 1\n")
     assert checked(manifests).exit_code == 2
+
+
+POLICY = "roles:\n  a: [com.example.User/GetUsr]\n"
+
+
+def test_a_policy_is_checked_against_the_services_that_are_described(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    (tmp_path / "described").mkdir()
+    done = checked(policy)
+    assert (done.exit_code, done.stdout.count("warning: the methods of com.example.User were not looked up")) == (0, 1)
+    done = checked(policy, "--descriptors", EXAMPLE / "proto")
+    assert done.exit_code == 1
+    assert done.stdout == f"{policy}:2: error: com.example.User has no method GetUsr; did you mean GetUser?\n"
+    (tmp_path / "user.proto").write_text((EXAMPLE / "proto" / "user.proto").read_text())
+    assert checked(policy).exit_code == 1, "beside the first path is where it looks by itself"
+    (tmp_path / "roadstead.toml").write_text('descriptors = ["described"]')
+    assert "were not looked up" in checked(policy).stdout, "only where the project says"

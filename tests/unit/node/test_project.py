@@ -83,6 +83,11 @@ def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path):
         read_project(tmp_path / "roadstead.toml")
 
 
+def test_descriptors_of_services_are_paths_beside_the_file():
+    assert parse_project('descriptors = ["api.binpb"]', FILE).descriptors == (FILE.parent / "api.binpb",)
+    assert problems("descriptors = 1")[0].startswith("descriptors: must be a list of paths")
+
+
 def test_the_manifests_of_the_system_are_paths_beside_the_file():
     assert parse_project('manifests = ["kubernetes", "more/db.yaml"]', FILE).manifests == (
         Path("/shop/kubernetes"),
