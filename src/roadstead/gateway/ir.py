@@ -455,6 +455,24 @@ class Workload(_Part, frozen=True):
     parameters: Parameters | None = Parameters()
 
 
+class Tracing(_Part, frozen=True):
+    """Make spans under the name of this service, and send them by OTLP over gRPC to a cluster.
+
+    `parts_per_million`: of the requests that come without a decision of the client.
+    """
+
+    cluster: str
+    service: str
+    parts_per_million: int = 1_000_000
+
+
+class Telemetry(_Part, frozen=True):
+    """What a proxy tells of requests beside its access log; `route_metrics`: numbers by route."""
+
+    route_metrics: bool = False
+    tracing: Tracing | None = None
+
+
 class Proxy(_Part, frozen=True):
     """Everything that one group of Envoys serves: of one Gateway, or of all Ingresses (key `INGRESS_PROXY_KEY`).
 
@@ -469,6 +487,7 @@ class Proxy(_Part, frozen=True):
     endpoints: tuple[EndpointSet, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     trust_bundles: tuple[TrustBundle, ...] = ()
+    telemetry: Telemetry = Telemetry()
 
 
 Proxies: TypeAlias = Mapping[str, Proxy]

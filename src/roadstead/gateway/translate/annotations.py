@@ -6,6 +6,7 @@ describes each; a test compares the two.
 """
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ PREFIX = "roadstead.dev/"
 ENVIRONMENT = f"{PREFIX}environment"
 """Read by `roadstead check`: `production` marks what faces customers."""
 
+_MILLION = 1_000_000
+_SERVICE_PORT = re.compile(r"(?:([a-z0-9-]+)/)?([a-z0-9-]+):(\d{1,5})")
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)%")
 _WORDS = {"true": True, "false": False}
 
 
@@ -39,6 +43,17 @@ def _flag(value: str) -> bool | None:
 
 def _word_of(*words: str) -> Callable[[str], str | None]:
     return lambda value: value.strip() if value.strip() in words else None
+
+
+def _service_port(value: str) -> tuple[str, str, int] | None:
+    found = _SERVICE_PORT.fullmatch(value.strip())
+    return (found[1] or "", found[2], int(found[3])) if found else None
+
+
+def _parts_per_million(value: str) -> int | None:
+    found = _SHARE.fullmatch(value.strip())
+    parts = round(float(found[1]) * 10_000) if found else -1
+    return parts if 0 <= parts <= _MILLION else None
 
 
 def _origins(value: str) -> tuple[str, ...] | None:
@@ -71,6 +86,9 @@ _ROUTES = ("GRPCRoute", "HTTPRoute")
 ANNOTATIONS = (
     Annotation("environment", ("Gateway", *_ROUTES), _text, "the name of an environment, for instance production"),
     Annotation("route-overlap", ("Gateway",), _word_of("allow", "strict"), "allow or strict"),
+    Annotation("route-metrics", ("Gateway",), _flag, "true or false"),
+    Annotation("tracing", ("Gateway",), _service_port, "a Service and its port: NAME:PORT or NAMESPACE/NAME:PORT"),
+    Annotation("tracing-sampling", ("Gateway",), _parts_per_million, "a share like 100%, 5% or 0.1%"),
     Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),

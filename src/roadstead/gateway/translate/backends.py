@@ -111,7 +111,7 @@ def _protocol(reference: Reference, app_protocol: str, *, encrypted: bool) -> Pr
     """Return what is spoken to a Service port; `encrypted`: a BackendTLSPolicy says how TLS begins there."""
     if reference.referrer.kind == "TLSRoute":
         return "tcp"
-    is_grpc = reference.referrer.kind == "GRPCRoute"
+    is_grpc = reference.referrer.kind in ("GRPCRoute", "Gateway")  # A Gateway names a collector of traces (OTLP).
     if app_protocol.lower() == "https" and encrypted:
         return "h2" if is_grpc else "http1"
     if app_protocol in _H2 or (is_grpc and not app_protocol):

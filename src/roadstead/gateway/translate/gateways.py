@@ -26,6 +26,7 @@ from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.proxies import workload
+from roadstead.gateway.translate.telemetry import plan_telemetry
 from roadstead.gateway.translate.workloads import WorkloadState, workload_state
 
 _ADDRESS_TYPES = ("IPAddress", "Hostname")
@@ -47,7 +48,8 @@ def plan_gateway(
     listeners = asking_clients(gateway, (*own, *added_listeners(own, sets, resources)), resources)
     target = GatewayTarget(key_of(gateway), controller_name, listeners, frozenset(one.key for one in sets))
     parameters = parameters_of(gateway, target.key.namespace, resources)
-    return GatewayPlan(gateway, target, _invalid(gateway), sets, backend_identity(gateway, resources), parameters)
+    identity, telemetry = backend_identity(gateway, resources), plan_telemetry(gateway, resources)
+    return GatewayPlan(gateway, target, _invalid(gateway), sets, identity, parameters, telemetry)
 
 
 def _invalid(gateway: Object) -> Problem | None:
@@ -120,7 +122,8 @@ def gateway_notices(plan: GatewayPlan) -> Iterator[Notice]:
 
 def _conditions_where_stated(plan: GatewayPlan, generation: int) -> Iterator[Object]:
     """Yield the conditions that a Gateway has only while its manifest gives reason to."""
-    unheeded = read_annotations(plan.obj).problem
+    problems = (read_annotations(plan.obj).problem, plan.telemetry.problem)
+    unheeded = joined([one for one in problems if one])
     if unheeded:
         yield condition(ANNOTATIONS_USABLE, False, *unheeded, generation=generation)
     if plan.identity:

@@ -31,7 +31,7 @@ def without_overlaps(routes: Sequence[Attached], strict: frozenset[ObjectKey]) -
         return list(routes)
     kept = {id(plan): parents for plan, parents in routes}
     taken: _Taken = defaultdict(dict)
-    for plan, parents in sorted(routes, key=lambda one: one[0].age):
+    for plan, parents in sorted(routes, key=lambda one: (one[0].age, one[0].kind)):
         if not plan.unaccepted:
             kept[id(plan)] = tuple(_settled(plan, one, taken) if one.gateway.key in strict else one for one in parents)
     return [(plan, kept[id(plan)]) for plan, _ in routes]

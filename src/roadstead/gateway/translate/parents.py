@@ -17,6 +17,7 @@ from roadstead.gateway.translate.listeners import ListenerPlan
 from roadstead.gateway.translate.listenersets import KIND, ListenerSetPlan
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.routes import RoutePlan
+from roadstead.gateway.translate.telemetry import TelemetryPlan
 
 _REFERENCE_FIELDS = ("group", "kind", "namespace", "name", "sectionName", "port")
 
@@ -40,6 +41,7 @@ class GatewayPlan:
 
     `invalid`: why it is not served at all. `sets`: the ListenerSets that name it. `identity`: its certificate as a
     client of backends. `parameters`: how its Envoys are run, or why that cannot be said; it is served all the same.
+    `telemetry`: what they tell of requests.
     """
 
     obj: Object
@@ -48,6 +50,7 @@ class GatewayPlan:
     sets: tuple[ListenerSetPlan, ...] = ()
     identity: BackendIdentity | None = None
     parameters: Parameters | Problem = field(default_factory=Parameters)
+    telemetry: TelemetryPlan = field(default_factory=TelemetryPlan)
 
     @property
     def key(self) -> ObjectKey:

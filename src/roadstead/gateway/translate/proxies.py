@@ -168,6 +168,7 @@ class GatewayProxy:
             workload=workload(plan.obj, plan.parameters),
             listeners=tuple(_listener(self._key, port) for port in self._ports),
             certificates=() if plan.invalid else _certificates(plan),
+            telemetry=plan.telemetry.telemetry,
         )
 
     def _planned_ports(self) -> list[_Port]:
@@ -198,6 +199,8 @@ class GatewayProxy:
             for route in attached.routes:
                 for cluster in self._clusters_of(listener, route):
                     self._use(cluster, 1)
+        for cluster in showing(self._plan.identity, self._plan.telemetry.clusters):
+            self._use(cluster, 1)
         for name in self._shared:
             self._endpoints.put(name, known.get(name))
         self._missing = {name for name in self._shared if name not in self._endpoints}

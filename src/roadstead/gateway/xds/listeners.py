@@ -5,13 +5,11 @@ limit here: a stream may live for days. Next: `routes`, what happens to a reques
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import base_pb2, protocol_pb2, substitution_format_string_pb2
+from envoy.config.core.v3 import base_pb2, protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.extensions.access_loggers.stream.v3 import stream_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as manager
@@ -25,6 +23,7 @@ from roadstead.gateway.xds.replies import local_replies
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 from roadstead.gateway.xds.streams import stream_filter
+from roadstead.gateway.xds.telemetry import access_log, route_metrics, tracing
 from roadstead.gateway.xds.transcoding import transcoding_filter
 from roadstead.gateway.xds.web import web_filter
 
@@ -37,34 +36,12 @@ LONGEST_CONNECTION = 365 * 86400.0
 """A limit that nobody reaches, but which can be shortened while it runs: that is how an Envoy is drained (`drain`)."""
 
 
-_LOG_FIELDS = {
-    "time": "%START_TIME%",
-    "method": "%REQ(:METHOD)%",
-    "host": "%REQ(:AUTHORITY)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "status": "%RESPONSE_CODE%",
-    "grpc_status": "%GRPC_STATUS(SNAKE_STRING)%",
-    "flags": "%RESPONSE_FLAGS%",
-    "details": "%RESPONSE_CODE_DETAILS%",
-    "route": "%ROUTE_NAME%",
-    "cluster": "%UPSTREAM_CLUSTER%",
-    "upstream": "%UPSTREAM_HOST%",
-    "duration_ms": "%DURATION%",
-    "received": "%BYTES_RECEIVED%",
-    "sent": "%BYTES_SENT%",
-    "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
-    "sni": "%REQUESTED_SERVER_NAME%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
     """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints.
 
     `cors`: some route says which scripts of other origins may ask. `web`: some route serves gRPC-Web.
-    `transcoding`: some route takes JSON.
+    `transcoding`: some route takes JSON. `telemetry`: what is told beside the access log.
     """
 
     access_log: bool = True
@@ -72,6 +49,7 @@ class HttpOptions:
     cors: bool = False
     web: bool = False
     transcoding: bool = False
+    telemetry: ir.Telemetry = field(default_factory=ir.Telemetry)
 
 
 def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
@@ -161,6 +139,9 @@ def _http(name: str, route_table: str, http: HttpOptions) -> Any:
     settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
     settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
+    settings.access_log.extend([_ROUTE_METRICS] if http.telemetry.route_metrics else [])
+    if http.telemetry.tracing is not None:
+        settings.tracing.CopyFrom(tracing(http.telemetry.tracing))
     settings.local_reply_config.CopyFrom(local_replies())
     return extension(listener_components_pb2.Filter, "envoy.filters.network.http_connection_manager", settings)
 
@@ -188,15 +169,6 @@ def _http_settings(name: str) -> Any:
     )
 
 
-def _access_log() -> Any:
-    """Write one line of JSON for each request to standard output, where `kubectl logs` finds it."""
-    shape = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=True)
-    shape.json_format.update(_LOG_FIELDS)
-    return extension(
-        accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stream_pb2.StdoutAccessLog(log_format=shape)
-    )
-
-
 _CORS = cors_filter()
 _WEB = web_filter()
 _TRANSCODING = transcoding_filter()
@@ -205,4 +177,5 @@ _ROUTER = extension(manager.HttpFilter, "envoy.filters.http.router", router_pb2.
 _TLS_INSPECTOR = listener_components_pb2.ListenerFilter(
     name="envoy.filters.listener.tls_inspector", typed_config=packed(tls_inspector_pb2.TlsInspector())
 )
-_ACCESS_LOG = _access_log()
+_ACCESS_LOG = access_log()
+_ROUTE_METRICS = route_metrics()

@@ -140,6 +140,7 @@ def _http_options(proxy: ir.Proxy, settings: NodeSettings) -> HttpOptions:
         cors=any(forward.cors for forward in forwards) or any(web.cors for web in webs),
         web=any(web.translated for web in webs),
         transcoding=any(web.transcoding for web in webs),
+        telemetry=proxy.telemetry,
     )
 
 
