@@ -208,6 +208,31 @@ def test_another_routes_change_leaves_a_connection_alone(tmp_path):
     run(test)
 
 
+def test_a_changed_route_ends_its_connections_after_the_time_for_draining(tmp_path):
+    async def test():
+        port, foo, bar = free_port(), await secure("foo", "foo.example.com"), await secure("bar", "foo.example.com")
+
+        def proxy(backend: str) -> ir.Proxy:
+            route = made.tls_route("route", made.backend(backend))
+            return made.served_here(port, {"foo": foo.port, "bar": bar.port}, made.gateway(made.tls_listener()), route)
+
+        async with running(tmp_path, proxy("foo")) as bed, channel(port, trust=AUTHORITY) as over:
+            stream = over.unary_stream("/com.example.User/Stream")(b"")
+            assert await stream.read() == b"foo"
+            await bed.serve(proxy("bar"))
+            assert await answer(port, "foo.example.com") == "bar"
+            assert await stream.read() == b"foo"  # still, for two seconds here
+            error = await failure(_to_its_end(stream))
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+    run(test)
+
+
+async def _to_its_end(stream: grpc.aio.UnaryStreamCall) -> None:
+    while await stream.read():
+        pass
+
+
 def test_plain_text_is_not_passed_on(tmp_path):
     async def test():
         port, foo = free_port(), await Backend("foo").start()

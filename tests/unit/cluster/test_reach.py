@@ -39,6 +39,12 @@ def test_a_listener_serves_the_hosts_of_its_routes_that_it_covers() -> None:
     ]
 
 
+def test_what_tls_routes_lead_to_is_no_url() -> None:
+    passing = {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}
+    gateway = {**GATEWAY, "spec": {"listeners": [passing, {**TLS_LISTENER, "protocol": "TLS"}]}}
+    assert entries({"Gateway": [gateway], "GRPCRoute": [ROUTE]}) == []
+
+
 def test_ports_are_those_of_the_host() -> None:
     found = entries({"Gateway": [GATEWAY], "GRPCRoute": [ROUTE], "Service": [SERVICE]})
     assert {entry.url for entry in found} == {

@@ -24,6 +24,8 @@ def read_session(rule: Mapping[str, Any], path: str) -> SessionPersistence | Pro
     name = text(stated.get("sessionName")) or _DEFAULT_NAMES[kind]
     if not is_header_name(name):
         return Problem("UnsupportedValue", f"{field}.sessionName: {name!r} cannot be the name of a {kind.lower()}")
+    if stated.get("idleTimeout") is not None:
+        return Problem("UnsupportedValue", f"{field}.idleTimeout: Envoy cannot keep it; use absoluteTimeout")
     lifetime = seconds(text(stated.get("absoluteTimeout"), "0s"))
     if lifetime is None:
         wrong = stated.get("absoluteTimeout")

@@ -22,7 +22,9 @@ def test_none() -> None:
     assert read_session({}, "spec.rules[0]") is None
 
 
-@pytest.mark.parametrize("wrong", [{"type": "Magic"}, {"sessionName": "a b"}, {"absoluteTimeout": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"type": "Magic"}, {"sessionName": "a b"}, {"absoluteTimeout": "x"}, {"idleTimeout": "1m"}]
+)
 def test_what_cannot_be_had_is_told(wrong: Object) -> None:
     found = read_session({"sessionPersistence": wrong}, "spec.rules[0]")
     assert isinstance(found, Problem)
