@@ -107,23 +107,60 @@ async def _is_closed(port: int) -> bool:
     return status == 0
 
 
-def test_what_envoy_rejects_is_reported_and_the_last_good_configuration_serves(tmp_path):
+def test_a_rule_that_envoy_refuses_is_left_out_and_everything_beside_it_is_served(tmp_path):
+    async def test():
+        foo, bar, port = await Backend("foo").start(), await Backend("bar").start(), free_port()
+        services = [cluster("foo", foo), cluster("bar", bar)]
+
+        def regex(pattern, rule, service):
+            source = ir.RouteSource("GRPCRoute", "user-platform", "foo-route", rule)
+            return ir.Route(
+                f"rule {rule}", ir.Match(ir.PathMatch("regex", pattern), grpc=True), forward(service), source
+            )
+
+        def serving(*found):
+            return proxy([http_listener(port)], [ir.VirtualHost("host", ("*",), found)], services)
+
+        good, too_large = (
+            regex("/com[.]example.*/Login", 0, "foo"),
+            regex("/(" + "abcdefghij" * 4 + "){1000}", 1, "bar"),
+        )
+        async with running(tmp_path, serving(good)) as bed, Load(port) as load, channel(port) as over:
+            state = await bed.serve(serving(too_large, good))
+            (rejection,) = state.rejections
+            assert rejection.resource == "routes http (GRPCRoute user-platform/foo-route rule 1)"
+            assert "RE2 program size" in rejection.message
+            for service in ("bar", "foo", "bar"):
+                state = await bed.serve(serving(too_large, good, regex("/.*/Other", 2, service)))
+                assert state.rejections == (rejection,)
+                assert await call(over, "Other") == service, "later changes of the port arrive"
+            _, statistics = await http_get(bed.envoy.admin_port, "/stats?filter=rds.http.update_rejected")
+            assert "update_rejected: 1\n" in statistics, "Envoy is not asked again and again"
+            state = await bed.serve(serving(regex("/.*/Mended", 1, "bar"), good))
+            assert state.rejections == ()
+            assert await call(over, "Mended") == "bar"
+        assert load.failures == []
+        assert set(load.answers) == {"foo"}
+
+    run(test)
+
+
+def test_where_envoys_words_name_no_rule_the_one_at_fault_is_found_all_the_same(tmp_path):
+    """Expressions elsewhere than in a match are not looked for in what Envoy says."""
+
     async def test():
         foo, port = await Backend("foo").start(), free_port()
+        pairs = [(method(f"M{number}"), forward("foo")) for number in range(20)]
+        bad = (method("Bad"), forward("foo", cors=ir.Cors(origins=("(",))))
 
-        def with_pattern(pattern, **extra):
-            pair = (ir.Match(ir.PathMatch("regex", pattern), grpc=True), forward("foo"))
-            return proxy([http_listener(port)], [host(pair)], [cluster("foo", foo, **extra)])
+        def serving(*found):
+            return proxy([http_listener(port)], [host(*found)], [cluster("foo", foo)])
 
-        async with running(tmp_path, with_pattern("/com[.]example[.]User/.*")) as bed, channel(port) as over:
-            assert await call(over) == "foo"
-            state = await bed.serve(with_pattern("/com(example"))
-            assert [each.resource for each in state.rejections] == ["routes http"]
-            assert "missing )" in state.rejections[0].message
-            assert await call(over) == "foo"
-            state = await bed.serve(with_pattern("/com.*/Login", max_requests=100))
-            assert state.rejections == ()
-            assert (await failure(call(over, "Other"))).code() is grpc.StatusCode.UNIMPLEMENTED
+        async with running(tmp_path, serving(*pairs[:10])) as bed, channel(port) as over:
+            state = await bed.serve(serving(*pairs, bad))
+            assert len(state.rejections) == 1
+            assert [await call(over, f"M{number}") for number in range(20)] == ["foo"] * 20
+            assert (await failure(call(over, "Bad"))).code() is grpc.StatusCode.UNIMPLEMENTED
 
     run(test)
 

@@ -300,3 +300,40 @@ def test_a_tls_route_is_served_and_said_to_be(tmp_path: Path) -> None:
             assert await answered(over) == "foo-svc"
 
     whole(test, tmp_path)
+
+
+def test_a_rule_that_envoy_refuses_is_told_at_its_route_and_mended_by_an_edit(tmp_path: Path) -> None:
+    """An expression that passes every check before Envoy, but is too large for it."""
+
+    def regex(pattern: str) -> Object:
+        matching = {"method": {"type": "RegularExpression", "service": pattern, "method": "Login"}}
+        return made.rule(made.backend("foo-svc"), matches=[matching])
+
+    async def test(running: System) -> None:
+        await running.backend("foo-svc")
+        login_rule = made.rule(made.backend("foo-svc"), matches=[made.method(SERVICE, "Login")])
+        route = made.grpc_route("foo-route", login_rule, regex("(" + "abcdefghij" * 4 + "){1000}"))
+        await running.create(route)
+        await running.route_condition("foo-route", "PartiallyInvalid", "UnsupportedValue")
+        found = await running.programmed()
+        assert found["status"]["listeners"][0]["attachedRoutes"] == 1
+        await running.create(made.grpc_route("bar-route", regex("com[.]example[.]Other")))
+        async with channel(running.port) as over:
+            assert await answered(over) == "foo-svc"
+            await until(lambda: answers(over, "com.example.Other"), "what comes later is served")
+        patch = {"spec": {"rules": [login_rule]}}
+        await running.client.patch(GRPC_ROUTE, "foo-route", NAMESPACE, patch)
+
+        async def mended() -> bool:
+            status = (await running.client.get(GRPC_ROUTE, "foo-route", NAMESPACE))["status"]
+            return find_condition(status["parents"][0]["conditions"], "PartiallyInvalid") is None
+
+        await until(mended, "the route is whole")
+
+    whole(test, tmp_path)
+
+
+async def answers(over: grpc.aio.Channel, service: str) -> bool:
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        return await call(over, service=service) == "foo-svc"
+    return False

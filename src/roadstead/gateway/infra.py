@@ -32,6 +32,9 @@ _MONITORS = "envoy.resource_monitors"
 _DRAIN_MARGIN = 2
 """Seconds of the grace period that are left for Envoy's own end."""
 
+_RUNTIME = {"re2.max_program_size.error_level": 32_768, "re2.max_program_size.warn_level": 8_192}
+"""Envoy's own limit for regular expressions is 100 instructions, about as many characters: less than routes need."""
+
 _SERVICE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -114,6 +117,7 @@ def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
         "dynamic_resources": _dynamic_resources(),
         "static_resources": {"clusters": [_xds_cluster(settings.xds), *([_admin_cluster()] if admin else [])]},
         "overload_manager": _overload_manager(),
+        "layered_runtime": {"layers": [{"name": "roadstead", "static_layer": _RUNTIME}]},
     }
     if admin:
         bootstrap["admin"] = {"address": _socket_address("127.0.0.1", ADMIN_PORT)}

@@ -498,10 +498,11 @@ Proxies: TypeAlias = Mapping[str, Proxy]
 
 
 class Rejection(_Part, frozen=True):
-    """A resource that Envoy refused (NACK), and its words."""
+    """A resource that Envoy refused (NACK), and its words; `source`: the one rule that is left out because of it."""
 
     resource: str
     message: str
+    source: RouteSource | None = None
 
 
 class ProxyState(_Part, frozen=True):

@@ -181,8 +181,9 @@ def _obstacle(plan: GatewayPlan, proxy: Proxy | None, state: ProxyState, running
         return Problem("Invalid", plan.invalid.message)
     if proxy is None or not proxy.listeners:
         return Problem("Invalid", f"no listener can be served: {with_fault(plan.listeners) or 'there is none'}")
-    if state.rejections:
-        refused = "; ".join(f"{one.resource}: {one.message}" for one in state.rejections)
+    rejections = [one for one in state.rejections if one.source is None]  # A rule's own route tells of it.
+    if rejections:
+        refused = "; ".join(f"{one.resource}: {one.message}" for one in rejections)
         return Problem("Invalid", f"Envoy refused the configuration and keeps the one before: {refused}")
     return _address_obstacle(proxy, running) or _readiness_obstacle(state, running)
 

@@ -3,14 +3,16 @@
 Source: gateway-api, apis/v1/shared_types.go (RouteConditionType, RouteConditionReason).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from roadstead.api.conditions import condition
 from roadstead.api.objects import Object
+from roadstead.gateway.ir import gateway_proxy_key
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.statuses import ANNOTATIONS_USABLE, StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.fields import mapping, mappings
 from roadstead.gateway.translate.parents import Parent
+from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.routes import RoutePlan
 
 
@@ -22,13 +24,33 @@ def route_status(plan: RoutePlan, parents: Sequence[Parent], resources: Resource
     )
     if not parents and not stale:
         return None
-    entries = [_entry(plan, parent) for parent in parents]
+    entries = [_entry(plan, parent, resources) for parent in parents]
     return update_for(plan.obj, {"parents": entries}, owner_names=resources.controller_names)
 
 
-def _entry(plan: RoutePlan, parent: Parent) -> Object:
+def _refused(plan: RoutePlan, parent: Parent, resources: Resources) -> Mapping[int, str]:
+    """Return the rules that the parent's Envoys do not take, by number, each with their words."""
+    state = resources.proxy_states.get(gateway_proxy_key(*parent.gateway.key))
+    owner = (plan.kind, *plan.key)
+    return {
+        one.source.rule: one.message
+        for one in (state.rejections if state else ())
+        if one.source is not None and (one.source.kind, one.source.namespace, one.source.name) == owner
+    }
+
+
+def _dropped(plan: RoutePlan, refused: Mapping[int, str]) -> tuple[Problem | None, Problem | None]:
+    """Return why nothing of the route is served, and why only a part of it is."""
+    found = [Problem("UnsupportedValue", f"spec.rules[{rule}]: Envoy refuses it: {refused[rule]}") for rule in refused]
+    problem = joined([*([plan.dropped] if plan.dropped else []), *found])
+    served = {route.source.rule for entry in plan.entries for route in entry.routes if route.source}
+    return (problem, None) if found and not served - refused.keys() else (None, problem)
+
+
+def _entry(plan: RoutePlan, parent: Parent, resources: Resources) -> Object:
     generation = generation_of(plan.obj)
-    problem = parent.problem or plan.unaccepted
+    nothing_left, dropped = _dropped(plan, _refused(plan, parent, resources))
+    problem = parent.problem or plan.unaccepted or nothing_left
     conditions = [
         condition("Accepted", False, *problem, generation=generation)
         if problem
@@ -37,9 +59,9 @@ def _entry(plan: RoutePlan, parent: Parent) -> Object:
         if plan.unresolved
         else condition("ResolvedRefs", True, "ResolvedRefs", "", generation=generation),
     ]
-    if plan.dropped and not problem:
-        message = f"Dropped Rule: {plan.dropped.message}"
-        conditions.append(condition("PartiallyInvalid", True, plan.dropped.reason, message, generation=generation))
+    if dropped and not problem:
+        message = f"Dropped Rule: {dropped.message}"
+        conditions.append(condition("PartiallyInvalid", True, dropped.reason, message, generation=generation))
     if plan.unheeded:
         conditions.append(condition(ANNOTATIONS_USABLE, False, *plan.unheeded, generation=generation))
     return {

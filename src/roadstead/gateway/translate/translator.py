@@ -16,7 +16,16 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from roadstead.api.objects import Object, ObjectKey, is_deleting
-from roadstead.gateway.ir import INGRESS_PROXY_KEY, EndpointSet, Proxies, Proxy, TrustBundle, gateway_proxy_key
+from roadstead.gateway.ir import (
+    INGRESS_PROXY_KEY,
+    EndpointSet,
+    Proxies,
+    Proxy,
+    ProxyState,
+    Rejection,
+    TrustBundle,
+    gateway_proxy_key,
+)
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.statuses import StatusUpdate
 from roadstead.gateway.translate.backends import endpoint_set, referenced_services
@@ -47,6 +56,7 @@ _PLANNERS: Mapping[str, Callable[[Object, Resources], RoutePlan]] = {
     "http_routes": plan_http_route,
     "tls_routes": plan_tls_route,
 }
+_FIELDS = {"GRPCRoute": "grpc_routes", "HTTPRoute": "http_routes", "TLSRoute": "tls_routes"}
 _TARGETS, _BACKEND_TLS = "targets", "backend_tls"
 """What steps make for other steps: read like the fields of `Resources`, and changed like them."""
 
@@ -130,6 +140,7 @@ class Translator:
         self._ingresses = IngressTranslation(None, (), ())
         self._touched: dict[ObjectKey, None] = {}
         self._unsaid: dict[Hashable, None] = {}
+        self._refused: dict[str, frozenset[Rejection]] = {}
 
     def advance(self, resources: Resources, changes: Changes) -> None:
         """Take the resources as they are now. `changes`: where they differ from those of the time before."""
@@ -147,6 +158,7 @@ class Translator:
             self._translate_ingresses()
         self._refresh_endpoints(stale)
         self._serve()
+        self._note_refusals(changes)
         self._unsaid |= {reader: None for reader in stale if isinstance(reader, _StatusOf) or reader == _CLASSES}
 
     def statuses(self) -> Statuses:
@@ -352,12 +364,21 @@ class Translator:
                 plan = self._gateways.get(name.gateway)
                 return self._make(name, lambda: tuple(self._gateway_statuses(plan))) if plan else ()
             case _ if name == _CLASSES:
-                found = [one for key, one in self._plain.gateway_classes.items() if key.name in self._classes]
-                return self._make(name, lambda: tuple(gateway_class_status(one, self._watched) for one in found))
+                return self._make(name, lambda: tuple(self._class_statuses()))
             case _ if name == _POLICIES:
                 return tuple(self._policy_statuses())
             case _:
                 return self._ingresses.statuses
+
+    def _note_refusals(self, changes: Changes) -> None:
+        """Find the routes whose rules Envoys have begun or ceased to refuse: their statuses tell."""
+        for key in changes.get("proxy_states", ()):
+            state = self._plain.proxy_states.get(key, ProxyState())
+            found = frozenset(one for one in state.rejections if one.source is not None)
+            for source in (one.source for one in found ^ self._refused.get(key, frozenset())):
+                if source is not None and source.kind in _FIELDS:
+                    self._unsaid[RouteId(_FIELDS[source.kind], ObjectKey(source.namespace, source.name))] = None
+            self._refused[key] = found
 
     def _class_statuses(self) -> Iterator[StatusUpdate]:
         for key, found in self._plain.gateway_classes.items():

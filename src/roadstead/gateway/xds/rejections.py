@@ -23,7 +23,7 @@ def concise(message: str) -> str:
 def rejection(proxy: ir.Proxy | None, ref: Ref, message: str) -> ir.Rejection:
     """Return what is refused and why, with the rule that is at fault if that can be told."""
     table = _table(proxy, ref)
-    source = _at_fault(table, message) if table is not None else None
+    source = at_fault(table, message) if table is not None else None
     return ir.Rejection(f"{ref} ({source})" if source is not None else str(ref), message)
 
 
@@ -33,17 +33,22 @@ def _table(proxy: ir.Proxy | None, ref: Ref) -> ir.RouteTable | None:
     return next((table for table in proxy.route_tables if table.name == ref.name), None)
 
 
-def _at_fault(table: ir.RouteTable, message: str) -> ir.RouteSource | None:
+def at_fault(table: ir.RouteTable, message: str) -> ir.RouteSource | None:
+    """Return the rule of a table that Envoy's words are about, or None if they do not tell.
+
+    Of several expressions that they contain it is the longest: `a` occurs in most sentences.
+    """
     place = _PLACE.search(message)
     if place is not None:
         return _source_at(table, int(place[1]), int(place[2]))
-    quoting = (
-        route.source
+    quoted = (
+        (len(pattern), route.source)
         for host in table.virtual_hosts
         for route in host.routes
-        if any(pattern in message for pattern in _patterns(route.match))
+        for pattern in _patterns(route.match)
+        if pattern in message
     )
-    return next(quoting, None)
+    return max(quoted, key=lambda found: found[0], default=(0, None))[1]
 
 
 def _source_at(table: ir.RouteTable, host: int, route: int) -> ir.RouteSource | None:

@@ -15,8 +15,9 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds.quarantine import Quarantine
 from roadstead.gateway.xds.rejections import concise, rejection
-from roadstead.gateway.xds.resources import Resource, ResourceType, Snapshot
+from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
 from roadstead.gateway.xds.session import DeltaSession, Request, Response
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
 from roadstead.lib.tasks import cancel_all, spawn
@@ -38,6 +39,7 @@ class XdsServer:
         self._proxies: ir.Proxies = {}
         self._encoders: dict[tuple[str, NodeSettings], Encoder] = {}
         self._streams: dict[str, list[_Stream]] = {}
+        self._quarantines: dict[str, Quarantine] = {}
         self._callbacks: list[_Callback] = []
         self._server: grpc.aio.Server | None = None
 
@@ -74,13 +76,18 @@ class XdsServer:
     def state(self, key: str) -> ir.ProxyState:
         """Return what is known of this proxy's Envoys; the default state for a key it has not heard of."""
         sessions = [stream.session for stream in self._streams.get(key, ())]
-        proxy = self._proxies.get(key)
-        said = [rejection(proxy, each.ref, each.message) for session in sessions for each in session.rejections]
+        proxy, quarantine = self._proxies.get(key), self._quarantines.get(key) or Quarantine()
+        said = [
+            rejection(proxy, each.ref, each.message)
+            for session in sessions
+            for each in session.rejections
+            if not quarantine.handles(each.ref)
+        ]
         refused = [each for (owner, _), encoder in self._encoders.items() if owner == key for each in encoder.refused]
         return ir.ProxyState(
             connected=len(sessions),
-            settled=all(session.settled for session in sessions),
-            rejections=tuple(dict.fromkeys(refused + said)),
+            settled=all(session.settled for session in sessions) and not quarantine.on_trial,
+            rejections=tuple(dict.fromkeys([*refused, *said, *quarantine.rejections()])),
         )
 
     def on_change(self, callback: _Callback) -> None:
@@ -106,7 +113,28 @@ class XdsServer:
             self._encoders.pop((stream.key, stream.settings), None)
         if not streams:
             del self._streams[stream.key]
+            self._quarantines.pop(stream.key, None)
         self.changed(stream.key)
+
+    def heed(self, stream: "_Stream") -> None:
+        """Take note of what an Envoy has said of its route tables, and offer others if that is the consequence."""
+        quarantine, session = self._quarantines.get(stream.key), stream.session
+        refused = {each.ref.name: each for each in session.rejections if each.ref.type is ResourceType.ROUTES}
+        if quarantine is None or stream.offered is None or not (refused or quarantine.unanswered):
+            return
+        anew = False
+        for name in quarantine.unanswered | refused.keys():
+            ref = Ref(ResourceType.ROUTES, name)
+            offered = stream.offered.get(ref)
+            if offered is None or not quarantine.handles(ref):
+                continue
+            if name in refused and refused[name].version == offered.version:
+                anew |= quarantine.refused(name, refused[name].message)
+            elif name in quarantine.unanswered and session.has_taken(ref, offered.version):
+                anew |= quarantine.taken(name)
+        if anew:
+            for each in list(self._streams[stream.key]):
+                each.update(self._snapshot(each.key, each.settings))
 
     def changed(self, key: str) -> None:
         """Tell everybody who asked that this proxy's state may be another."""
@@ -122,7 +150,8 @@ class XdsServer:
         encoder = self._encoders.get((key, settings))
         if encoder is None:
             encoder = self._encoders[key, settings] = Encoder(settings)
-        return encoder.encode(self._proxies[key])
+        quarantine = self._quarantines.setdefault(key, Quarantine())
+        return encoder.encode(quarantine.admitted(self._proxies[key]))
 
 
 def _emptied(proxy: ir.Proxy) -> ir.Proxy:
@@ -152,12 +181,14 @@ class _Stream:
         self.node: str = node.id
         self.settings = node_settings(json_format.MessageToDict(node.metadata))
         self.session = DeltaSession()
+        self.offered: Snapshot | None = None
         self.outbox: asyncio.Queue[Response | None] = asyncio.Queue()
         self._server = server
         self._state: tuple[bool, int] = (True, 0)
         self._timer: asyncio.TimerHandle | None = None
 
     def update(self, snapshot: Snapshot) -> None:
+        self.offered = snapshot
         self._put(self.session.update(snapshot))
 
     def receive(self, message: Any) -> None:
@@ -177,6 +208,7 @@ class _Stream:
         for response in responses:
             self.outbox.put_nowait(response)
         self._watch_the_clock()
+        self._server.heed(self)
         state = (self.session.settled, hash(tuple(self.session.rejections)))
         if state != self._state:
             self._state = state

@@ -90,6 +90,14 @@ class DeltaSession:
         """What Envoy refuses at present, in the order in which it said so."""
         return list(self._rejected.values())
 
+    def has_taken(self, ref: Ref, version: str) -> bool:
+        """Say whether Envoy has acknowledged this version of a resource, and nothing newer is on its way."""
+        subscription = self._subscriptions.get(ref.type)
+        if subscription is None or subscription.sent.get(ref.name) != version or ref in self._rejected:
+            return False
+        on_the_way = (each for each in self._outstanding.values() if each.type is ref.type)
+        return not any(ref.name == resource.name for each in on_the_way for resource in each.resources)
+
     @property
     def waiting(self) -> bool:
         """Say whether routes are held back until Envoy has the clusters that they name."""
