@@ -14,10 +14,11 @@ from roadstead.api.selectors import EVERYTHING
 from roadstead.apiserver import causes
 from roadstead.apiserver.calls import Answer, Call
 from roadstead.apiserver.field_selectors import check_field_selector
-from roadstead.apiserver.http.content import decode_json, decode_object, decode_yaml, media_type
+from roadstead.apiserver.http.content import APPLY, decode_json, decode_object, decode_yaml, media_type
 from roadstead.apiserver.http.duplicates import duplicate_fields, duplicate_yaml_fields
 from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, ListOptions, WriteOptions
 from roadstead.apiserver.lifecycle import check_identity
+from roadstead.apiserver.parts import fresh, keep_equal_parts
 from roadstead.apiserver.patches import patch
 from roadstead.apiserver.schemas import schema_of
 from roadstead.apiserver.schemas.pruning import prune
@@ -29,7 +30,6 @@ from roadstead.apiserver.writer import Change, Writer
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
-_APPLY = frozenset({"application/apply-patch+yaml"})
 _DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
 _UNKNOWN_MANAGER = "unknown"
 
@@ -96,7 +96,7 @@ class Rest:
 
     async def patch(self, call: Call) -> Answer:
         """Patch an object, or its status, in any of the four ways. Raises ApiError."""
-        if media_type(call.content_type) in _APPLY:
+        if media_type(call.content_type) == APPLY:
             return await self._apply(call)
         options = with_manager(WriteOptions.of(call.query), call)
         change = patch_change(call)
@@ -106,7 +106,8 @@ class Rest:
             nonlocal warnings
             patched = change(live)
             check_identity(call.resource, patched, call.namespace, call.name)
-            warnings = check_fields(call, patched, options, sent=False)
+            keep_equal_parts(patched, live)
+            warnings = check_fields(call, patched, options, stored=live)
             return patched
 
         try:
@@ -117,10 +118,7 @@ class Rest:
         return answer._replace(warnings=warnings)
 
     async def _apply(self, call: Call) -> Answer:
-        options = WriteOptions.of(call.query)
-        if not options.field_manager:
-            missing = causes.required("fieldManager", "is required for apply patch")
-            raise invalid("PatchOptions", "meta.k8s.io", "", [missing])
+        options = apply_options(call)
         applied = decode_yaml(call.body)
         if not isinstance(applied, dict):
             raise BadRequest("an apply patch must be an object")
@@ -200,7 +198,7 @@ def patch_change(call: Call) -> Change:
     if kind not in {_MERGE, _STRATEGIC}:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
-            f"{_JSON}, {_MERGE}, {_STRATEGIC}, application/apply-patch+yaml"
+            f"{_JSON}, {_MERGE}, {_STRATEGIC}, {APPLY}"
         )
     document = decode_json(call.body)
     if not isinstance(document, dict):
@@ -208,6 +206,15 @@ def patch_change(call: Call) -> Change:
     if kind == _MERGE:
         return lambda live: patch.merge_patch(live, document)
     return lambda live: patch.strategic_merge_patch(call.resource, live, document)
+
+
+def apply_options(call: Call) -> WriteOptions:
+    """Return the options of an apply. Raises Invalid if it names no field manager."""
+    options = WriteOptions.of(call.query)
+    if not options.field_manager:
+        missing = causes.required("fieldManager", "is required for apply patch")
+        raise invalid("PatchOptions", "meta.k8s.io", "", [missing])
+    return options
 
 
 def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
@@ -225,18 +232,14 @@ def _untyped(call: Call, problem: str) -> BadRequest:
     return BadRequest(f"failed to create typed patch object ({place}): {problem}")
 
 
-def check_fields(call: Call, obj: Object, options: WriteOptions, *, sent: bool = True) -> tuple[str, ...]:
+def check_fields(call: Call, obj: Object, options: WriteOptions, *, stored: Object | None = None) -> tuple[str, ...]:
     """Drop fields that the resource does not have, in place, and return warnings about them if they are wanted.
 
-    `sent` says that the object is the body itself, in which fields may come twice. Raises BadRequest, which names all
-    of either sort, if the client asked for strictness.
+    The object is the request's body, in which fields may come twice, or else what a patch made of the stored one,
+    whose own parts need no second look. Raises BadRequest, which names them all, if the client asked for strictness.
     """
-    if options.validation == "Ignore":
-        unknown = unknown_fields(call.resource, obj)
-        twice: list[str] = []
-    else:
-        twice = duplicates(call) if sent else []
-        unknown = unknown_fields(call.resource, obj)
+    twice = duplicates(call) if stored is None and options.validation != "Ignore" else []
+    unknown = unknown_fields(call.resource, fresh(obj, stored))
     complaints = [f'duplicate field "{path}"' for path in twice] + [f'unknown field "{path}"' for path in unknown]
     if complaints and options.validation == "Strict":
         raise _strict(call.resource, complaints)

@@ -20,6 +20,7 @@ from roadstead.apiserver.admission.kinds import admit_change, admit_new
 from roadstead.apiserver.admission.service_account_volume import mount_token
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
+from roadstead.apiserver.parts import keep_equal_parts
 from roadstead.apiserver.patches import apply
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.store import Location, Record, StorageFailed, Store
@@ -155,10 +156,11 @@ class Writer:
     ) -> Answer:
         resource, now = call.resource, self._now()
         changed = lifecycle.prepare_update(resource, live, new, call.subresource)
+        keep_equal_parts(changed, live)
         with complete(resource, changed, live):
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
-            apply_defaults(resource, changed)
+            apply_defaults(resource, changed, live)
         self._guard(call, changed, live)
         allocated = self._allocate(call, changed, live)
         lifecycle.count_generation(resource, live, changed)

@@ -10,19 +10,21 @@ from collections.abc import Callable
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
 from roadstead.apiserver.admission.pod_defaults import fill_in_pod, fill_in_template, set_if_empty
+from roadstead.apiserver.parts import fresh
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import type_causes
 from roadstead.apiserver.schemas.defaulting import fill_in
 from roadstead.apiserver.schemas.normalizing import normalize
+from roadstead.apiserver.schemas.structure import Schema
 
 GATEWAY_API = "gateway.networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def apply_defaults(resource: Resource, obj: Object) -> None:
+def apply_defaults(resource: Resource, obj: Object, stored: Object | None = None) -> None:
     """Fill in the fields that the user left out, drop nulls and spell quantities as they are stored, in place.
 
-    Never raises: what is malformed stays as it is.
+    Parts that are the stored object's own are known to be well-formed. Never raises: what is malformed stays as it is.
     """
     schema = schema_of(resource)
     if isinstance(resource, CustomResource) or resource.group == GATEWAY_API:
@@ -30,15 +32,25 @@ def apply_defaults(resource: Resource, obj: Object) -> None:
         if isinstance(obj, dict):
             normalize(obj, schema)
         return
-    if type_causes(obj, schema):
+    parts = fresh(obj, stored)
+    if type_causes(parts, schema):
         return
-    normalize(obj, schema)
+    _normalize_parts(obj, parts, schema)
     complete = _DEFAULTS.get((resource.group, resource.kind))
     if complete is not None:
         complete(obj)
     unset = _UNSET_STATUS.get((resource.group, resource.kind))
     if unset is not None:
         obj["status"] = {**clone(unset), **(obj.get("status") or {})}
+
+
+def _normalize_parts(obj: Object, parts: Object, schema: Schema) -> None:
+    names = tuple(parts)
+    normalize(parts, schema)
+    for name in names:
+        if name not in parts:
+            del obj[name]
+    obj.update(parts)
 
 
 def _spec(obj: Object) -> Object:
@@ -158,6 +170,8 @@ _CPU_METRIC = {
 def _horizontal_pod_autoscaler(obj: Object) -> None:
     spec = _spec(obj)
     spec.setdefault("minReplicas", 1)
+    if obj.get("apiVersion") == "autoscaling/v1":  # it has no metrics; conversion gives it those of v2
+        return
     set_if_empty(spec, "metrics", [clone(_CPU_METRIC)])
     if "behavior" in spec:
         behavior = spec["behavior"]

@@ -24,14 +24,15 @@ def merge_patch(target: Object, patch: Any) -> Object:
     """Apply a JSON merge patch: null removes a field, lists are replaced. Raises BadRequest if it is no object."""
     if not isinstance(patch, dict):
         raise BadRequest("a JSON merge patch must be an object")
-    merged: Object = _merge(clone(target), patch)
+    merged: Object = _merge(target, patch)
     return merged
 
 
 def _merge(target: Any, patch: Any) -> Any:
+    """Return what the patch makes of the target; what it does not name is shared with the target, not copied."""
     if not isinstance(patch, dict):
         return clone(patch)
-    merged = target if isinstance(target, dict) else {}
+    merged = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)

@@ -9,6 +9,7 @@ from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver.admission.defaults import GATEWAY_API
 from roadstead.apiserver.causes import Causes
+from roadstead.apiserver.parts import fresh
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import schema_causes, type_causes
 from roadstead.apiserver.schemas.decoding import decoding_problem
@@ -90,7 +91,7 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
     `new` has its defaults (`defaults.apply_defaults`). Values of wrong types hide what else may be wrong. A write that
     leaves all but the status as it was is not refused for what was stored before.
     """
-    found = _by_schema(resource, new)
+    found = _by_schema(resource, new, old)
     if any(reason == "FieldValueTypeInvalid" for reason, _, _ in found):
         return found
     found += rule_causes(new, MISSING if old is None else old, schema_of(resource), sound=not found)
@@ -99,11 +100,11 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
     return found + validate_metadata(resource, new, old) + _by_kind(resource, new, old)
 
 
-def _by_schema(resource: Resource, new: Object) -> Causes:
+def _by_schema(resource: Resource, new: Object, old: Object | None) -> Causes:
     schema = schema_of(resource)
     if _is_custom(resource):
         return schema_causes(new, schema)
-    return type_causes(new, schema)
+    return type_causes(fresh(new, old), schema)
 
 
 def _by_kind(resource: Resource, new: Object, old: Object | None) -> Causes:
