@@ -16,7 +16,7 @@ from roadstead.api.resources import Resource
 from roadstead.client import requests
 from roadstead.client.answers import decode, error_from, list_items, retry_after
 from roadstead.client.credentials import Credentials, CredentialsError
-from roadstead.client.http import HttpClient, Response
+from roadstead.client.http import Dial, HttpClient, Response
 from roadstead.client.kubeconfig import Connection, read_kubeconfig
 from roadstead.client.requests import Patch, PatchKind, Request
 
@@ -31,12 +31,15 @@ class ApiClient:
     A server that cannot be reached raises `ServerUnreachable`, which is a `ServiceUnavailable`.
     """
 
-    def __init__(self, server: str, credentials: Credentials, *, user_agent: str) -> None:
-        """Prepare for a server. Raises CredentialsError for unusable certificates; nothing is sent yet."""
+    def __init__(self, server: str, credentials: Credentials, *, user_agent: str, dial: Dial | None = None) -> None:
+        """Prepare for a server, which `dial` connects to if it is given; nothing is sent yet.
+
+        Raises CredentialsError for unusable certificates.
+        """
         self.server = server
         self._credentials = credentials
         tls = credentials.ssl_context() if server.startswith("https:") else None
-        self._http = HttpClient(server, tls, server_name=credentials.server_name, user_agent=user_agent)
+        self._http = HttpClient(server, tls, server_name=credentials.server_name, user_agent=user_agent, dial=dial)
         self._token: tuple[float, str] | None = None
 
     @classmethod

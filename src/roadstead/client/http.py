@@ -6,10 +6,11 @@ Next: `client`, which speaks of Kubernetes objects.
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import httptools
@@ -20,6 +21,9 @@ from roadstead.client.requests import Request
 # A body that its reader does not keep up with stops being read from the socket.
 _BUFFER_LIMIT = 1 << 20
 _CONCURRENT_REQUESTS = 16
+
+Dial: TypeAlias = Callable[[], Awaitable[socket.socket]]
+"""Return a new connection to the server, where it is not reached by its address. Raises OSError."""
 
 
 class ServerUnreachable(ServiceUnavailable):
@@ -220,8 +224,17 @@ class _Connection(asyncio.Protocol):
 class HttpClient:
     """Requests to one server over a pool of connections."""
 
-    def __init__(self, server: str, tls: ssl.SSLContext | None, *, server_name: str = "", user_agent: str) -> None:
+    def __init__(
+        self,
+        server: str,
+        tls: ssl.SSLContext | None,
+        *,
+        server_name: str = "",
+        user_agent: str,
+        dial: Dial | None = None,
+    ) -> None:
         url = urlsplit(server)
+        self._dial = dial
         self._host = url.hostname or ""
         self._tls = tls if url.scheme == "https" else None
         self._port = url.port or (443 if self._tls else 80)
@@ -290,17 +303,21 @@ class HttpClient:
     async def _connect(self) -> _Connection:
         if self._closed:
             raise ServerUnreachable("the client is closed")
-        loop = asyncio.get_running_loop()
-        name = self._server_name if self._tls else None
         try:
-            _, connection = await loop.create_connection(
-                _Connection, self._host, self._port, ssl=self._tls, server_hostname=name
-            )
+            connection = await self._open()
         except OSError as error:  # ssl.SSLError is one
             raise ServerUnreachable(f"cannot connect to {self._name()}: {error}") from error
         self._all.add(connection)
         connection._lost.add_done_callback(lambda _: self._all.discard(connection))
         return connection
+
+    async def _open(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        if self._dial is not None:
+            return (await loop.create_connection(_Connection, sock=await self._dial()))[1]
+        name = self._server_name if self._tls else None
+        made = loop.create_connection(_Connection, self._host, self._port, ssl=self._tls, server_hostname=name)
+        return (await made)[1]
 
     def _encode(self, request: Request, token: str) -> bytes:
         head = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n{self._fixed}"

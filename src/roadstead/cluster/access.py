@@ -1,4 +1,4 @@
-"""Who may enter a cluster: its authority, the API server's certificate, the administrator's, and those of our parts.
+"""Who may enter a cluster: its authority, the API server's certificate, and the administrator's.
 
 Made at each start from the cluster's authority, which alone is kept: certificates that are made anew never expire in
 a running cluster's first year, and nobody has to renew them.
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import yaml
 
-from roadstead.client import ApiClient, Credentials
 from roadstead.cluster.configuration import ClusterConfiguration
 from roadstead.cluster.kubeconfig import kubeconfig
 from roadstead.cluster.layout import Layout
@@ -50,12 +49,6 @@ class Access:
         pair = self.authority.issue("kube-apiserver", self._now, hosts=["localhost", *addresses, *names])
         pair.write(files.certificate, files.key)
         return files
-
-    def client(self, server: str, name: str) -> ApiClient:
-        """Return a client for one of our own parts, which is an administrator by its own name."""
-        pair = self.authority.issue(f"system:{name}", self._now, organizations=[ADMINISTRATORS])
-        credentials = Credentials(ca_pem=self.authority_pem, certificate_pem=pair.certificate, key_pem=pair.key)
-        return ApiClient(server, credentials, user_agent=f"roadstead-{name}")
 
     def write_kubeconfig(self, configuration: ClusterConfiguration, server: str, path: Path) -> None:
         """Write the administrator's kubeconfig, mode 0600."""

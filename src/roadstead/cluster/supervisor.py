@@ -18,11 +18,12 @@ import msgspec
 import structlog
 
 from roadstead.api.resources import resource
+from roadstead.apiserver.calls import User
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
-from roadstead.client import ApiClient, SharedInformers
+from roadstead.client import ApiClient, Credentials, SharedInformers
 from roadstead.cluster import bootstrap
 from roadstead.cluster import configuration as settings
-from roadstead.cluster.access import access_to
+from roadstead.cluster.access import ADMINISTRATORS, access_to
 from roadstead.cluster.children import Children
 from roadstead.cluster.configuration import ClusterConfiguration
 from roadstead.cluster.layout import Layout
@@ -116,17 +117,15 @@ class Supervisor:
         on_stage("Starting the API server")
         listening = _listen(self._configuration)
         server = "https://{}:{}".format(*listening.getsockname()[:2])
-        self._informers = informers = SharedInformers(self._client(server, "informers"))
-        self._node = node = Node(
-            self._client(server, "node"), self._node_config(), self._children.netd, informers=informers
-        )
+        self._informers = informers = SharedInformers(self._client("informers"))
+        self._node = node = Node(self._client("node"), self._node_config(), self._children.netd, informers=informers)
         self._api = await self._start_api(listening, node)
         on_stage("Starting controllers, gateway and node")
-        client = self._client(server, "supervisor")
+        client = self._client("supervisor")
         for obj in bootstrap.OBJECTS:
             await client.apply(resource(obj["kind"]), obj, field_manager="roadstead")
         self._tasks.append(tasks.spawn(self._be_a_node(node), name="node"))
-        self._run_clients(server, node, informers)
+        self._run_clients(node, informers)
         self._access.write_kubeconfig(self._configuration, server, self._layout.kubeconfig)
         self._warn()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_project)
@@ -161,7 +160,7 @@ class Supervisor:
             self.warnings.append(api.damage)
         return api
 
-    def _run_clients(self, server: str, node: Node, informers: SharedInformers) -> None:
+    def _run_clients(self, node: Node, informers: SharedInformers) -> None:
         children, socket_path = self._children, self._layout.xds / "ads.sock"
         facts = ClusterFacts(ca_pem=self._access.authority_pem.decode())
         infra = InfraSettings(str(socket_path), bind_pod_address=not children.isolated)
@@ -169,12 +168,12 @@ class Supervisor:
         relay = RelayClient(children.relay, children.loan, lend)
         mappings = self._configuration.port_mappings
         balancer = LoadBalancerController(
-            self._client(server, "relay"), relay, cluster=self._configuration.name, isolated=children.isolated,
+            self._client("relay"), relay, cluster=self._configuration.name, isolated=children.isolated,
             node_ports={each.container_port: Place(each.listen_address, each.host_port) for each in mappings},
             informers=informers,
         )  # fmt: skip
         config, controlling, routing = (
-            GatewayConfig(socket_path, infra), self._client(server, "controllers"), self._client(server, "gateway"),
+            GatewayConfig(socket_path, infra), self._client("controllers"), self._client("gateway"),
         )  # fmt: skip
         self._keep("load balancer", balancer.run)
         self._keep("gateway", lambda: run_gateway(routing, config, informers=informers))
@@ -191,10 +190,19 @@ class Supervisor:
             self.failed = True
             self.on_end()
 
-    def _client(self, server: str, name: str) -> ApiClient:
-        client = self._access.client(server, name)
+    def _client(self, name: str) -> ApiClient:
+        """Return a client for one of our own parts: an administrator by its own name, in this process."""
+        user = User(f"system:{name}", (ADMINISTRATORS,))
+        client = ApiClient(
+            "http://kubernetes", Credentials(), user_agent=f"roadstead-{name}", dial=lambda: self._dial(user)
+        )
         self._clients.append(client)
         return client
+
+    async def _dial(self, user: User) -> socket.socket:
+        if self._api is None:
+            raise ConnectionRefusedError("the API server has not started")
+        return await self._api.connect(user)
 
     def _node_config(self) -> NodeConfig:
         return NodeConfig(

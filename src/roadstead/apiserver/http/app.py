@@ -111,8 +111,11 @@ class ApiApp:
             await self._parts.endpoints.serve(scope, receive, send, path=target, verb=verb, user=user)
 
     def _identify(self, scope: Scope, path: str) -> User:
-        certificate = scope.get("state", {}).get("peer_certificate")
-        user = self._parts.authenticator.identify(certificate, header(scope, b"authorization"))
+        state = scope.get("state", {})
+        known: User | None = state.get("user")
+        user = known or self._parts.authenticator.identify(
+            state.get("peer_certificate"), header(scope, b"authorization")
+        )
         if user is ANONYMOUS and path not in PUBLIC:
             raise Unauthorized("Unauthorized")
         return impersonated(scope, user, self._parts.authorizer)

@@ -1,7 +1,8 @@
 """Connections: uvicorn's protocols, with what an application cannot see, and with bounds on what a client may do.
 
 They put the certificate that a client showed into the request's `state["peer_certificate"]`, and have small answers
-sent at once. For watches, `state["push"]` leads straight to the connection.
+sent at once. On connections inside this process `state["user"]` says from the beginning who calls. For watches,
+`state["push"]` leads straight to the connection.
 
 Nobody may hold more of the server than its share: heads and bodies have sizes and times within which they must arrive,
 answers must be read, and as many connections are let in as files can be open. The times are kube-apiserver's where it
@@ -53,12 +54,67 @@ def most_connections() -> int:
     return files - max(_LEAST_RESERVE, files // 8)
 
 
+class GatheringTransport(asyncio.Transport):
+    """Sends what is written in one turn of the event loop together.
+
+    An answer's head and body are two writes, and each would be encrypted and handed to the kernel for itself, which
+    costs more than everything else about a small answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes | bytearray | memoryview] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep something until this turn ends."""
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts:
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def close(self) -> None:
+        """Send what is kept, and close."""
+        self._send()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Forget what is kept, and close at once."""
+        self._parts.clear()
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Say whether it closes."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand what is received to another protocol from now on."""
+        self._transport.set_protocol(protocol)
+
+    def pause_reading(self) -> None:
+        """Receive nothing for a while."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Receive again."""
+        self._transport.resume_reading()
+
+
 class HttpConnection(HttpToolsProtocol):
     """HTTP/1.1 of one client."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember the verified certificate of the client, if it showed one; end it if there are too many."""
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))
         _prepare_socket(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
         self.app_state = {**self.app_state, "peer_certificate": _certificate(transport), "push": self.push}

@@ -15,6 +15,7 @@ from roadstead.api.objects import Object
 from roadstead.apiserver.http import protobuf
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+APPLY = "application/apply-patch+yaml"
 _JSON = frozenset({"", "application/json"})
 _YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml"})
 
