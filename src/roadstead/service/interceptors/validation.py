@@ -28,7 +28,7 @@ except ModuleNotFoundError as missing:
 
 _log = structlog.get_logger(__name__)
 # Of a larger message only the first fault is looked for: somebody could send a million, each costs time and memory.
-_LARGE = 4096
+_LARGE = 2048
 _MOST_TOLD = 100
 _LONGEST_FIELD = 200
 _LONGEST_DESCRIPTION = 500
