@@ -20,6 +20,7 @@ from envoy_bed import (
     free_port,
     host,
     http_get,
+    http_listener,
     https_listener,
     proxy,
     run,
@@ -120,6 +121,27 @@ def test_an_rsa_and_an_ecdsa_certificate_serve_one_name(tmp_path):
             assert bed.state.rejections == ()
             assert await asyncio.to_thread(_key_with, port, authority, "ECDHE-RSA-AES128-GCM-SHA256") == "RSA"
             assert await asyncio.to_thread(_key_with, port, authority, "ECDHE-ECDSA-AES128-GCM-SHA256") == "ECDSA"
+
+    run(test)
+
+
+def test_of_several_certificates_each_name_gets_its_own(tmp_path):
+    async def test():
+        authority, port = trustme.CA(), free_port()
+        names = {"ns/foo": "foo.example.com", "ns/bar": "bar.example.com", "ns/wild": "*.example.org"}
+        served = proxy(
+            [https_listener(port, tls_chain(certificates=tuple(names)))],
+            [],
+            certificates=[certificate(name, authority, host) for name, host in names.items()],
+        )
+        async with running(tmp_path, served) as bed:
+            assert bed.state.rejections == ()
+            for asked, shown in (
+                *((host, host) for host in names.values() if "*" not in host),
+                ("a.example.org", "*.example.org"),
+            ):
+                _, found = await shake(port, asked, authority)
+                assert found["subjectAltName"] == (("DNS", shown),)
 
     run(test)
 
@@ -266,6 +288,36 @@ def test_tls_to_a_backend_checks_its_name_and_authority(tmp_path):
                         error = await failure(call(over))
                         assert error.code() is grpc.StatusCode.UNAVAILABLE, name
             await until(lambda: len(_blamed(bed.envoy.access_log())) == 2, "the log says why")
+
+    run(test)
+
+
+def test_a_backend_is_offered_h2_by_alpn(tmp_path):
+    async def test():
+        authority, port, chosen = trustme.CA(), free_port(), []
+
+        async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            chosen.append(
+                (writer.get_extra_info("ssl_object").selected_alpn_protocol(), (await reader.readline())[:14])
+            )
+            writer.close()
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("foo.internal").configure_cert(context)
+        context.set_alpn_protocols(["http/1.1", "h2"])
+        server = await asyncio.start_server(note, HERE, 0, ssl=context)
+        tls = ir.UpstreamTls("foo.internal", trust="ns/ca")
+        endpoint = ir.Endpoint(HERE, server.sockets[0].getsockname()[1])
+        served = proxy(
+            [http_listener(port)],
+            [host((EVERYTHING, forward("foo", retry=None)))],
+            [(ir.Cluster("foo/h2", "foo", "h2", tls), ir.EndpointSet("foo", (endpoint,)))],
+            trust_bundles=[ir.TrustBundle("ns/ca", authority.cert_pem.bytes())],
+        )
+        async with running(tmp_path, served), channel(port) as over:
+            await failure(call(over))
+        assert chosen == [("h2", b"PRI * HTTP/2.0")]
+        server.close()
 
     run(test)
 
