@@ -86,16 +86,11 @@ def _workloads() -> Iterable[Resource]:
     yield Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), every, scaled)
     yield Resource("batch", "v1", "cronjobs", "CronJob", True, ("cj",), every, ("status",))
     yield Resource("batch", "v1", "jobs", "Job", True, (), every, ("status",))
-    yield Resource(
-        "autoscaling",
-        "v2",
-        "horizontalpodautoscalers",
-        "HorizontalPodAutoscaler",
-        True,
-        ("hpa",),
-        every,
-        ("status",),
-    )
+    for version in ("v2", "v1"):
+        yield Resource(
+            "autoscaling", version, "horizontalpodautoscalers", "HorizontalPodAutoscaler", True,
+            ("hpa",), every, ("status",),
+        )  # fmt: skip
     yield Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), (), ("status",))
 
 

@@ -38,6 +38,16 @@ def scale_of(resource: Resource, obj: ReadOnlyObject) -> Object:
     }
 
 
+def applied_scale(resource: Resource, scale: ReadOnlyObject) -> Object:
+    """Return what of an object a Scale applies: who it is, and its replicas if the Scale says any. Raises Invalid."""
+    metadata = {key: value for key, value in scale["metadata"].items() if key in ("name", "namespace", "uid")}
+    applied: Object = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+    replicas = (scale.get("spec") or {}).get("replicas")
+    if replicas is not None:
+        _set_replicas(resource, applied, replicas, metadata.get("name", ""))
+    return applied
+
+
 def with_replicas(resource: Resource, obj: Object, scale: ReadOnlyObject) -> Object:
     """Return the object with the replicas that a changed Scale asks for.
 
@@ -48,6 +58,15 @@ def with_replicas(resource: Resource, obj: Object, scale: ReadOnlyObject) -> Obj
     name = obj["metadata"]["name"]
     if not isinstance(replicas, int) or isinstance(replicas, bool):
         raise BadRequest(f"spec.replicas: {replicas!r} is not a number")
+    _set_replicas(resource, obj, replicas, name)
+    for field in ("resourceVersion", "uid"):
+        seen = (scale.get("metadata") or {}).get(field)
+        if seen:
+            obj["metadata"][field] = seen
+    return obj
+
+
+def _set_replicas(resource: Resource, obj: Object, replicas: int, name: str) -> None:
     if replicas < 0:
         message = f"Invalid value: {replicas}: must be greater than or equal to 0"
         raise invalid("Scale", "autoscaling", name, [("FieldValueInvalid", "spec.replicas", message)])
@@ -56,11 +75,6 @@ def with_replicas(resource: Resource, obj: Object, scale: ReadOnlyObject) -> Obj
     for part in parents:
         target = target.setdefault(part, {})
     target[last] = replicas
-    for field in ("resourceVersion", "uid"):
-        seen = (scale.get("metadata") or {}).get(field)
-        if seen:
-            obj["metadata"][field] = seen
-    return obj
 
 
 def _selector(obj: ReadOnlyObject, path: str) -> str:

@@ -14,12 +14,12 @@ from roadstead.api.resources import Resource, resource
 from roadstead.apiserver.access.tokens import DEFAULT_SECONDS, LONGEST_SECONDS, SHORTEST_SECONDS, ServiceAccountTokens
 from roadstead.apiserver.calls import Answer, Call, missing
 from roadstead.apiserver.eviction import check_budgets
-from roadstead.apiserver.http.content import decode_json, decode_object, media_type
+from roadstead.apiserver.http.content import APPLY, decode_json, decode_object, decode_yaml, media_type
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
-from roadstead.apiserver.lifecycle import conflict, rfc3339
+from roadstead.apiserver.lifecycle import check_identity, conflict, rfc3339
 from roadstead.apiserver.patches import patch
-from roadstead.apiserver.rest import with_manager
-from roadstead.apiserver.scale import scale_of, with_replicas
+from roadstead.apiserver.rest import apply_options, with_manager
+from roadstead.apiserver.scale import applied_scale, scale_of, with_replicas
 from roadstead.apiserver.store import Location, Store
 from roadstead.apiserver.validation import check_types
 from roadstead.apiserver.versions import convert
@@ -73,13 +73,28 @@ class Subresources:
         return scale_of(call.resource, convert(obj, call.resource))
 
     async def _change_scale(self, call: Call) -> Answer:
+        if call.verb == "patch" and media_type(call.content_type) == APPLY:
+            return await self._apply_scale(call)
         options = with_manager(WriteOptions.of(call.query), call)
         change = _scale_change(call)
 
         def scaled(live: Object) -> Object:
             return with_replicas(call.resource, live, change(scale_of(call.resource, live)))
 
-        answer = await self._writer.change(call, options, scaled)
+        return self._scaled(call, await self._writer.change(call, options, scaled))
+
+    async def _apply_scale(self, call: Call) -> Answer:
+        """Apply a Scale server-side: what it says of replicas is applied to the object, and owned by the applier."""
+        options = apply_options(call)
+        scale = decode_yaml(call.body)
+        if not isinstance(scale, dict):
+            raise BadRequest("an apply patch must be an object")
+        check_identity(_SCALE, scale, call.namespace, call.name)
+        check_types(_SCALE, scale)
+        applied = applied_scale(call.resource, scale)
+        return self._scaled(call, await self._writer.apply(call, options, applied))
+
+    def _scaled(self, call: Call, answer: Answer) -> Answer:
         obj = answer.record.decode() if answer.record is not None else answer.obj
         assert obj is not None
         return Answer(answer.code, obj=self._scale(call, obj))

@@ -194,3 +194,39 @@ def test_bodies_of_wrong_types_are_bad_requests(method: str, path: str, body: An
         assert problem in refused["message"]
 
     talk(conversation)
+
+
+def test_a_scale_is_applied_and_owned() -> None:
+    async def conversation(server: Bench) -> None:
+        await server.create(DEPLOYMENTS, deployment("web"))
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 4}}
+        path = f"{DEPLOYMENTS}/web/scale?fieldManager=scaler"
+        refused = await server.patch(path, scale, "apply")
+        assert refused.code == 409
+        assert ".spec.replicas" in refused.json()["message"]
+        applied = await server.patch(f"{path}&force=true", scale, "apply")
+        assert (applied.code, applied.json()["kind"], applied.json()["spec"]["replicas"]) == (200, "Scale", 4)
+        owners = (await server.get(f"{DEPLOYMENTS}/web"))["metadata"]["managedFields"]
+        mine = next(entry for entry in owners if entry["manager"] == "scaler")
+        assert (mine["operation"], mine["subresource"]) == ("Apply", "scale")
+        assert mine["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+        whole = deployment("web", 5)
+        taken = await server.patch(f"{DEPLOYMENTS}/web?fieldManager=whole", whole, "apply")
+        assert taken.code == 409
+        assert 'conflict with "scaler" with subresource "scale"' in taken.json()["message"]
+
+    talk(conversation)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"spec": {"replicas": -1}}, 422), ({"spec": {"replicas": "two"}}, 400), ({"kind": "Other"}, 400)],
+)
+def test_scales_that_cannot_be_applied_are_refused(change: Any, code: int) -> None:
+    async def conversation(server: Bench) -> None:
+        await server.create(DEPLOYMENTS, deployment("web"))
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, **change}
+        reply = await server.patch(f"{DEPLOYMENTS}/web/scale?fieldManager=scaler&force=true", scale, "apply")
+        assert reply.code == code, reply.body
+
+    talk(conversation)

@@ -85,7 +85,7 @@ def track_update(
         entries = _take_over(resource, entries, changed, removed, (manager, subresource, now))
     metadata = after.setdefault("metadata", {})
     if entries:
-        metadata["managedFields"] = _sorted(entries)
+        metadata["managedFields"] = _sorted(_capped(entries))
     else:
         metadata.pop("managedFields", None)
 
@@ -102,6 +102,40 @@ def _take_over(
     if not changed:
         return kept
     return [*kept, _new_entry(resource, manager, "Update", subresource, now, changed)]
+
+
+_MOST_UPDATERS = 10
+_ANCIENT = "ancient-changes"
+
+
+def _capped(entries: list[Object]) -> list[Object]:
+    """Return the entries with those of the oldest updaters put together: no more than Kubernetes keeps.
+
+    Whoever applies is never among them (apimachinery's managedfields, capmanagers.go).
+    """
+    updates = [entry for entry in entries if entry.get("operation") == "Update"]
+    if len(updates) <= _MOST_UPDATERS:
+        return entries
+    oldest = sorted(updates, key=lambda entry: (str(entry.get("time", "")), str(entry.get("manager", ""))))
+    buckets: dict[str, Object] = {}
+    merged: list[Object] = []
+    left = len(updates)
+    for entry in oldest:
+        version = str(entry.get("apiVersion", ""))
+        if left <= _MOST_UPDATERS:
+            break
+        if version in buckets:
+            fields = union(buckets[version]["fieldsV1"], entry.get("fieldsV1") or {})
+            buckets[version] = {**_without_subresource(entry), "manager": _ANCIENT, "fieldsV1": fields}
+            left -= 1
+        else:
+            buckets[version] = entry
+        merged.append(entry)
+    return [*(entry for entry in entries if not any(entry is gone for gone in merged)), *buckets.values()]
+
+
+def _without_subresource(entry: Object) -> Object:
+    return {key: value for key, value in entry.items() if key != "subresource"}
 
 
 def _stored_or_given(before: Object | None, after: Object, subresource: str) -> list[Object]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from roadstead.api.conditions import is_true
 from roadstead.api.objects import ReadOnlyObject, controller_of, is_deleting
+from roadstead.apiserver.autoscaling import to_v2
 from roadstead.apiserver.printers.cells import (
     NONE,
     UNKNOWN,
@@ -131,6 +132,8 @@ def _cron_job(obj: ReadOnlyObject, now: datetime) -> Cells:
 
 
 def _horizontal_pod_autoscaler(obj: ReadOnlyObject, now: datetime) -> Cells:
+    if obj.get("apiVersion") == "autoscaling/v1":
+        obj = to_v2(obj)
     spec, status = spec_of(obj), status_of(obj)
     target = spec.get("scaleTargetRef") or {}
     return [
