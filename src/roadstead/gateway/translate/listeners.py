@@ -239,6 +239,11 @@ def referenced_certificate(
         return Problem("InvalidCertificateRef", f"{field}: {unusable}")
 
 
+def is_offered(kind: str, protocol: str) -> bool:
+    """Say whether routes of this kind can attach to listeners for this protocol."""
+    return kind in _OFFERED.get(protocol, ())
+
+
 def are_told_apart(one: str, other: str) -> bool:
     """Say whether listeners of these two protocols can share a port: those that know the host name from the SNI can."""
     return one == other or {one, other} == {HTTPS, TLS}

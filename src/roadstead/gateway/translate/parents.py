@@ -13,7 +13,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.translate.clientcertificates import BackendIdentity
 from roadstead.gateway.translate.fields import integer, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY, intersection
-from roadstead.gateway.translate.listeners import ListenerPlan
+from roadstead.gateway.translate.listeners import ListenerPlan, is_offered
 from roadstead.gateway.translate.listenersets import KIND, ListenerSetPlan
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.routes import RoutePlan
@@ -177,7 +177,8 @@ def _allows(listener: ListenerPlan, plan: RoutePlan, resources: Resources) -> bo
 def _refusal(plan: RoutePlan, named: str, listeners: list[ListenerPlan]) -> str:
     names = ", ".join(listener.name for listener in listeners)
     if not any(plan.kind in listener.kinds for listener in listeners):
-        return f"{named}: listener {names} takes no {plan.kind}; see allowedRoutes.kinds"
+        field = "allowedRoutes.kinds" if any(is_offered(plan.kind, one.protocol) for one in listeners) else "protocol"
+        return f"{named}: listener {names} takes no {plan.kind}; see {field}"
     return (
         f"{named}: listener {names} takes no routes of namespace {plan.key.namespace}; "
         "see allowedRoutes.namespaces (by default only the Gateway's own)"

@@ -223,7 +223,7 @@ def test_listeners_for_http_take_no_tls_routes(listener: Object) -> None:
     pair = secret("example-gateway", key_pair("foo.example.com"))
     found = conditions(gateway(listener), pair, tls_route("route", TO_FOO))
     assert verdict(found, "Accepted") == ("False", "NotAllowedByListeners")
-    assert "takes no TLSRoute" in message(found, "Accepted")
+    assert "takes no TLSRoute; see protocol" in message(found, "Accepted")
 
 
 def test_listeners_for_tls_take_no_other_routes() -> None:
