@@ -124,6 +124,7 @@ class Client:
     """A threaded client: grpc.aio's own would sometimes report another status than the server's."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
 
     def call(self, kind: str, *words: bytes, metadata: Sequence = (), timeout: float = 10, method: str = "") -> Ended:

@@ -8,7 +8,8 @@ interceptors/    what happens around every RPC: one Stage per concern, chains fo
 credentials/     what callers present, and how it is checked
 passwords.py     the password file            policy.py   who may call which method
 identity.py, current_call.py    who is calling, and what         channel.py, hedging.py   the client's side
-deadline.py      how much time is left
+deadline.py      how much time is left        details.py           what an error tells a program
+tracing/         spans of calls; the server's are a stage
 """
 
 from roadstead.service.current_call import CurrentCall, current_call

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadstead.service import RpcError, details
+from roadstead.service.channel import channel
 from roadstead.service.details import KEY, details_of, shortened_text, status_metadata
 from roadstead.service.interceptors import Errors, Rate, Stage
 from roadstead.service.refusal import Refusal, Refused, unauthenticated
@@ -164,10 +165,17 @@ def test_what_a_handler_sends_with_its_error_is_kept(serving, server_sort, raise
     assert KEY in ended.trailing
 
 
-def test_grpc_aio_errors_are_read_too(loop_thread, raised):
-    trailing = grpc.aio.Metadata(*status_metadata(INVALID, "no", [violations(1)]))
-    error = grpc.aio.AioRpcError(INVALID, grpc.aio.Metadata(), trailing, "no")
-    assert details_of(error) == (violations(1),)
+def test_grpc_aio_errors_are_read_too(serving, server_sort, loop_thread, raised):
+    raised[b"detailed"] = RpcError(INVALID, "no", details=[violations(1)])
+
+    async def scenario(port: int) -> grpc.aio.AioRpcError:
+        async with channel(f"127.0.0.1:{port}") as opened:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await opened.unary_unary("/test.Echo/unary_unary")(b"detailed")
+            return caught.value
+
+    with serving(server_sort, Errors()) as client:
+        assert details_of(loop_thread.run(scenario(client.port))) == (violations(1),)
 
 
 def status_of(type_url: str, value: bytes) -> bytes:

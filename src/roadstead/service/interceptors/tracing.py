@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Outcome, Stage
 from roadstead.service.refusal import RpcError
 from roadstead.service.tracing import conventions
@@ -23,6 +25,9 @@ try:
 except ModuleNotFoundError as missing:
     problem = "tracing needs opentelemetry-api: install it with `pip install 'roadstead[tracing]'`"
     raise ModuleNotFoundError(problem, name=missing.name) from missing
+
+
+_log = structlog.get_logger(__name__)
 
 
 def is_health(method: str) -> bool:
@@ -46,13 +51,19 @@ class Tracing(Stage):
 
     def admit(self, call: Call) -> Admission:
         """Begin the span and make it current; refuses nothing."""
-        if not self._skip(call.method):
-            # From nothing, not from what is current: in a server that is nobody's, or another call's.
-            parent = extract(call.metadata, Context(), _GETTER)
-            attributes = conventions.method_attributes(call.method)
-            call.span = self._tracer.start_span(call.method, parent, SpanKind.SERVER, attributes)
-            attach(set_span_in_context(call.span, parent))
+        try:
+            if not self._skip(call.method):
+                self._begin(call)
+        except Exception:  # noqa: BLE001  propagators and samplers are plugins; their faults must not refuse a call
+            _log.exception("an RPC cannot be traced", method=call.method)
         return None
+
+    def _begin(self, call: Call) -> None:
+        # From nothing, not from what is current: in a server that is nobody's, or another call's.
+        parent = extract(call.metadata, Context(), _GETTER)
+        attributes = conventions.method_attributes(call.method)
+        call.span = self._tracer.start_span(call.method, parent, SpanKind.SERVER, attributes)
+        attach(set_span_in_context(call.span, parent))
 
     def convert(self, call: Call, error: Exception) -> Admission:
         """Record an exception that a handler did not mean to be an answer; the caller's answer is for other stages."""

@@ -6,6 +6,8 @@ import threading
 import pytest
 from echo_service import KINDS
 from opentelemetry import baggage, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
 from opentelemetry.trace import SpanKind, StatusCode
 from spans import Spans
 from structlog.testing import capture_logs
@@ -231,6 +233,18 @@ def test_without_an_sdk_the_callers_trace_is_still_passed_on(serving, server_sor
         assert client.call(kind, b"hello", metadata=(TRACEPARENT,)).code == "OK"
     assert {span for span, _ in watching.seen} == {int(PARENT, 16)}
     assert logs[0]["trace_id"] == TRACE
+
+
+class BrokenSampler(StaticSampler):
+    def should_sample(self, *arguments, **more):
+        raise RuntimeError("the plugin is broken")
+
+
+def test_a_broken_plugin_of_the_tracer_refuses_no_call(serving, server_sort, kind):
+    stage = Tracing(TracerProvider(sampler=BrokenSampler(Decision.RECORD_AND_SAMPLE)))
+    with capture_logs() as logs, serving(server_sort, stage, Errors()) as client:
+        assert client.call(kind, b"hello").code == "OK"
+    assert "an RPC cannot be traced" in {log["event"] for log in logs}
 
 
 def test_standard_stages_trace_first():
