@@ -73,6 +73,11 @@ class GatheringTransport(asyncio.Transport):
             self._loop.call_soon(self._send)
         self._parts.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        """Send something without waiting for more, after what is kept."""
+        self._send()
+        self._transport.write(data)
+
     def _send(self) -> None:
         parts, self._parts = self._parts, []
         if parts:
@@ -114,7 +119,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Remember the verified certificate of the client, if it showed one; end it if there are too many."""
-        super().connection_made(GatheringTransport(transport, self.loop))
+        self._gathering = GatheringTransport(transport, self.loop)
+        super().connection_made(self._gathering)
         _prepare_socket(transport)
         transport.set_write_buffer_limits(_WRITE_BUFFER)
         self.app_state = {**self.app_state, "peer_certificate": _certificate(transport), "push": self.push}
@@ -130,7 +136,7 @@ class HttpConnection(HttpToolsProtocol):
         """Send a part of a stream that has begun, without the way through tasks and messages; False if it cannot."""
         if self.flow.write_paused or self.transport.is_closing():
             return False
-        self.transport.write(b"%x\r\n%b\r\n" % (len(part), part))
+        self._gathering.write_now(b"%x\r\n%b\r\n" % (len(part), part))
         return True
 
     def data_received(self, data: bytes) -> None:

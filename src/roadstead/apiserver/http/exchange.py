@@ -37,24 +37,31 @@ def headers(scope: Scope, name: bytes) -> list[str]:
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
     """Return the whole body. Raises RequestEntityTooLarge, Timeout for a client that is too slow, Disconnected."""
-    if int(header(scope, b"content-length") or 0) > BODY_LIMIT:  # a client that asks before it sends need not send
+    length = header(scope, b"content-length")
+    if int(length or 0) > BODY_LIMIT:  # a client that asks before it sends need not send
         raise _too_large()
-    parts: list[bytes] = []
-    size = 0
+    if length in {"", "0"} and not header(scope, b"transfer-encoding"):
+        return await _read_parts(receive)  # there is none, and nothing to wait for
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Disconnected
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > BODY_LIMIT:
-                    raise _too_large()
-                more = message.get("more_body", False)
+            return await _read_parts(receive)
     except TimeoutError:
         raise Timeout(f"the body of the request did not arrive within {BODY_SECONDS:.0f} s") from None
+
+
+async def _read_parts(receive: Receive) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_LIMIT:
+            raise _too_large()
+        more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
