@@ -290,6 +290,7 @@ def _template_metadata(proxy: ir.Proxy) -> Object:
 def _pod(proxy: ir.Proxy, settings: InfraSettings, parameters: ir.Parameters) -> Object:
     pod: Object = {
         "serviceAccountName": short_name(proxy.workload.name),
+        "priorityClassName": "system-cluster-critical",  # what everybody outside goes through starts first
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": settings.grace_seconds,

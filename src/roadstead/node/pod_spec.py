@@ -15,6 +15,7 @@ from roadstead.node.records import containers_of
 from roadstead.node.volumes import OBJECT_VOLUMES, volume_kind
 
 _NOBODY = 65532
+_SYSTEM_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
 
@@ -170,3 +171,11 @@ def _named(source: ReadOnlyObject, fields: Iterable[tuple[str, str]]) -> set[tup
     references = ((kind, source.get(field) or {}) for field, kind in fields)
     named = ((kind, reference.get("name") or reference.get("secretName")) for kind, reference in references)
     return {(kind, name) for kind, name in named if name}
+
+
+def priority_of(pod: ReadOnlyObject) -> int:
+    """Return a pod's priority; Kubernetes' own two classes are known by name (pkg/apis/scheduling/types.go)."""
+    spec = pod.get("spec") or {}
+    if spec.get("priority") is not None:
+        return int(spec["priority"])
+    return _SYSTEM_PRIORITIES.get(str(spec.get("priorityClassName")), 0)

@@ -27,7 +27,7 @@ from roadstead.node.environment import Lookup, ReferenceProblem
 from roadstead.node.hooks import run_hook
 from roadstead.node.netd_client import NetdError
 from roadstead.node.plan import plan
-from roadstead.node.pod_spec import Names, etc_files, hostname_of
+from roadstead.node.pod_spec import Names, etc_files, hostname_of, priority_of
 from roadstead.node.pod_status import pod_status
 from roadstead.node.pod_volumes import PodVolumes
 from roadstead.node.probe_checks import check
@@ -136,7 +136,7 @@ class PodWorker:
                 await self._create_sandbox()
             case planning.Queue():
                 self.record.queued = True
-                self._with.gate.ask(self.record.uid, self._owner(), self._admitted)
+                self._with.gate.ask(self.record.uid, self._owner(), priority_of(self._last), self._admitted)
             case planning.Start(name):
                 await self._start(self.record.containers[name])
             case planning.Stop(name, grace, why):

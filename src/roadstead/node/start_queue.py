@@ -1,9 +1,10 @@
-"""In which order pods start, and how many at once: as many as the machine can carry, one of each owner first.
+"""In which order pods start, and how many at once: as many as the machine can carry, important ones first.
 
 A system that comes up has more to start than there are processors. If everything starts at once, everything is ready
 only at the end; a few at a time, half of it is ready in half the time. And what a client waits for is the first pod of
-each Deployment, not the third of one. Pods that only wait use no processor, so they hold nobody up: a start counts
-until the pod is ready, for half a second at most, and while a part of the machine is idle one more may start.
+each Deployment, not the third of one, by way of the gateway, whose priority is higher. Pods that only wait use no
+processor, so they hold nobody up: a start counts until the pod is ready, for half a second at most, and while a part of
+the machine is idle one more may start.
 `StartQueue` is pure; `StartGate` gives it time and the machine's load. Next: `pod_worker`, which asks.
 """
 
@@ -25,6 +26,7 @@ _IDLE_SHARE = 0.3
 class _Waiting:
     key: str
     owner: str
+    priority: int
     number: int
 
 
@@ -38,10 +40,10 @@ class StartQueue:
         self._starting: dict[str, float] = {}
         self._begun: Counter[str] = Counter()
 
-    def ask(self, key: str, owner: str) -> None:
-        """Put a pod in the queue; `owner` is what it is a replica of."""
+    def ask(self, key: str, owner: str, priority: int = 0) -> None:
+        """Put a pod in the queue; `owner` is what it is a replica of, a higher `priority` goes first."""
         self._asked += 1
-        self._waiting[key] = _Waiting(key, owner, self._asked)
+        self._waiting[key] = _Waiting(key, owner, priority, self._asked)
 
     def leave(self, key: str) -> None:
         """Note that a pod has started, or never will."""
@@ -62,7 +64,7 @@ class StartQueue:
         return bool(self._waiting)
 
     def _begin(self, now: float) -> str:
-        first = min(self._waiting.values(), key=lambda one: (self._begun[one.owner], one.number))
+        first = min(self._waiting.values(), key=lambda one: (-one.priority, self._begun[one.owner], one.number))
         del self._waiting[first.key]
         self._begun[first.owner] += 1
         self._starting[first.key] = now
@@ -80,10 +82,10 @@ class StartGate:
         self._look: asyncio.TimerHandle | None = None
         self._seen = (0.0, 0.0)
 
-    def ask(self, key: str, owner: str, admitted: Callable[[], None]) -> None:
+    def ask(self, key: str, owner: str, priority: int, admitted: Callable[[], None]) -> None:
         """Have `admitted` called, soon, when the pod may start."""
         self._admitted[key] = admitted
-        self._queue.ask(key, owner)
+        self._queue.ask(key, owner, priority)
         self._admit()
 
     def leave(self, key: str) -> None:

@@ -6,7 +6,16 @@ import pytest
 
 from roadstead.node.environment import ReferenceProblem
 from roadstead.node.netd_protocol import Mount
-from roadstead.node.pod_spec import Names, User, etc_files, hostname_of, mounts_of, referenced_objects, user_of
+from roadstead.node.pod_spec import (
+    Names,
+    User,
+    etc_files,
+    hostname_of,
+    mounts_of,
+    priority_of,
+    referenced_objects,
+    user_of,
+)
 
 NAMES = Names("cluster.local", "10.96.0.10")
 
@@ -27,6 +36,19 @@ def pod(**spec):
 )
 def test_users_come_from_container_then_pod(pod_context, own, wanted):
     assert user_of(pod(securityContext=pod_context), {"securityContext": own}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "priority"),
+    [
+        ({}, 0),
+        ({"priority": 7, "priorityClassName": "mine"}, 7),
+        ({"priorityClassName": "system-cluster-critical"}, 2_000_000_000),
+        ({"priorityClassName": "not-known-here"}, 0),
+    ],
+)
+def test_priorities(spec, priority):
+    assert priority_of(pod(**spec)) == priority
 
 
 def test_root_cannot_be_both_wanted_and_forbidden():

@@ -36,6 +36,12 @@ def test_the_first_pod_of_each_owner_goes_before_the_second_of_any():
     assert order == ["a-1", "b-1", "c-1", "a-2", "b-2", "a-3"]
 
 
+def test_a_higher_priority_goes_before_everything():
+    waiting = queue(1, "a-1", "b-1")
+    waiting.ask("gateway-1", "gateway", 2_000_000_000)
+    assert waiting.admit(0.0) == ["gateway-1"]
+
+
 def test_a_start_that_takes_long_holds_nobody_up():
     waiting = queue(1, "a-1", "b-1")
     assert waiting.admit(0.0) == ["a-1"]
@@ -84,7 +90,7 @@ def test_pods_that_never_get_ready_do_not_stop_the_gate(monkeypatch):
                 done.set()
 
         for number in range(20):
-            gate.ask(str(number), "one", lambda number=number: admitted(number))
+            gate.ask(str(number), "one", 0, lambda number=number: admitted(number))
         async with asyncio.timeout(10):
             await done.wait()
         return order
