@@ -294,6 +294,9 @@ class ClientValidation(_Part, frozen=True):
     optional: bool = False
 
 
+HTTP_ALPN = ("h2", "http/1.1")
+
+
 class ServerTls(_Part, frozen=True):
     """How a chain ends TLS. `certificates` are names of Certificates, `alpn` the protocols offered, the best first.
 
@@ -303,7 +306,7 @@ class ServerTls(_Part, frozen=True):
     certificates: tuple[str, ...]
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     client_validation: ClientValidation | None = None
-    alpn: tuple[str, ...] = ("h2", "http/1.1")
+    alpn: tuple[str, ...] = HTTP_ALPN
     cipher_suites: tuple[str, ...] = ()
 
 

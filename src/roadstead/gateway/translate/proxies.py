@@ -15,6 +15,7 @@ import msgspec
 
 from roadstead.api.objects import Object, metadata_of
 from roadstead.gateway.ir import (
+    HTTP_ALPN,
     Certificate,
     ClientValidation,
     Cluster,
@@ -299,7 +300,7 @@ def _tls_chains(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoute
     return [FilterChain(plan.label, names, _server_tls(plan), table, listeners=(plan.label,))]
 
 
-def _server_tls(plan: ListenerPlan, alpn: tuple[str, ...] = ("h2", "http/1.1")) -> ServerTls:
+def _server_tls(plan: ListenerPlan, alpn: tuple[str, ...] = HTTP_ALPN) -> ServerTls:
     return ServerTls(
         tuple(dict.fromkeys(one.certificate.name for one in plan.certificates)),
         minimum_version=plan.options.minimum_version,

@@ -50,6 +50,8 @@ def http_retry(rule: Mapping[str, Any], path: str) -> Retry | Problem:
 
 def grpc_retry(stated: Mapping[str, Any]) -> Retry:
     """Return what the annotations of a GRPCRoute say (`retry-on`, `retry-attempts`, `retry-backoff`)."""
+    if not stated.keys() & {"retry-on", "retry-attempts", "retry-backoff"}:
+        return SAFE_RETRY
     return Retry(
         SAFE_RETRY.conditions,
         stated.get("retry-attempts", SAFE_RETRY.attempts),
