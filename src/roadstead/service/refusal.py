@@ -64,11 +64,15 @@ class RpcError(Exception):
     """Raise it in a handler, or far below one, to end the RPC with a status of your choice.
 
     `details` are protobuf messages, such as google.rpc's (`details.py`); they need the extra `details`. Raises
-    TypeError if something else is among them, ModuleNotFoundError if the extra is missing.
+    ValueError if the code is none for an error, TypeError if something else is among the details, ModuleNotFoundError
+    if the extra is missing.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Iterable[Any] = ()) -> None:
         super().__init__(message)
+        if not isinstance(code, grpc.StatusCode) or code is grpc.StatusCode.OK:
+            # Not later: grpc.aio would leave the caller without any answer.
+            raise ValueError(f"{code!r} is no status of an error")
         self.code = code
         self.message = message
         self.details = tuple(details)

@@ -148,6 +148,12 @@ def test_the_extra_is_looked_for(monkeypatch):
     details.available.cache_clear()
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.OK, 5, "NOT_FOUND", None])
+def test_an_error_has_a_status_of_an_error(code):
+    with pytest.raises(ValueError, match="no status of an error"):
+        RpcError(code, "no")
+
+
 def test_only_messages_are_details():
     with pytest.raises(TypeError, match="not str"):
         RpcError(INVALID, "no", details=["a text"])
