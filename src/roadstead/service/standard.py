@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.files import WatchedFile
 from roadstead.service.interceptors.access_log import AccessLog
@@ -20,6 +21,7 @@ def standard_stages(
     passwords: str | Path | None = None,
     tokens: TokenCheck | None = None,
     certificates: CertificateCheck | None = None,
+    gateways: TrustedGateways | None = None,
     policy: str | Path | None = None,
     default_deadline: float | None = None,
     longest_deadline: float | None = None,
@@ -31,7 +33,8 @@ def standard_stages(
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
-    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. With
+    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. `gateways` are
+    believed when their `x-forwarded-for` says from where an attempt comes; failures are counted for that address. With
     `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs and
     decisions for Prometheus (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `tracing` makes spans
     of OpenTelemetry (extra `tracing`). `validation` refuses requests that break the rules of their .proto file (extra
@@ -41,7 +44,7 @@ def standard_stages(
     stages = [*around, Deadline(default_deadline, longest_deadline)]
     if policy is not None:
         stages += _audit(metrics)
-        stages += _who_may(policy, passwords, tokens, certificates, end_expired_streams)
+        stages += _who_may(policy, passwords, tokens, certificates, gateways, end_expired_streams)
     return [*stages, *_validation(validation)]
 
 
@@ -50,12 +53,17 @@ def _who_may(
     passwords: str | Path | None,
     tokens: TokenCheck | None,
     certificates: CertificateCheck | None,
+    gateways: TrustedGateways | None,
     end_expired_streams: bool,
 ) -> list[Stage]:
     in_force = WatchedFile(policy, parse_policy)
     verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
     authentication = Authentication(
-        verifier, tokens, is_open=lambda method: in_force().is_anonymous(method), certificates=certificates
+        verifier,
+        tokens,
+        is_open=lambda method: in_force().is_anonymous(method),
+        certificates=certificates,
+        gateways=gateways,
     )
     expiry = [Expiry()] if end_expired_streams else []
     return [authentication, *expiry, Authorization(in_force)]

@@ -30,7 +30,7 @@ class CertificateVerifier:
 
     def verify(self, connection: AuthContext, peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> "_Verified":
         """Return who it is, from a context's `auth_context()` and `peer()` and the metadata; or a refusal."""
-        shown = _shown(connection)
+        shown = shown_names(connection)
         if not self._gateways.include(shown, address_of(peer)):
             return self._named(shown, "no credentials")
         try:
@@ -63,7 +63,8 @@ class CertificateVerifier:
 _Verified = Identity | Refusal
 
 
-def _shown(connection: AuthContext) -> Names:
+def shown_names(connection: AuthContext) -> Names:
+    """Return the names in the certificate that a connection's other end has shown."""
     return Names(_texts(connection, "peer_uri"), _texts(connection, "peer_dns"))
 
 

@@ -1,8 +1,9 @@
 """Checking a password on every RPC, and paying for the slow hash once in a while.
 
 A pair that was right within the last two minutes is found in `VerifiedCache`. Otherwise one thread hashes it: equal
-requests share one calculation, the queue is bounded, failures are throttled per name, and an unknown name costs the
-same time as a known one. The result is a `concurrent.futures.Future`, which asyncio and threads can both wait for.
+requests share one calculation, the queue is bounded, failures are throttled per name and client, and an unknown name
+costs the same time as a known one. The result is a `concurrent.futures.Future`, which asyncio and threads can both wait
+for.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import grpc
 
 from roadstead.service.credentials.cache import VerifiedCache
+from roadstead.service.credentials.client import current_client
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
@@ -21,6 +24,14 @@ from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_pas
 from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 Checked = Identity | Refusal
+
+
+class _Attempt(NamedTuple):
+    key: bytes
+    claim: NamePassword
+    client: str
+    record: PasswordRecord
+    known: bool
 
 
 class PasswordVerifier:
@@ -35,6 +46,7 @@ class PasswordVerifier:
         *,
         cache: VerifiedCache | None = None,
         throttle: Throttle | None = None,
+        clients: Throttle | None = None,
         threads: int = 1,
         queue: int = 64,
         clock: Callable[[], float] = time.monotonic,
@@ -42,25 +54,35 @@ class PasswordVerifier:
         self._records = records
         self._cache = cache or VerifiedCache()
         self._throttle = throttle or Throttle()
+        # Many people may come from one address, and each of them may mistype.
+        self._clients = clients or Throttle(burst=30, seconds_per_attempt=0.25)
         self._most_pending = threads + queue
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[bytes, Future[Checked]] = {}
 
-    def verify(self, claim: NamePassword) -> Checked | Future[Checked]:
-        """Return the identity, a refusal, or a future of one of them if the password has to be hashed."""
+    def remembered(self, claim: NamePassword) -> Identity | None:
+        """Return who it is if that was proved a moment ago."""
+        record, _ = self._records().find(claim.name)
+        return self._cache.get(self._cache.key(claim.name, claim.password, record.hash), self._clock())
+
+    def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
+        """Return the identity, a refusal, or a future of one of them if the password has to be hashed.
+
+        Failures count for the name and, if it is known, for the client (`credentials.client`).
+        """
         record, known = self._records().find(claim.name)
         key = self._cache.key(claim.name, claim.password, record.hash)
         now = self._clock()
         if identity := self._cache.get(key, now):
             return identity
         with self._lock:
-            return self._pending.get(key) or self._start(key, claim, record, known, now)
+            return self._pending.get(key) or self._start(_Attempt(key, claim, client, record, known), now)
 
     async def identify(self, name: str, password: str) -> Identity:
         """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
-        result = self.verify(NamePassword(name, password))
+        result = self.verify(NamePassword(name, password), current_client())
         if isinstance(result, Future):
             result = await asyncio.wrap_future(result)
         if isinstance(result, Refusal):
@@ -71,41 +93,53 @@ class PasswordVerifier:
         """Stop hashing; what waits is not calculated any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _start(
-        self, key: bytes, claim: NamePassword, record: PasswordRecord, known: bool, now: float
-    ) -> Refusal | Future[Checked]:
+    def _start(self, attempt: _Attempt, now: float) -> Refusal | Future[Checked]:
         if len(self._pending) >= self._most_pending:
             return _busy("too many passwords are being checked", 1.0)
-        if wait := self._throttle.charge(claim.name, now):
-            return _busy(f"too many failed attempts for {claim.name!r}", wait)
+        if refusal := self._charge(attempt, now):
+            return refusal
         future: Future[Checked] = Future()
         # Marked as running: a caller that goes away must not cancel what others wait for.
         future.set_running_or_notify_cancel()
-        self._pending[key] = future
-        self._pool.submit(self._check, future, key, claim, record, known)
+        self._pending[attempt.key] = future
+        self._pool.submit(self._check, future, attempt)
         return future
 
-    def _check(
-        self, future: Future[Checked], key: bytes, claim: NamePassword, record: PasswordRecord, known: bool
-    ) -> None:
+    def _charge(self, attempt: _Attempt, now: float) -> Refusal | None:
+        """Take what an attempt costs its client and its name; neither, if one of them has nothing left.
+
+        The client pays first: one that guesses must not use up what the name's owner has elsewhere.
+        """
+        client, name = attempt.client, attempt.claim.name
+        if client and (wait := self._clients.charge(client, now)):
+            return _busy(f"too many failed attempts from {client}", wait)
+        if wait := self._throttle.charge(name, now):
+            if client:
+                self._clients.refund(client, now)
+            return _busy(f"too many failed attempts for {name!r}", wait)
+        return None
+
+    def _check(self, future: Future[Checked], attempt: _Attempt) -> None:
         try:
-            result = self._judge(key, claim, record, known)
+            result = self._judge(attempt)
         except BaseException as error:
-            self._forget(key)
+            self._forget(attempt.key)
             future.set_exception(error)
             raise
-        self._forget(key)
+        self._forget(attempt.key)
         future.set_result(result)
 
-    def _judge(self, key: bytes, claim: NamePassword, record: PasswordRecord, known: bool) -> Checked:
-        right = verify_password(record.hash, claim.password)
-        if not (right and known):
-            return unauthenticated("wrong password" if known else "unknown user")
-        identity = Identity(name=record.name, proof="password")
+    def _judge(self, attempt: _Attempt) -> Checked:
+        right = verify_password(attempt.record.hash, attempt.claim.password)
+        if not (right and attempt.known):
+            return unauthenticated("wrong password" if attempt.known else "unknown user")
+        identity = Identity(name=attempt.record.name, proof="password")
         with self._lock:
             now = self._clock()
-            self._throttle.refund(claim.name, now)
-            self._cache.put(key, identity, now)
+            self._throttle.refund(attempt.claim.name, now)
+            if attempt.client:
+                self._clients.refund(attempt.client, now)
+            self._cache.put(attempt.key, identity, now)
         return identity
 
     def _forget(self, key: bytes) -> None:

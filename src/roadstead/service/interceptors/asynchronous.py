@@ -18,9 +18,19 @@ import grpc
 import grpc.aio
 
 from roadstead.service.identity import set_current_identity
-from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
-from roadstead.service.interceptors.stage import Admission, Call, Stage, current
-from roadstead.service.interceptors.threaded import around_stream, around_unary
+from roadstead.service.interceptors.plan import (
+    MISSING_REQUEST,
+    Plan,
+    Plans,
+    Stages,
+    as_streams,
+    behaviour_of,
+    rehandled,
+    status_code,
+    trailing_metadata,
+)
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Stage, current
+from roadstead.service.interceptors.threaded import around_any, around_stream, around_unary
 from roadstead.service.refusal import Refusal
 
 _END = object()
@@ -56,14 +66,19 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
         current.set(call)
-        return plan.wrapped if plan.asynchronous else self._in_thread(handler, call)
+        if not plan.asynchronous:
+            return self._in_thread(handler, call)
+        return plan.wrapped if call.pending is None else self._admitting(plan, call)
 
-    async def _admit(self, call: Call) -> Refusal | None:
+    async def _admit(self, call: Call, first: int = 0) -> Refusal | None:
         try:
-            for admit in self._stages.admits:
-                answer: Admission | Future[Admission] = admit(call)
+            for number in range(first, len(self._stages.admits)):
+                answer: Admission | Future[Admission] = self._stages.admits[number](call)
                 if answer is None:
                     continue
+                if answer is NEEDS_CONNECTION and call.context is None:
+                    call.pending = None, number
+                    return None
                 if isinstance(answer, Future):
                     answer = await asyncio.wrap_future(answer)
                 if answer is not None:
@@ -75,31 +90,64 @@ class AsyncChain(grpc.aio.ServerInterceptor):
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         async def refuse(_requests: Any, context: Any) -> None:
             call.context, call.peer = context, context.peer()
-            call.reason = refusal.reason or call.reason
-            try:
-                if call.reply_metadata:
-                    await context.send_initial_metadata(call.reply_metadata)
-                await abort(context, refusal)
-            finally:
-                self._stages.observe(call, refusal.code)
+            await self._refuse(call, refusal)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
+
+    async def _refuse(self, call: Call, refusal: Refusal) -> None:
+        call.reason = refusal.reason or call.reason
+        try:
+            if call.reply_metadata:
+                await call.context.send_initial_metadata(call.reply_metadata)
+            await abort(call.context, refusal)
+        finally:
+            self._stages.observe(call, refusal.code)
+
+    def _admitting(self, plan: Plan, call: Call) -> Any:
+        """Return a handler that goes on with the admission, now that the connection is known, before it reads."""
+        behaviour = behaviour_of(plan.wrapped)
+        _, number = call.pending or (None, 0)
+
+        async def handle(requests: Any, context: Any) -> None:
+            call.context, call.peer = context, context.peer()
+            try:
+                refusal = await self._admit(call, number)
+                awaited = refusal is None and not plan.handler.request_streaming
+                request = await context.read() if awaited else requests
+            except asyncio.CancelledError:
+                self._stages.observe(call, _cancelled_code(context))
+                raise
+            if request is grpc.aio.EOF:
+                refusal = MISSING_REQUEST
+            if refusal is not None:
+                await self._refuse(call, refusal)
+            set_current_identity(call.identity)
+            response = await behaviour(request, context)
+            if not plan.handler.response_streaming:
+                await context.write(response)
+
+        return as_streams(plan.handler, handle)
 
     def _in_thread(self, handler: Any, call: Call) -> Any:
         # grpc.aio runs a plain function in a thread that has no part in this RPC's context: take the context along.
         context = copy_context()
         behaviour = behaviour_of(handler)
-        if not handler.response_streaming:
+        late = call.pending is not None and call.pending[0] is None
+        if not handler.response_streaming and not late:
             handle = around_unary(self._stages, behaviour, streams=handler.request_streaming)
             return rehandled(handler, lambda request, plain: context.run(handle, call, request, _ToldCode(plain)))
 
         def step(request: Any, plain: Any) -> Iterator[Any]:
-            handle = around_stream(self._stages, behaviour, streams=handler.request_streaming)
+            handle = (
+                around_any(self._stages, handler)
+                if late
+                else around_stream(self._stages, behaviour, streams=handler.request_streaming)
+            )
             responses = handle(call, request, _ToldCode(plain))
             while (response := context.run(next, responses, _END)) is not _END:
                 yield response
 
-        return rehandled(handler, step)
+        return as_streams(handler, step) if late else rehandled(handler, step)
 
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)

@@ -6,14 +6,16 @@ Methods that are open to anybody are not looked at: a caller with an expired tok
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from roadstead.service.credentials.certificate import AuthContext
+from roadstead.service.credentials.certificate import AuthContext, shown_names
+from roadstead.service.credentials.client import client_of, set_current_client
 from roadstead.service.credentials.connection import is_encrypted, is_inside
+from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
 from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
 from roadstead.service.identity import Identity, set_current_identity
-from roadstead.service.interceptors.stage import Admission, Call, Metadata, Stage
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal
@@ -27,6 +29,17 @@ class PasswordCheck(Protocol):
 
     def verify(self, claim: NamePassword) -> "Verified | Future[Verified]":
         """Return who it is, a refusal, or a future of one of them."""
+
+
+@runtime_checkable
+class ThrottledPasswordCheck(Protocol):
+    """A password check that wants to know the client before it begins to calculate."""
+
+    def remembered(self, claim: NamePassword) -> Identity | None:
+        """Return who it is if that was proved a moment ago."""
+
+    def verify(self, claim: NamePassword, client: str) -> "Verified | Future[Verified]":
+        """Return who it is, a refusal, or a future of one of them; `client` is what `client_of` returns."""
 
 
 class TokenCheck(Protocol):
@@ -47,20 +60,28 @@ class Authentication(Stage):
     """Requires credentials on every method except those for which `is_open(method)` is true.
 
     A kind of credentials without a verifier is refused like wrong ones. So are credentials that came unencrypted from a
-    peer for which `is_inside(peer)` is false: somebody may have read them on the way.
+    peer for which `is_inside(peer)` is false: somebody may have read them on the way. `gateways` are those whose
+    `x-forwarded-for` tells from where an attempt comes; failed ones are counted for that address.
     """
 
     def __init__(
         self,
-        passwords: PasswordCheck | None = None,
+        passwords: PasswordCheck | ThrottledPasswordCheck | None = None,
         tokens: TokenCheck | None = None,
         is_open: Callable[[str], bool] = _only_health,
         is_inside: Callable[[str], bool] = is_inside,
         certificates: CertificateCheck | None = None,
+        gateways: TrustedGateways | None = None,
     ) -> None:
-        self._passwords = passwords
+        self._throttled: ThrottledPasswordCheck | None = None
+        self._passwords: PasswordCheck | None = None
+        if isinstance(passwords, ThrottledPasswordCheck):
+            self._throttled = passwords
+        else:
+            self._passwords = passwords
         self._tokens = tokens
         self._certificates = certificates
+        self._gateways = gateways or TrustedGateways()
         self._is_open = is_open
         self._is_inside = is_inside
 
@@ -72,7 +93,13 @@ class Authentication(Stage):
         if claim is None and self._certificates is not None:
             call.deferred = True
             return None
-        result = self._verify(claim)
+        if isinstance(claim, NamePassword) and self._throttled is not None:
+            known = self._throttled.remembered(claim)
+            if known is None and call.context is None:
+                return NEEDS_CONNECTION
+            result = known or self._throttled.verify(claim, self._client(call))
+        else:
+            result = self._verify(claim)
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
 
     def enter(self, call: Call) -> Admission:
@@ -81,11 +108,17 @@ class Authentication(Stage):
             answer = _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
             set_current_identity(call.identity)
             return answer
+        # For a handler, such as that of a login, which takes a password in its request.
+        set_current_client(self._client(call) if call.identity is None else "")
         if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
         refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
         return _noted(refusal, call)
+
+    def _client(self, call: Call) -> str:
+        shown = shown_names(call.context.auth_context())
+        return client_of(call.peer, shown, call.metadata, self._gateways)
 
     def _verify(self, claim: Presented) -> "Verified | Future[Verified]":
         if isinstance(claim, NamePassword) and self._passwords is not None:

@@ -60,11 +60,16 @@ class Stages:
                 _log.exception("stage failed", stage=type(stage).__name__, method=call.method)
 
     def convert(self, call: Call, error: Exception) -> Refusal:
-        """Say what the caller is told about an exception: never its text."""
+        """Say what the caller is told about an exception: never its text. A stage that fails at it says nothing."""
         for convert in self.converts:
-            if refusal := convert(call, error):
+            try:
+                refusal = convert(call, error)
+            except Exception:  # noqa: BLE001  an exception may be such that even looking at it fails
+                _log.exception("stage failed", method=call.method)
+                continue
+            if refusal:
                 return refusal
-        return Refusal(grpc.StatusCode.INTERNAL, "internal error", f"{type(error).__name__}: {error}")
+        return Refusal(grpc.StatusCode.INTERNAL, "internal error", _text_of(error))
 
     def observe(self, call: Call, code: grpc.StatusCode) -> None:
         """Tell every observer how the RPC ended; their failures are logged and change nothing."""
@@ -76,6 +81,13 @@ class Stages:
                 observe(call, outcome)
             except Exception:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
                 _log.exception("observer failed", method=call.method)
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  its text is its author's code
+        return type(error).__name__
 
 
 def _holds(stage: Stage) -> bool:
@@ -138,6 +150,17 @@ def rehandled(handler: Any, behaviour: Callable[..., Any]) -> Any:
     }
     make = kinds[handler.request_streaming, handler.response_streaming]
     return make(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+def as_streams(handler: Any, behaviour: Callable[..., Any]) -> Any:
+    """Return a grpc method handler that gets no request before it asks for it, whatever kind `handler` is of.
+
+    On the wire a single message is a stream of one.
+    """
+    return grpc.stream_stream_rpc_method_handler(behaviour, handler.request_deserializer, handler.response_serializer)
+
+
+MISSING_REQUEST = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "the request is missing")
 
 
 def trailing_metadata(context: Any, refusal: Refusal) -> MetadataPairs:

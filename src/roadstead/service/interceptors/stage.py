@@ -7,6 +7,9 @@
     after the handler   leave    gives back what `enter` took
     the RPC has ended   observe  once for every RPC, refused or handled
 
+A stage that cannot judge the headers without knowing the connection answers `admit` with NEEDS_CONNECTION, and is asked
+again when `call.context` and `call.peer` are there, still before a byte of the request is read.
+
 A stage overrides what it needs; a chain looks once per method which it did, so the others cost nothing. `admit` must
 take nothing that has to be given back: a caller may go away before its handler ever runs.
 """
@@ -26,6 +29,7 @@ from roadstead.service.refusal import Refusal
 Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
 TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
+NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known")
 
 
 class Call:
@@ -74,8 +78,8 @@ class Call:
         # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
         self.time_limit: float | None = None
         self.limit_refusal = TIME_IS_OVER
-        # In threads: an answer that is still awaited, and the number of the stage to ask after it.
-        self.pending: tuple[Future[Admission], int] | None = None
+        # An answer that threads still await (None: the connection is awaited), and the number of the stage to ask next.
+        self.pending: tuple[Future[Admission] | None, int] | None = None
         # Sent before the reply, also before a refusal.
         self.reply_metadata: tuple[tuple[str, str], ...] = ()
         # The span of this RPC if it is traced (OpenTelemetry's `Span`).

@@ -15,8 +15,17 @@ import grpc
 import grpc.aio
 
 from roadstead.service.identity import set_current_identity
-from roadstead.service.interceptors.plan import Plans, Stages, behaviour_of, rehandled, status_code, trailing_metadata
-from roadstead.service.interceptors.stage import Call, Stage, current
+from roadstead.service.interceptors.plan import (
+    MISSING_REQUEST,
+    Plans,
+    Stages,
+    as_streams,
+    behaviour_of,
+    rehandled,
+    status_code,
+    trailing_metadata,
+)
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Call, Stage, current
 from roadstead.service.refusal import Refusal
 
 
@@ -43,7 +52,17 @@ class ThreadChain(grpc.ServerInterceptor):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
         current.set(call)
+        if call.pending is not None and call.pending[0] is None:
+            return self._admitting(call, handler)
         return plan.wrapped
+
+    def _admitting(self, call: Call, handler: Any) -> Any:
+        """Return a handler that goes on with the admission, now that the connection is known, before it reads."""
+        handle = around_any(self._stages, handler)
+        return as_streams(
+            handler,
+            _in_pool_of(behaviour_of(handler), lambda requests, context: handle(call, requests, context)),
+        )
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         def refuse(_requests: Any, context: Any) -> Any:
@@ -76,14 +95,17 @@ def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., An
     return cast("Callable[..., Any]", handled)
 
 
-def admit_now(stages: Stages, call: Call, first: int) -> tuple[Refusal | None, "tuple[Future[Any], int] | None"]:
+def admit_now(stages: Stages, call: Call, first: int) -> "tuple[Refusal | None, tuple[Future[Any] | None, int] | None]":
     """Ask stages from number `first` on.
 
-    Returns a refusal; or the answer to wait for and the number of the stage to ask after it; or neither.
+    Returns a refusal; or the answer to wait for (None: the connection) and the number of the stage to ask after it; or
+    neither.
     """
     try:
         for number in range(first, len(stages.admits)):
             answer = stages.admits[number](call)
+            if answer is NEEDS_CONNECTION and call.context is None:
+                return None, (None, number)
             if isinstance(answer, Future):
                 return None, (answer, number + 1)
             if answer is not None:
@@ -96,7 +118,7 @@ def admit_now(stages: Stages, call: Call, first: int) -> tuple[Refusal | None, "
 def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
     while call.pending is not None:
         answer, following = call.pending
-        refusal: Refusal | None = answer.result()
+        refusal: Refusal | None = None if answer is None else answer.result()
         if refusal is None:
             refusal, call.pending = admit_now(stages, call, following)
         if refusal is not None:
@@ -129,6 +151,28 @@ def around_stream(
                 yield response
 
     return handle
+
+
+def around_any(stages: Stages, handler: Any) -> Callable[[Call, Any, Any], Iterator[Any]]:
+    """Return a handler of streams with the chain around that of any kind; it reads the request when it is admitted."""
+    behaviour, streams = behaviour_of(handler), handler.request_streaming
+
+    def handle(call: Call, requests: Any, context: Any) -> Iterator[Any]:
+        with _handled(stages, call, context):
+            request = requests if streams else _only(requests, context)
+            found = behaviour(_judged(call, request, streams), context)
+            for response in found if handler.response_streaming else (found,):
+                _check_time(call)
+                yield response
+
+    return handle
+
+
+def _only(requests: Iterator[Any], context: Any) -> Any:
+    message = next(iter(requests), None)
+    if message is None:
+        abort(context, MISSING_REQUEST)
+    return message
 
 
 @contextmanager

@@ -169,3 +169,45 @@ def test_a_fault_of_the_hash_reaches_those_who_wait_and_nobody_after(bed, monkey
         with pytest.raises(OSError, match="out of memory"):
             bed.verify(RIGHT)
     assert bed.verify(RIGHT) == ALICE
+
+
+def guess(bed, number: int, client: str) -> str:
+    found = bed.verifier.verify(NamePassword(f"user-{number}", "x"), client)
+    return code(found.result(10) if isinstance(found, Future) else found)
+
+
+def test_one_who_tries_many_names_is_slowed_and_others_are_not(bed):
+    codes = [guess(bed, number, "203.0.113.9") for number in range(40)]
+    assert codes == ["UNAUTHENTICATED"] * 30 + ["RESOURCE_EXHAUSTED"] * 10
+    assert guess(bed, 41, "198.51.100.1") == "UNAUTHENTICATED"
+    assert bed.verifier.verify(NamePassword("alice", "wonderland"), "198.51.100.1").result(10).name == "alice"
+    bed.now += 0.5
+    assert [guess(bed, number, "203.0.113.9") for number in range(50, 53)] == [
+        "UNAUTHENTICATED", "UNAUTHENTICATED", "RESOURCE_EXHAUSTED",
+    ]  # fmt: skip
+
+
+def test_a_slowed_client_does_not_use_up_the_names_that_it_tries(bed):
+    for number in range(30):
+        guess(bed, number, "203.0.113.9")
+    refused = [guess(bed, 0, "203.0.113.9") for _ in range(20)]
+    assert set(refused) == {"RESOURCE_EXHAUSTED"}
+    codes = [code(bed.verify(NamePassword("user-0", f"mistyped-{n}"))) for n in range(5)]
+    assert codes == ["UNAUTHENTICATED"] * 4 + ["RESOURCE_EXHAUSTED"]
+
+
+def test_a_locked_name_costs_the_client_nothing(bed):
+    for number in range(60):
+        bed.verifier.verify(NamePassword("alice", f"guess-{number}"), "203.0.113.9")
+    assert guess(bed, 1, "203.0.113.9") == "UNAUTHENTICATED"
+
+
+def test_right_ones_cost_the_client_nothing_and_are_remembered(hashing):
+    bed = Bed(clients=Throttle(burst=2, seconds_per_attempt=1e9))
+    for _ in range(5):
+        assert bed.verifier.remembered(RIGHT) is None
+        assert bed.verifier.verify(RIGHT, "203.0.113.9").result(10) == ALICE
+        assert bed.verifier.remembered(RIGHT) == ALICE
+        bed.now += 1000.0
+    assert guess(bed, 1, "203.0.113.9") == "UNAUTHENTICATED"
+    bed.verifier.close()

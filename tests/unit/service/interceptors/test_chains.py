@@ -6,9 +6,12 @@ from concurrent.futures import Future
 
 import grpc
 import pytest
+from echo_service import RAISED
+from structlog.testing import capture_logs
 
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors import AsyncChain, Deadline, Errors, ReplyMetadata, Stage
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION
 from roadstead.service.refusal import Refusal, unauthenticated
 
 REFUSAL = Refusal(grpc.StatusCode.PERMISSION_DENIED, "no", retry_after=0.25)
@@ -35,6 +38,26 @@ class Later(AtHeaders):
 
         threading.Timer(0.02, settle).start()
         return future
+
+
+class WithConnection(AtHeaders):
+    """Answers when it knows the connection, and at once or later then."""
+
+    def __init__(self, answer=None, later: bool = False) -> None:
+        super().__init__(answer)
+        self.peers: list[str] = []
+        self.then = Later(answer) if later else AtHeaders(answer)
+
+    def admit(self, call):
+        if call.context is None:
+            return NEEDS_CONNECTION
+        self.peers.append(call.peer)
+        return self.then.admit(call)
+
+
+class LaterWithConnection(WithConnection):
+    def __init__(self, answer=None) -> None:
+        super().__init__(answer, later=True)
 
 
 class Holding(Stage):
@@ -85,7 +108,10 @@ def test_a_call_goes_through(serving, server_sort, kind, recorder):
     _until(lambda: (holding.entered, holding.held) == (1, 0))
 
 
-@pytest.mark.parametrize("stage", [AtHeaders, Later])
+ADMITTING = [AtHeaders, Later, WithConnection, LaterWithConnection]
+
+
+@pytest.mark.parametrize("stage", ADMITTING)
 def test_the_identity_reaches_the_handler(serving, server_sort, kind, stage):
     with serving(server_sort, stage()) as client:
         assert set(client.call(kind, b"who").replies) == {b"alice"}
@@ -105,7 +131,7 @@ def test_identities_do_not_leak_into_the_next_call(serving, server_sort, kind):
         assert set(client.call(kind, b"who").replies) == {b"nobody"}
 
 
-@pytest.mark.parametrize("stage", [AtHeaders, Later, Holding])
+@pytest.mark.parametrize("stage", [*ADMITTING, Holding])
 def test_a_refusal_reaches_the_client_and_not_the_handler(serving, server_sort, kind, recorder, stage):
     with serving(server_sort, recorder, stage(REFUSAL)) as client:
         ended = client.call(kind, b"hello")
@@ -114,19 +140,57 @@ def test_a_refusal_reaches_the_client_and_not_the_handler(serving, server_sort, 
         assert recorder.wait(1) == [(f"test.Echo/{kind}", "PERMISSION_DENIED")]
 
 
-def test_a_refusal_does_not_wait_for_the_request(serving, server_sort):
+@pytest.mark.parametrize("stage", [AtHeaders, WithConnection, LaterWithConnection])
+@pytest.mark.parametrize("method", ["stream_stream", "unary_unary"])
+def test_a_refusal_does_not_wait_for_the_request(serving, server_sort, stage, method):
     never = threading.Event()
 
     def requests():
         never.wait(10)
         yield b""
 
-    with serving(server_sort, AtHeaders(unauthenticated("x"))) as client:
-        call = client._channel.stream_stream("/test.Echo/stream_stream")(requests(), timeout=8)
+    with serving(server_sort, stage(unauthenticated("x"))) as client:
+        # On the wire a request is a stream of one: this caller never sends it.
+        call = client._channel.stream_stream(f"/test.Echo/{method}")(requests(), timeout=8)
         started = time.monotonic()
         assert call.code().name == "UNAUTHENTICATED"
         assert time.monotonic() - started < 4
         never.set()
+
+
+@pytest.mark.parametrize("stage", [WithConnection, LaterWithConnection])
+def test_all_is_as_ever_after_an_admission_that_knew_the_connection(serving, server_sort, kind, recorder, stage):
+    first, holding = stage(), Holding()
+    with serving(server_sort, recorder, Errors(), first, Judging(), holding) as client:
+        assert client.call(kind, b"hello").replies == client.call(kind, b"hello").replies != []
+        assert client.call(kind, b"who").replies[0] == b"alice"
+        ends = [client.call(kind, word) for word in (b"boom", b"abort", b"refuse", b"no")]
+        assert [end.code for end in ends] == ["INTERNAL", "FAILED_PRECONDITION", "NOT_FOUND", "PERMISSION_DENIED"]
+        assert "secret" not in ends[0].details
+        codes = [code for _, code in recorder.wait(7)]
+    assert codes == ["OK", "OK", "OK", "INTERNAL", "FAILED_PRECONDITION", "NOT_FOUND", "PERMISSION_DENIED"]
+    assert all(peer.startswith("ipv4:127.0.0.1:") for peer in first.peers)
+    _until(lambda: (holding.entered, holding.held) == (7, 0))
+
+
+def test_a_request_that_is_missing_is_refused(serving, server_sort, recorder):
+    with serving(server_sort, recorder, WithConnection()) as client:
+        call = client._channel.stream_stream("/test.Echo/unary_unary")(iter([]), timeout=8)
+        assert (call.code().name, call.details()) == ("INVALID_ARGUMENT", "the request is missing")
+        assert [code for _, code in recorder.wait(1)] == ["INVALID_ARGUMENT"]
+
+
+def test_a_client_that_cancels_an_admission_is_let_go(serving, recorder):
+    class Never(WithConnection):
+        def admit(self, call):
+            return super().admit(call) or Future()
+
+    stage = Never()
+    with serving("async", recorder, stage) as client:
+        call = client.open("unary_unary", b"hello")
+        _until(lambda: stage.peers)
+        call.cancel()
+        assert recorder.wait(1) == [("test.Echo/unary_unary", "CANCELLED")]
 
 
 def test_what_was_entered_is_left_when_a_later_stage_refuses(serving, server_sort, kind):
@@ -169,6 +233,27 @@ def test_a_stage_that_fails_before_the_handler_refuses(serving, server_sort, kin
         ended = client.call(kind, b"hello")
         assert ended.code == "INTERNAL"
         assert "secret" not in ended.details
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("secret of an exception")
+
+
+class Looking(Stage):
+    def convert(self, call, error):
+        raise ValueError(str(error))
+
+
+def test_an_exception_that_cannot_be_looked_at_is_an_exception(serving, server_sort, kind, recorder):
+    RAISED[b"odd"] = Unspeakable()
+    with capture_logs(), serving(server_sort, recorder, Looking(), Errors()) as client:
+        ended = client.call(kind, b"odd")
+        assert (ended.code, "its id is" in ended.details) == ("INTERNAL", True)
+    with capture_logs(), serving(server_sort, recorder, Looking()) as client:
+        ended = client.call(kind, b"odd")
+        assert (ended.code, ended.details) == ("INTERNAL", "internal error")
+    del RAISED[b"odd"]
 
 
 @pytest.mark.parametrize("moment", ["leave", "observe"])
