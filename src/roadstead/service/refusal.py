@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import msgspec
 
+_ERRORS = frozenset(grpc.StatusCode) - {grpc.StatusCode.OK}
 MetadataPairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -70,7 +71,7 @@ class RpcError(Exception):
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Iterable[Any] = ()) -> None:
         super().__init__(message)
-        if not isinstance(code, grpc.StatusCode) or code is grpc.StatusCode.OK:
+        if code not in _ERRORS:
             # Not later: grpc.aio would leave the caller without any answer.
             raise ValueError(f"{code!r} is no status of an error")
         self.code = code
