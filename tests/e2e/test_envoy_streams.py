@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import socket
 import ssl
 from collections import Counter
@@ -231,6 +232,87 @@ def test_a_changed_route_ends_its_connections_after_the_time_for_draining(tmp_pa
 async def _to_its_end(stream: grpc.aio.UnaryStreamCall) -> None:
     while await stream.read():
         pass
+
+
+HOSTS = ["foo.example.com", "bar.example.com", "a.b.example.com", "example.com", "other.org", "x.a.b.example.com"]
+PATTERNS = ["foo.example.com", "*.example.com", "*.b.example.com", "example.com", "*.org", "a.b.example.com"]
+BACKENDS = ("one", "two", "three")
+
+
+@contextlib.asynccontextmanager
+async def naming(name: str) -> AsyncIterator[int]:
+    """Serve what says its name to whoever speaks first."""
+
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(name.encode())
+        writer.close()
+
+    server = await asyncio.start_server(tell, HERE, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def hello(name: str) -> bytes:
+    """Return the first words of a TLS client that asks for this name."""
+    sent, context = ssl.MemoryBIO(), ssl.create_default_context()
+    client = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=name)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+async def named_by(port: int, name: str) -> str:
+    """Return the name that the backend of a connection says, or `closed`."""
+    reader, writer = await asyncio.open_connection(HERE, port)
+    writer.write(hello(name))
+    try:
+        return (await reader.read()).decode() or "closed"
+    except ConnectionError:
+        return "closed"
+    finally:
+        writer.close()
+
+
+def random_system(chance: random.Random) -> list[Object]:
+    hosts = chance.sample(["", *PATTERNS], chance.randint(1, 4))
+    listeners = [made.tls_listener(f"l{number}", host) for number, host in enumerate(hosts)]
+    age = [f"2026-11-22T11:0{number}:00Z" for number in range(3)]
+    routes = [
+        made.tls_route(
+            f"r{number}",
+            made.backend(chance.choice([*BACKENDS, "missing"])),
+            hostnames=chance.sample(PATTERNS, chance.randint(1, 3)),
+            parents=[made.parent(**({"sectionName": "l0"} if chance.random() < 0.3 else {}))],
+            creationTimestamp=chance.choice(age),
+        )
+        for number in range(chance.randint(1, 6))
+    ]
+    return [made.gateway(*listeners), *routes]
+
+
+def test_envoy_leads_connections_where_explain_says(tmp_path):
+    async def test():
+        port, found = free_port(), Counter()
+        async with contextlib.AsyncExitStack() as stack:
+            backends = {name: await stack.enter_async_context(naming(name)) for name in BACKENDS}
+            proxies = [made.served_here(port, backends, *random_system(random.Random(seed))) for seed in range(25)]
+            bed = await stack.enter_async_context(running(tmp_path, proxies[0]))
+            for proxy in proxies:
+                assert (await bed.serve(proxy)).rejections == ()
+                for name in HOSTS:
+                    told = said(proxy, port, name)
+
+                    async def agrees(name: str = name, told: str = told) -> bool:
+                        return await named_by(port, name) == told  # workers take a new listener one after the other
+
+                    await until(agrees, f"{name} is led to {told}, as {proxy.listeners} say", 5)
+                    found[told] += 1
+        assert found.keys() == {*BACKENDS, "closed"}
+
+    run(test)
 
 
 def test_plain_text_is_not_passed_on(tmp_path):
