@@ -104,6 +104,7 @@ def assemble(
     )
     parts = Parts(
         registry=registry,
+        tokens=tokens,
         authenticator=authenticator,
         authorizer=authorizer,
         endpoints=ResourceEndpoints(services),

@@ -34,6 +34,9 @@ _READ_ONLY = (
     ("metrics.k8s.io", ("nodes", "pods")),
 )  # fmt: skip
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+_ISSUER = (
+    "/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks", "/openid/v1/jwks/",
+)  # fmt: skip
 _DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
 
 
@@ -76,6 +79,8 @@ def _roles() -> Iterator[Object]:
     yield from _bound("system:discovery", [_paths((*_PUBLIC, *_DISCOVERY))], "system:authenticated")
     public = [_paths(_PUBLIC)]
     yield from _bound("system:public-info-viewer", public, "system:authenticated", "system:unauthenticated")
+    discovery = [_paths(_ISSUER)]
+    yield from _bound("system:service-account-issuer-discovery", discovery, "system:serviceaccounts")
     yield from _bound("system:basic-user", _self_reviews(), "system:authenticated")
     yield from _user_roles()
 

@@ -5,6 +5,7 @@ a namesake made later inherits nothing (kubernetes pkg/serviceaccount/claims.go)
 """
 
 import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from roadstead.apiserver.store import Location, Store
 from roadstead.lib.pki import write_private
 
 _P256_BYTES = 32
+_REMEMBERED = 1024
 SHORTEST_SECONDS, LONGEST_SECONDS = 600, 1 << 32
 DEFAULT_SECONDS = 3600
 
@@ -36,6 +38,25 @@ class ServiceAccountTokens:
         self._key = key
         self._store = store
         self._clock = clock
+        self._key_id = key_id(key.public_key())
+        self._verified: dict[str, Mapping[str, Any]] = {}
+
+    def configuration(self) -> Object:
+        """Return how others may check these tokens (OpenID Connect Discovery; as much of it as Kubernetes serves)."""
+        return {
+            "issuer": self.issuer,
+            "jwks_uri": f"{self.issuer.rstrip('/')}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
+
+    def keys(self) -> Object:
+        """Return the public key that the tokens are signed with, as a JSON Web Key Set (RFC 7517)."""
+        numbers = self._key.public_key().public_numbers()
+        x, y = (_pack(number.to_bytes(_P256_BYTES, "big")) for number in (numbers.x, numbers.y))
+        key = {"use": "sig", "kty": "EC", "kid": self._key_id, "crv": "P-256", "alg": "ES256", "x": x, "y": y}
+        return {"keys": [key]}
 
     def sign(self, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Any]) -> str:
         """Return a token for a service account; `bound` names a pod by `name` and `uid`, or is empty."""
@@ -56,7 +77,8 @@ class ServiceAccountTokens:
             "exp": now + seconds,
             "kubernetes.io": kubernetes,
         }
-        signed = f"{_pack(msgspec.json.encode({'alg': 'ES256', 'typ': 'JWT'}))}.{_pack(msgspec.json.encode(claims))}"
+        header = {"alg": "ES256", "kid": self._key_id, "typ": "JWT"}
+        signed = f"{_pack(msgspec.json.encode(header))}.{_pack(msgspec.json.encode(claims))}"
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{signed}.{_pack(r.to_bytes(_P256_BYTES, 'big') + s.to_bytes(_P256_BYTES, 'big'))}"
 
@@ -73,6 +95,17 @@ class ServiceAccountTokens:
         return self._account(claims.get("kubernetes.io") or {})
 
     def _claims(self, token: str) -> Mapping[str, Any] | None:
+        """Return what a token of ours claims. That the signature is right stays so: it is checked once."""
+        claims = self._verified.get(token)
+        if claims is None:
+            claims = self._read(token)
+            if claims is not None:
+                while len(self._verified) >= _REMEMBERED:
+                    del self._verified[next(iter(self._verified))]
+                self._verified[token] = claims
+        return claims
+
+    def _read(self, token: str) -> Mapping[str, Any] | None:
         signed, _, signature = token.rpartition(".")
         header, _, payload = signed.partition(".")
         try:
@@ -106,6 +139,12 @@ def service_account_user(namespace: str, name: str, uid: str = "", extra: dict[s
     """Return the user that a service account acts as."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     return User(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra or {})
+
+
+def key_id(key: ec.EllipticCurvePublicKey) -> str:
+    """Return the name of a key by which tokens refer to it, made as Kubernetes makes it: a digest of its DER form."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return _pack(hashlib.sha256(key.public_bytes(serialization.Encoding.DER, form)).digest())
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -11,20 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roadstead.api.errors import ApiError, Forbidden, InternalError, MethodNotAllowed, NotFound, Unauthorized
-from roadstead.api.objects import Object
-from roadstead.apiserver import discovery, openapi
+from roadstead.api.errors import ApiError, Forbidden, InternalError, NotFound, Unauthorized
 from roadstead.apiserver.access.authentication import ANONYMOUS, Authenticator
 from roadstead.apiserver.access.impersonation import impersonated
 from roadstead.apiserver.access.rbac import Attributes, Authorizer
+from roadstead.apiserver.access.tokens import ServiceAccountTokens
 from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, verb_of
+from roadstead.apiserver.http.documents import documents
 from roadstead.apiserver.http.exchange import Disconnected, header, send_error
 from roadstead.apiserver.http.parameters import parse_query
 from roadstead.apiserver.http.paths import ResourcePath, parse
@@ -34,24 +30,7 @@ from roadstead.apiserver.streams.port_forward import PortForwards
 
 _log = structlog.get_logger(__name__)
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
-KUBERNETES_VERSION = "v1.37.1"
 _NON_RESOURCE_VERBS = {"GET": "get", "HEAD": "head", "POST": "post", "PUT": "put", "PATCH": "patch", "DELETE": "delete"}
-
-
-def version_info() -> Object:
-    """Return the answer of `/version`: the Kubernetes version whose API is served, built by us."""
-    major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
-    return {
-        "major": major,
-        "minor": minor,
-        "gitVersion": f"{KUBERNETES_VERSION}+roadstead",
-        "gitCommit": "",
-        "gitTreeState": "clean",
-        "buildDate": "1970-01-01T00:00:00Z",
-        "goVersion": "none",
-        "compiler": "python",
-        "platform": "linux/amd64",
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +38,7 @@ class Parts:
     """What the application puts in front of clients."""
 
     registry: Registry
+    tokens: ServiceAccountTokens
     authenticator: Authenticator
     authorizer: Authorizer
     endpoints: ResourceEndpoints
@@ -71,7 +51,7 @@ class ApiApp:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._documents: ASGIApp = _documents(parts)
+        self._documents: ASGIApp = documents(parts.registry, parts.tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or WebSocket."""
@@ -176,89 +156,3 @@ class _Once:
             await self._send(message)
         except OSError as error:  # uvicorn's way to say that a WebSocket's client has gone
             raise Disconnected from error
-
-
-def _documents(parts: Parts) -> Starlette:
-    """Return the application for everything that is no resource."""
-    documents = _Documents(parts)
-    routes = [
-        Route("/healthz", documents.alive),
-        Route("/livez", documents.alive),
-        Route("/readyz", documents.alive),
-        Route("/version", documents.version),
-        Route("/api", documents.core),
-        Route("/apis", documents.groups),
-        Route("/api/{version}", documents.core_resources),
-        Route("/apis/{group}", documents.group),
-        Route("/apis/{group}/{version}", documents.resources),
-        Route("/openapi/v3", documents.openapi_index),
-        Route("/openapi/v3/{group_version:path}", documents.openapi_document),
-    ]
-    refusals = {ApiError: _refusal, 404: _not_found, 405: _not_allowed}
-    return Starlette(routes=routes, exception_handlers=refusals)
-
-
-async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
-    return JSONResponse(error.status(), status_code=error.code)
-
-
-async def _not_found(request: Request, _: Exception) -> Response:
-    return await _refusal(request, NotFound("the server could not find the requested resource"))
-
-
-async def _not_allowed(request: Request, _: Exception) -> Response:
-    problem = "the server does not allow this method on the requested resource"
-    return await _refusal(request, MethodNotAllowed(problem))
-
-
-class _Documents:
-    """Answers that describe the server itself."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    async def alive(self, request: Request) -> Response:
-        return PlainTextResponse("ok")
-
-    async def version(self, request: Request) -> Response:
-        return JSONResponse(version_info())
-
-    async def core(self, request: Request) -> Response:
-        return self._discovery(request, core=True)
-
-    async def groups(self, request: Request) -> Response:
-        return self._discovery(request, core=False)
-
-    def _discovery(self, request: Request, *, core: bool) -> Response:
-        scheme = self._parts.registry.scheme
-        if discovery.wants_aggregated(request.headers.get("accept", "")):
-            return JSONResponse(discovery.aggregated(scheme, core=core), media_type=discovery.AGGREGATED)
-        return JSONResponse(discovery.api_versions() if core else discovery.group_list(scheme))
-
-    async def core_resources(self, request: Request) -> Response:
-        return self._found(discovery.resource_list(self._parts.registry.scheme, "", request.path_params["version"]))
-
-    async def group(self, request: Request) -> Response:
-        return self._found(discovery.group(self._parts.registry.scheme, request.path_params["group"]))
-
-    async def resources(self, request: Request) -> Response:
-        names = request.path_params
-        return self._found(discovery.resource_list(self._parts.registry.scheme, names["group"], names["version"]))
-
-    def _found(self, document: Object | None) -> Response:
-        if document is None:
-            raise NotFound("the server could not find the requested resource")
-        return JSONResponse(document)
-
-    async def openapi_index(self, request: Request) -> Response:
-        return JSONResponse(openapi.index(self._parts.registry.scheme, ()))
-
-    async def openapi_document(self, request: Request) -> Response:
-        scheme, wanted = self._parts.registry.scheme, request.path_params["group_version"]
-        if not any(resource.root == f"/{wanted}" for resource in scheme.resources):
-            raise NotFound("the server could not find the requested resource")
-        document = openapi.document(scheme, wanted, ())
-        # The index names each document by a hash of its content, so a client may keep what it got under that name.
-        kept = {"cache-control": "public, immutable"} if "hash" in request.query_params else {}
-        return JSONResponse(document, headers=kept)

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from apiserver_bed import CONFIGMAPS, PODS, Bench, bench, configmap
+from apiserver_bed import CONFIGMAPS, ISSUER, PODS, Bench, bench, configmap
 
 from roadstead.api.errors import Unauthorized
 from roadstead.apiserver.access.authentication import user_of_certificate
@@ -153,5 +154,58 @@ def test_acting_as_somebody_else_needs_permission_and_has_the_other_s_rights() -
         account = {"impersonate-user": "system:serviceaccount:default:bob"}
         me = await server.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, headers=account)
         assert "system:serviceaccounts" in me["status"]["userInfo"]["groups"]
+
+    talk(conversation)
+
+
+def test_others_can_check_the_tokens_of_service_accounts() -> None:
+    from joserfc import jwt
+    from joserfc.jwk import KeySet
+
+    async def conversation(server: Bench) -> None:
+        account = await server.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "robot"}})
+        token = server.tokens.sign(account, ["others"], 600, {})
+        robot = {"token": server.tokens.sign(account, (), 600, {})}
+        found = await server.get("/.well-known/openid-configuration", **robot)
+        assert found["issuer"] == ISSUER
+        assert found["jwks_uri"] == f"{ISSUER}/openid/v1/jwks"
+        assert found["id_token_signing_alg_values_supported"] == ["ES256"]
+        reply = await server.good("GET", "/openid/v1/jwks", **robot)
+        assert reply.headers["content-type"] == "application/jwk-set+json"
+        claims = jwt.decode(token, KeySet.import_key_set(reply.json()), algorithms=["ES256"]).claims
+        assert (claims["iss"], claims["sub"]) == (ISSUER, "system:serviceaccount:default:robot")
+        await server.refused(401, "GET", "/openid/v1/jwks", token="")
+        await server.refused(403, "GET", "/openid/v1/jwks", **JANE)
+
+    talk(conversation)
+
+
+def test_a_token_whose_signature_was_checked_before_still_expires_and_dies_with_its_account() -> None:
+    async def conversation(server: Bench) -> None:
+        accounts = "/api/v1/namespaces/default/serviceaccounts"
+        account = await server.create(accounts, {"metadata": {"name": "robot"}})
+        short, long = (server.tokens.sign(account, (), seconds, {}) for seconds in (600, 6000))
+        for token in (short, long, short, long):
+            assert (await server.send("GET", "/api", token=token)).code == 200
+        server.clock.now += timedelta(seconds=601)
+        assert (await server.send("GET", "/api", token=short)).code == 401
+        assert (await server.send("GET", "/api", token=long)).code == 200
+        await server.good("DELETE", f"{accounts}/robot")
+        assert (await server.send("GET", "/api", token=long)).code == 401
+
+    talk(conversation)
+
+
+def test_no_more_tokens_are_remembered_than_there_is_room_for() -> None:
+    async def conversation(server: Bench) -> None:
+        account = await server.create("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "robot"}})
+        first = server.tokens.sign(account, ["first"], 600, {})
+        assert server.tokens.verify(first, ["first"]) is not None
+        for number in range(1030):
+            assert (
+                server.tokens.verify(server.tokens.sign(account, [f"a{number}"], 600, {}), [f"a{number}"]) is not None
+            )
+        assert len(server.tokens._verified) <= 1024
+        assert server.tokens.verify(first, ["first"]) is not None
 
     talk(conversation)
