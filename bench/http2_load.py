@@ -6,6 +6,7 @@ HEADERS, DATA and trailers. Nothing is verified here: make one real call first.
 """
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass, field
 
@@ -36,6 +37,19 @@ def opening() -> bytes:
     """Return SETTINGS and a WINDOW_UPDATE that take flow control out of the way."""
     settings = b"".join(key.to_bytes(2) + value.to_bytes(4) for key, value in ((3, 100_000), (4, _WINDOW)))
     return frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, (_WINDOW - 65535).to_bytes(4))
+
+
+def message(count: int) -> bytes:
+    """Return gRPC messages of sixteen bytes each, one after the other."""
+    return _MESSAGE * count
+
+
+def encrypted() -> ssl.SSLContext:
+    """Return what speaks HTTP/2 by TLS to whoever answers."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 class Frames(asyncio.Protocol):
@@ -80,10 +94,13 @@ class Frames(asyncio.Protocol):
 
 
 class Backend(Frames):
-    """Answers every call with sixteen bytes and OK."""
+    """Answers every call with messages of sixteen bytes, a frame each, and OK."""
 
     _head = block((":status", "200"), ("content-type", "application/grpc"))
     _trailers = block(("grpc-status", "0"))
+
+    def __init__(self, messages: int = 1) -> None:
+        self._messages = messages
 
     def ended(self, stream: int, kind: int) -> bytes:
         """Return a whole answer."""
@@ -91,7 +108,7 @@ class Backend(Frames):
             return b""
         return (
             frame(HEADERS, END_HEADERS, stream, self._head)
-            + frame(DATA, 0, stream, _MESSAGE)
+            + frame(DATA, 0, stream, _MESSAGE) * self._messages
             + frame(HEADERS, END_HEADERS | END_STREAM, stream, self._trailers)
         )
 
@@ -120,9 +137,9 @@ class Client(Frames):
 
     greeting = PREFACE
 
-    def __init__(self, authority: str, path: str, calls: int, result: Result) -> None:
+    def __init__(self, authority: str, path: str, calls: int, result: Result, scheme: str = "http") -> None:
         self._head = block(
-            (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority),
+            (":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority),
             ("te", "trailers"), ("content-type", "application/grpc"),
         )  # fmt: skip
         self._calls, self._result = calls, result
@@ -149,12 +166,22 @@ class Client(Frames):
         return b"" if self.stopping else self._call()
 
 
-async def load(port: int, *, seconds: float, authority: str, path: str, connections: int = 8, calls: int = 8) -> Result:
+async def load(
+    port: int,
+    *,
+    seconds: float,
+    authority: str,
+    path: str,
+    connections: int = 8,
+    calls: int = 8,
+    tls: ssl.SSLContext | None = None,
+) -> Result:
     """Call without pause for some seconds and return what was seen."""
     result, loop = Result(), asyncio.get_running_loop()
-    clients = [Client(authority, path, calls, result) for _ in range(connections)]
+    clients = [Client(authority, path, calls, result, "https" if tls else "http") for _ in range(connections)]
+    name = authority if tls else None
     for client in clients:
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", port, ssl=tls, server_hostname=name)
     started = time.perf_counter()
     await asyncio.sleep(seconds)
     result.seconds = time.perf_counter() - started

