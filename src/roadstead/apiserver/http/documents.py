@@ -129,7 +129,7 @@ class _Documents:
 
     async def openapi_v2(self, request: Request) -> Response:
         as_json, as_protobuf = self._v2()
-        if v2_protobuf.MEDIA_TYPE in request.headers.get("accept", "").split(",")[0]:
+        if request.headers.get("accept", "").split(",")[0].strip() in v2_protobuf.ASKED_FOR:
             return Response(as_protobuf, media_type=v2_protobuf.MEDIA_TYPE)
         return Response(as_json, media_type="application/json")
 

@@ -12,7 +12,9 @@ import msgspec
 
 from roadstead.api.objects import ReadOnlyObject
 
-MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+ASKED_FOR = (MEDIA_TYPE, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+"""What clients call it; the second is no proper media type, so no answer may be called so."""
 Writer = Callable[[int, Any], bytes]
 """Writes a field: its number and its JSON value become bytes on the wire."""
 
