@@ -18,6 +18,7 @@ from pathlib import Path
 
 from roadstead.apiserver.calls import User
 from roadstead.apiserver.server import ApiServer, ApiServerConfig
+from roadstead.lib import garbage
 from roadstead.lib.pki import CertificateAuthority
 
 PODS = 5_000
@@ -42,6 +43,7 @@ async def serve(folder: Path) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     server = ApiServer(config(folder), sockets=[listening])
     await server.start()
+    garbage.resume()  # as the supervisor does
     print(listening.getsockname()[1], flush=True)
     await asyncio.Event().wait()
 

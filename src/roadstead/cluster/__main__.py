@@ -13,6 +13,7 @@ from roadstead.cluster import configuration as settings
 from roadstead.cluster.children import Children, fork_children
 from roadstead.cluster.layout import Layout, hold_lock
 from roadstead.cluster.lifecycle import Report, write_report
+from roadstead.lib import garbage
 
 
 def main() -> int:
@@ -42,6 +43,7 @@ def _supervise(
     children: Children, configuration: settings.ClusterConfiguration, layout: Layout, options: argparse.Namespace
 ) -> int:
     # Imported here, after the fork: these are most of the program.
+    garbage.postpone()
     from roadstead.cluster.supervisor import supervise
 
     return supervise(children, configuration, layout, report=options.report, lifeline=options.lifeline)

@@ -31,7 +31,7 @@ from roadstead.cluster.lifecycle import Report, write_report
 from roadstead.controllers import ClusterFacts, run_controllers
 from roadstead.gateway.controller import GatewayConfig, run_gateway
 from roadstead.gateway.infra import InfraSettings
-from roadstead.lib import tasks
+from roadstead.lib import garbage, tasks
 from roadstead.lib.logs import log_for_people
 from roadstead.node import Node, NodeConfig
 from roadstead.node.netd_client import NetdError
@@ -68,6 +68,7 @@ async def _supervise(supervisor: "Supervisor", report: int, lifeline: int | None
         write_report(report, Report(error=f"the cluster does not start: {error}"))
         await supervisor.stop()
         return 1
+    garbage.resume()
     for warning in supervisor.warnings:
         write_report(report, Report(warning=warning))
     write_report(report, Report(ready=True))

@@ -1,0 +1,28 @@
+"""What is there when a process has started is never looked at again; what comes later is collected."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import gc, weakref
+from roadstead.lib import garbage
+
+class Circle:
+    def __init__(self): self.itself = self
+
+garbage.postpone()
+assert not gc.isenabled()
+kept = [Circle() for _ in range(1000)]
+garbage.resume()
+assert gc.isenabled()
+assert gc.get_freeze_count() > 1000
+assert not any(isinstance(thing, Circle) for thing in gc.get_objects())
+gone = weakref.ref(Circle())
+for _ in range(10):
+    [Circle() for _ in range(5_000)]
+assert gone() is None
+"""
+
+
+def test_a_process_that_has_started() -> None:
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True)
