@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc.aio
 
+from roadstead.lib.tasks import cancel_all, spawn
 from roadstead.service.health import Health, health_handlers
 from roadstead.service.interceptors.asynchronous import AsyncChain
 from roadstead.service.lifecycle import Drain, Lifecycle
@@ -29,7 +30,10 @@ class Server(Wiring):
 
     health: Health
     lifecycle: Lifecycle
+    # How often it is looked whether grpc's server has failed.
+    watch_seconds = 5.0
     _server: grpc.aio.Server | None = None
+    _failure: Exception | None = None
 
     def _equip(self, drain: Drain) -> None:
         self.health = Health()
@@ -47,10 +51,26 @@ class Server(Wiring):
         self._say_serving(self.health)
 
     async def wait(self) -> None:
-        """Serve until `lifecycle.leave()`, then drain."""
-        if self._server is None:
+        """Serve until `lifecycle.leave()`, then drain. Raises RuntimeError if grpc's own server fails by itself."""
+        server = self._server
+        if server is None:
             raise RuntimeError("start the server first")
-        await self.lifecycle.run(self._server)
+        watch = spawn(self._watch(server), name="watch grpc server")
+        try:
+            await self.lifecycle.run(server)
+        finally:
+            await cancel_all([watch])
+        if self._failure is not None:
+            raise RuntimeError("grpc's server has failed") from self._failure
+
+    async def _watch(self, server: grpc.aio.Server) -> None:
+        # A process that listens no more is of no use to anybody: it has to end, so that a new one is started.
+        try:
+            while await server.wait_for_termination(timeout=self.watch_seconds):
+                pass
+        except Exception as error:  # noqa: BLE001  whatever ended grpc's server is told by `wait`
+            self._failure = error
+            self.lifecycle.leave()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain; the whole life of a server's process."""
