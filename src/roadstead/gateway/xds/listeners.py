@@ -17,12 +17,14 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import cors_filter
-from roadstead.gateway.xds.messages import ads, extension, flag, packed, seconds, socket_address, uint32
+from roadstead.gateway.xds.messages import extension, flag, packed, seconds, socket_address, uint32
 from roadstead.gateway.xds.persistence import session_filter
 from roadstead.gateway.xds.replies import local_replies
 from roadstead.gateway.xds.resources import Ref, ResourceType
+from roadstead.gateway.xds.scopes import look_up
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 from roadstead.gateway.xds.streams import stream_filter
+from roadstead.gateway.xds.tables import any_scope
 from roadstead.gateway.xds.telemetry import access_log, route_metrics, tracing
 from roadstead.gateway.xds.transcoding import transcoding_filter
 from roadstead.gateway.xds.web import web_filter
@@ -70,7 +72,7 @@ def listener_needs(source: ir.Listener) -> frozenset[Ref]:
     needs: set[Ref] = set()
     for chain in source.chains:
         if chain.route_table:
-            needs.add(Ref(ResourceType.ROUTES, chain.route_table))
+            needs.add(Ref(ResourceType.SCOPE, any_scope(chain.route_table)))
         if chain.tls is not None:
             needs |= {certificate_ref(name) for name in chain.tls.certificates}
             needs |= {trust_ref(chain.tls.client_validation.trust)} if chain.tls.client_validation else set()
@@ -137,7 +139,7 @@ def _http(name: str, route_table: str, http: HttpOptions) -> Any:
         (True, _ROUTER),
     )
     settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
-    settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
+    look_up(settings, route_table)
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
     settings.access_log.extend([_ROUTE_METRICS] if http.telemetry.route_metrics else [])
     if http.telemetry.tracing is not None:

@@ -1,11 +1,11 @@
-"""What travels over xDS: named resources of five types, each with a version made from its content.
+"""What travels over xDS: named resources of six types, each with a version made from its content.
 
 A version that depends on nothing but the content makes a restarted control plane offer the same versions again, so
 that an Envoy which reconnects has nothing to fetch. Next: `session`, who is sent which resource when.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ class ResourceType(Enum):
     ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
     LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
     ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+    SCOPE = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
     SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
 
     def __repr__(self) -> str:
@@ -49,14 +50,44 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that one Envoy shall have; equal content gives an equal `version`."""
+    """Everything that one Envoy shall have; equal content gives an equal `version`.
+
+    `changed`: the names under which it differs from the snapshot whose version is `since`, by type.
+    """
 
     version: str
     resources: Mapping[ResourceType, Mapping[str, Resource]] = field(repr=False)
+    since: str = field(default="", compare=False)
+    changed: Mapping[ResourceType, Collection[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def get(self, ref: Ref) -> Resource | None:
         """Return the resource of this name, or None."""
         return self.resources[ref.type].get(ref.name)
+
+    def with_changes(self, changes: Mapping[Ref, Resource | None]) -> "Snapshot":
+        """Return the snapshot that differs by these resources; None: it is gone."""
+        resources, total = dict(self.resources), int(self.version or "0", 16)
+        changed: dict[ResourceType, set[str]] = {}
+        for ref, new in changes.items():
+            old = self.get(ref)
+            if ref.type not in changed:
+                resources[ref.type], changed[ref.type] = dict(resources[ref.type]), set()
+            of_type: dict[str, Resource] = resources[ref.type]  # type: ignore[assignment]  # copied above
+            total += (_weight(ref, new) if new else 0) - (_weight(ref, old) if old else 0)
+            if new is None:
+                of_type.pop(ref.name, None)
+            else:
+                of_type[ref.name] = new
+            changed[ref.type].add(ref.name)
+        return Snapshot(f"{total:x}", resources, self.version, changed)
+
+
+NOTHING = Snapshot("0", {type_: {} for type_ in ResourceType})
+
+
+def _weight(ref: Ref, each: Resource) -> int:
+    """Return a number for this resource: a snapshot's version is their sum, so that it changes with one of them."""
+    return int(digest(f"{ref.type.name} {ref.name} {each.version}".encode(errors="replace")), 16)
 
 
 def resource(message: Any, name: str, needs: frozenset[Ref] = frozenset()) -> Resource:
@@ -67,9 +98,8 @@ def resource(message: Any, name: str, needs: frozenset[Ref] = frozenset()) -> Re
 
 def snapshot(resources: Mapping[ResourceType, Mapping[str, Resource]]) -> Snapshot:
     """Return the snapshot of these resources; types that are left out are empty."""
-    complete = {type_: resources.get(type_, {}) for type_ in ResourceType}
-    lines = [f"{type_.name} {name} {each.version}" for type_ in complete for name, each in complete[type_].items()]
-    return Snapshot(digest("\n".join(sorted(lines)).encode()), complete)
+    found = {Ref(type_, name): each for type_, of_type in resources.items() for name, each in of_type.items()}
+    return NOTHING.with_changes(found)
 
 
 def digest(content: bytes) -> str:

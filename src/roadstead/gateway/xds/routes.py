@@ -19,6 +19,7 @@ from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import CORS_FILTER, cors_policy
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
 from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
+from roadstead.gateway.xds.scopes import piece_head
 from roadstead.gateway.xds.transcoding import TRANSCODING_FILTER, transcoder
 from roadstead.gateway.xds.web import WEB_FILTER, switched_on
 
@@ -40,13 +41,12 @@ _REDIRECTS = {
 
 
 def route_configuration(table: ir.RouteTable) -> bytes:
-    """Return the encoded RouteConfiguration.
+    """Return the encoded RouteConfiguration of a piece of a table.
 
     It is put together from virtual hosts that are encoded once each: a field of a repeated message is its tag, its
-    length and its bytes, so a change to one host leaves the work for thousands of others undone.
+    length and its bytes, so a change to one host leaves the work for the others undone.
     """
-    head = route_pb2.RouteConfiguration(name=table.name, ignore_port_in_host_matching=True)
-    parts = [head.SerializeToString(deterministic=True)]
+    parts = [piece_head(table.name).SerializeToString(deterministic=True)]
     tag = _varint(_VIRTUAL_HOSTS << 3 | _LENGTH_DELIMITED)
     for host in table.virtual_hosts:
         body = _encoded_host(host)

@@ -1,15 +1,17 @@
 """The conversation with one Envoy over delta ADS, as a state machine without I/O.
 
 `receive` takes what Envoy sent, `update` takes what Envoy shall have; both return what to send. A change travels in
-an order that loses no request ("make before break"): clusters and their endpoints first; listeners and routes once
-Envoy has acknowledged those; clusters that nothing uses any more last. Endpoints and secrets never wait.
+an order that loses no request ("make before break"): clusters and their endpoints first; listeners, routes and scopes
+once Envoy has acknowledged those; clusters that nothing uses any more last. Endpoints and secrets never wait. Only
+names under which something may have changed are looked at.
 Rules: Envoy's xds_protocol.rst, "Incremental xDS" and "Eventual consistency considerations". Next: `server`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
+from roadstead.gateway.xds.resources import NOTHING, Ref, Resource, ResourceType, Snapshot
+from roadstead.gateway.xds.tables import any_scope, table_of, table_of_piece
 
 WILDCARD = "*"
 _ABSENT = ""
@@ -49,16 +51,31 @@ class Rejection:
 
 @dataclass(slots=True)
 class _Subscription:
-    """What Envoy asked for within one type, and the versions that it has or is about to have."""
+    """What Envoy asked for within one type, and the versions that it has or is about to have.
+
+    `doubtful`: names whose version here may not be the wanted one. `alone`: to be sent in a response of its own.
+    """
 
     wildcard: bool
     names: set[str]
     sent: dict[str, str]
+    doubtful: set[str] = field(default_factory=set)
     alone: set[str] = field(default_factory=set)
     owes_answer: bool = False
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
+
+    def forget(self, name: str) -> None:
+        """Know no longer what Envoy has under this name."""
+        self.sent.pop(name, None)
+        self.doubtful.add(name)
+
+    def examined(self) -> list[str]:
+        """Return the doubtful names that Envoy wants, or has; from now on there is no doubt."""
+        found = sorted(name for name in self.doubtful if self.wants(name) or name in self.sent)
+        self.doubtful.clear()
+        return found
 
 
 class DeltaSession:
@@ -69,8 +86,10 @@ class DeltaSession:
         self._next: Snapshot | None = None
         self._subscriptions: dict[ResourceType, _Subscription] = {}
         self._outstanding: dict[str, Response] = {}
+        self._ahead: dict[ResourceType, set[str]] = {type_: set() for type_ in ResourceType}
         self._known: dict[ResourceType, set[str]] = {type_: set() for type_ in ResourceType}
         self._warming: set[Ref] = set()
+        self._lingering: dict[str, set[str]] = {}
         self._rejected: dict[Ref, Rejection] = {}
         self._nonces = 0
         self._patience_ended = False
@@ -83,7 +102,10 @@ class DeltaSession:
         if not self._subscriptions.keys() >= _OPENING:
             return False
         needs = (need for each in self._target.resources[ResourceType.LISTENER].values() for need in each.needs)
-        return all(self._is_answered(need) for need in needs if self._target.get(need) is not None)
+        if not all(self._is_answered(need) for need in needs if self._target.get(need) is not None):
+            return False
+        unanswered = self._target.resources[ResourceType.ROUTES].keys() - self._known[ResourceType.ROUTES]
+        return not any(self._is_asked_for(name) for name in unanswered)
 
     @property
     def rejections(self) -> list[Rejection]:
@@ -105,6 +127,7 @@ class DeltaSession:
 
     def update(self, snapshot: Snapshot) -> list[Response]:
         """Make this what Envoy shall have; return what to send now."""
+        self._doubt(snapshot)
         if self._target is None:
             self._target = snapshot
         else:
@@ -112,13 +135,28 @@ class DeltaSession:
         self._forget_rejections(snapshot)
         return self._advance()
 
+    def _doubt(self, snapshot: Snapshot) -> None:
+        """Note the names under which a snapshot may differ from what Envoy has."""
+        newest = self._next or self._target or NOTHING
+        if snapshot.version == newest.version:
+            return
+        for type_ in ResourceType:
+            names = set(snapshot.changed.get(type_, ()))
+            if snapshot.since != newest.version:
+                names |= snapshot.resources[type_].keys() | newest.resources[type_].keys()
+            self._ahead[type_] |= names
+            if type_ in self._subscriptions:
+                self._subscriptions[type_].doubtful |= names
+
     def receive(self, request: Request) -> list[Response]:
         """Take one request of Envoy: a subscription, an acknowledgement, a rejection, or several of these."""
         if request.nonce:
             self._settle(request)
         if request.type not in self._subscriptions:
-            self._subscriptions[request.type] = _first_subscription(request)
+            self._subscriptions[request.type] = subscription = _first_subscription(request)
             self._known[request.type] = set(request.initial_versions)
+            subscription.doubtful = {*subscription.names, *subscription.sent}
+            self._doubt_all(request.type)
         else:
             self._resubscribe(request)
         return self._advance()
@@ -159,7 +197,7 @@ class DeltaSession:
         subscription = self._subscriptions[response.type]
         for each in response.resources:
             subscription.alone.add(each.name)
-            subscription.sent.pop(each.name, None)
+            subscription.forget(each.name)
 
     def _resubscribe(self, request: Request) -> None:
         """Change a subscription; a name that is asked for again is sent again."""
@@ -170,19 +208,28 @@ class DeltaSession:
             if name == WILDCARD:
                 subscription.wildcard = True
                 subscription.owes_answer = True
+                self._doubt_all(request.type)
             else:
                 subscription.names.add(name)
-                subscription.sent.pop(name, None)
+                subscription.forget(name)
 
     def _unsubscribe(self, type_: ResourceType, subscription: _Subscription, name: str) -> None:
         if name == WILDCARD:
             subscription.wildcard = False
+            for dropped in subscription.sent.keys() - subscription.names:
+                del subscription.sent[dropped]
+                self._known[type_].discard(dropped)
             return
         subscription.names.discard(name)
         if not subscription.wildcard:
             subscription.sent.pop(name, None)
             self._known[type_].discard(name)
             self._warming.discard(Ref(type_, name))
+
+    def _doubt_all(self, type_: ResourceType) -> None:
+        subscription = self._subscriptions[type_]
+        if subscription.wildcard and self._target is not None:
+            subscription.doubtful |= self._target.resources[type_].keys() | subscription.sent.keys()
 
     def _forget_rejections(self, snapshot: Snapshot) -> None:
         for ref in [ref for ref in self._rejected if snapshot.get(ref) is None]:
@@ -199,13 +246,22 @@ class DeltaSession:
             responses += self._send_named(ResourceType.ENDPOINTS)
             if not self._clusters_ready():
                 break
-            responses += self._send_listeners()
+            responses += self._send_whole(ResourceType.LISTENER)
             responses += self._send_named(ResourceType.ROUTES)
+            responses += self._send_whole(ResourceType.SCOPE)
             if self._next is None:
                 responses += self._remove_clusters()
                 break
-            self._target, self._next = self._next, None
+            self._go_on()
         return responses
+
+    def _go_on(self) -> None:
+        """Turn to the next snapshot."""
+        self._target, self._next = self._next, None
+        for type_, names in self._ahead.items():
+            if type_ in self._subscriptions:
+                self._subscriptions[type_].doubtful |= names
+            names.clear()
 
     def _clusters_ready(self) -> bool:
         if self._patience_ended:
@@ -217,7 +273,10 @@ class DeltaSession:
 
     def _send_clusters(self) -> Iterator[Response]:
         """Offer new and changed clusters; a changed one starts anew in Envoy and needs its endpoints once more."""
-        for response in self._send(ResourceType.CLUSTER, self._changed(ResourceType.CLUSTER)):
+        changed, gone, _ = self._examined(ResourceType.CLUSTER)
+        if ResourceType.CLUSTER in self._subscriptions:
+            self._subscriptions[ResourceType.CLUSTER].doubtful |= set(gone)  # They go last: see `_remove_clusters`.
+        for response in self._send(ResourceType.CLUSTER, changed):
             for need in (need for each in response.resources for need in each.needs):
                 self._await_delivery(need)
             yield response
@@ -227,24 +286,33 @@ class DeltaSession:
             return
         self._warming.add(need)
         if need.type in self._subscriptions:
-            self._subscriptions[need.type].sent.pop(need.name, None)
+            self._subscriptions[need.type].forget(need.name)
 
     def _send_named(self, type_: ResourceType) -> Iterator[Response]:
         """Offer what Envoy asked for by name and, where there is no such thing, say so once."""
-        subscription = self._subscriptions.get(type_)
-        if subscription is None:
-            return
-        missing = [
-            name
-            for name in sorted(subscription.names)
-            if name not in subscription.sent and self._wanted(Ref(type_, name)) is None
-        ]
-        yield from self._send(type_, self._changed(type_), missing)
+        changed, _, missing = self._examined(type_)
+        yield from self._send(type_, changed, missing)
 
-    def _send_listeners(self) -> Iterator[Response]:
-        yield from self._send(
-            ResourceType.LISTENER, self._changed(ResourceType.LISTENER), self._gone(ResourceType.LISTENER)
-        )
+    def _send_whole(self, type_: ResourceType) -> Iterator[Response]:
+        """Offer what Envoy wants all of, and say what is no more."""
+        changed, gone, missing = self._examined(type_)
+        if type_ is ResourceType.SCOPE:
+            gone = self._without_use(gone)
+        yield from self._send(type_, changed, (*gone, *missing))
+
+    def _without_use(self, gone: list[str]) -> list[str]:
+        """Return which scopes may go: those of tables that go as a whole stay for connections that still live.
+
+        Envoy keeps an older listener until the new one is ready, and its connections until they have drained; both look
+        up routes. If such a table comes back, what it has no longer goes then.
+        """
+        scopes = self._target.resources[ResourceType.SCOPE] if self._target is not None else {}
+        for name in gone:
+            self._lingering.setdefault(table_of(name), set()).add(name)
+        back = [table for table in self._lingering if any_scope(table) in scopes]
+        sent = self._subscriptions[ResourceType.SCOPE].sent if back else {}
+        found = [name for table in back for name in sorted(self._lingering.pop(table))]
+        return [name for name in found if name in sent and name not in scopes]
 
     def _remove_clusters(self) -> Iterator[Response]:
         """Take away what nothing uses, once Envoy has acknowledged the routes that no longer name it.
@@ -253,28 +321,34 @@ class DeltaSession:
         """
         serves_older = any(ref.type in _NAMES_CLUSTERS for ref in self._rejected)
         if not serves_older and not self._awaits(*_NAMES_CLUSTERS):
-            yield from self._send(ResourceType.CLUSTER, [], self._gone(ResourceType.CLUSTER))
+            yield from self._send(ResourceType.CLUSTER, [], self._examined(ResourceType.CLUSTER)[1])
 
     def _wanted(self, ref: Ref) -> Resource | None:
         """Return the newest content for a name; endpoints and secrets need not wait for their snapshot's turn."""
         newest = self._next.get(ref) if self._next is not None and ref.type in _NEVER_WAIT else None
         return newest or (self._target.get(ref) if self._target is not None else None)
 
-    def _changed(self, type_: ResourceType) -> list[Resource]:
-        subscription = self._subscriptions.get(type_)
-        if subscription is None or self._target is None:
-            return []
-        names: Iterable[str] = self._target.resources[type_] if subscription.wildcard else sorted(subscription.names)
-        found = (self._wanted(Ref(type_, name)) for name in names)
-        return [each for each in found if each is not None and subscription.sent.get(each.name) != each.version]
+    def _examined(self, type_: ResourceType) -> tuple[list[Resource], list[str], list[str]]:
+        """Look at the names in doubt: what Envoy does not have yet, what it has and shall not, what there is not.
 
-    def _gone(self, type_: ResourceType) -> list[str]:
-        """Return the names that Envoy has by wildcard and that no snapshot holds."""
+        What Envoy asked for by name and once had is not taken away: it will ask no longer.
+        """
         subscription = self._subscriptions.get(type_)
-        if subscription is None or self._target is None or not subscription.wildcard:
-            return []
-        wanted = self._target.resources[type_]
-        return [name for name, version in subscription.sent.items() if name not in wanted and version != _ABSENT]
+        changed: list[Resource] = []
+        gone: list[str] = []
+        missing: list[str] = []
+        if subscription is None:
+            return changed, gone, missing
+        for name in subscription.examined():
+            wanted, sent = self._wanted(Ref(type_, name)), subscription.sent.get(name)
+            if wanted is not None:
+                if subscription.wants(name) and sent != wanted.version:
+                    changed.append(wanted)
+            elif sent is None:
+                missing += [name] if name in subscription.names else []
+            elif sent != _ABSENT and subscription.wildcard:
+                gone.append(name)
+        return changed, gone, missing
 
     def _send(self, type_: ResourceType, changed: list[Resource], removed: Iterable[str] = ()) -> Iterator[Response]:
         """Make the responses that carry these changes and remember what Envoy will have."""
@@ -305,6 +379,12 @@ class DeltaSession:
         response = Response(type_, str(self._nonces), resources, removed)
         self._outstanding[response.nonce] = response
         return response
+
+    def _is_asked_for(self, piece: str) -> bool:
+        """Say whether Envoy will ask for a piece of a route table that it has not answered to: one that is in use."""
+        listeners = self._target.resources[ResourceType.LISTENER].values() if self._target is not None else ()
+        scope = Ref(ResourceType.SCOPE, any_scope(table_of_piece(piece)))
+        return Ref(ResourceType.ROUTES, piece) not in self._rejected and any(scope in each.needs for each in listeners)
 
     def _is_answered(self, need: Ref) -> bool:
         return need.name in self._known[need.type] or need in self._rejected

@@ -1,17 +1,18 @@
 """A proxy's IR becomes the snapshot that its Envoys shall have; what did not change is not encoded again.
 
-`Encoder` remembers, for each part of the IR, what it became. Parts are frozen and compared by value, so a new
-translation that says the same costs a comparison. Next: `session`, which sends the differences.
+`Encoder` remembers, for each part of the IR, what it became. Parts that did not change are the very same objects in the
+next translation, so they are hardly looked at. Next: `session`, which sends the differences.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
-from envoy.config.route.v3 import route_pb2
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
 from roadstead.gateway import ir
@@ -21,15 +22,18 @@ from roadstead.gateway.xds.endpoints import load_assignment
 from roadstead.gateway.xds.listeners import HttpOptions, listener, listener_needs
 from roadstead.gateway.xds.messages import as_json
 from roadstead.gateway.xds.readiness import readiness_listener
-from roadstead.gateway.xds.resources import Resource, ResourceType, Snapshot, digest, resource, snapshot
+from roadstead.gateway.xds.resources import NOTHING, Ref, Resource, ResourceType, Snapshot, digest, resource
 from roadstead.gateway.xds.routes import route_configuration
+from roadstead.gateway.xds.scopes import scope
 from roadstead.gateway.xds.secrets import certificate_ref, certificate_secret, trust_ref, trust_secret
+from roadstead.gateway.xds.tables import Scope, Tables, changed_between
 
 _MESSAGES: Mapping[ResourceType, Any] = {
     ResourceType.CLUSTER: cluster_pb2.Cluster,
     ResourceType.ENDPOINTS: endpoint_pb2.ClusterLoadAssignment,
     ResourceType.LISTENER: listener_pb2.Listener,
     ResourceType.ROUTES: route_pb2.RouteConfiguration,
+    ResourceType.SCOPE: scoped_route_pb2.ScopedRouteConfiguration,
     ResourceType.SECRET: secret_pb2.Secret,
 }
 _REDACTED = b"[redacted]"
@@ -48,7 +52,8 @@ class NodeSettings:
     access_log: bool = True
 
 
-_Remembered: TypeAlias = dict[tuple[ResourceType, str], tuple[Any, Resource]]
+_Part: TypeAlias = tuple[ResourceType, str]
+"""A part of the IR: the type that it becomes, and its name there."""
 
 
 class Encoder:
@@ -56,41 +61,80 @@ class Encoder:
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
-        self._remembered: _Remembered = {}
-        self.refused: tuple[ir.Rejection, ...] = ()
+        self._snapshot = NOTHING
+        self._tables = Tables()
+        self._features: Counter[str] = Counter()
+        self._sources: dict[ResourceType, tuple[Any, ...]] = {}
+        self._encoded: dict[_Part, tuple[Any, Resource]] = {}
+        self._refused: dict[_Part, ir.Rejection] = {}
+
+    @property
+    def refused(self) -> tuple[ir.Rejection, ...]:
+        """What could not be encoded of the proxy as it was last, and why."""
+        return tuple(self._refused.values())
 
     def encode(self, proxy: ir.Proxy) -> Snapshot:
         """Return the snapshot of this state of the proxy.
 
         A part that cannot be encoded stays as it was, or is left out; `refused` says which and why.
         """
-        previous, self._remembered = self._remembered, {}
-        self.refused = ()
-        resources = {type_: self._encode_type(proxy, type_, previous) for type_ in ResourceType}
-        return snapshot(resources)
+        changes: dict[Ref, Resource | None] = {}
+        for type_, sources in (
+            (ResourceType.CLUSTER, proxy.clusters),
+            (ResourceType.ENDPOINTS, proxy.endpoints),
+            (ResourceType.SECRET, (*proxy.certificates, *proxy.trust_bundles)),
+        ):
+            self._take(type_, sources, changes)
+        self._take_tables(proxy, changes)
+        self._take(ResourceType.LISTENER, tuple(_listeners(proxy, self._settings, self._features)), changes)
+        if changes:
+            self._snapshot = self._snapshot.with_changes(changes)
+        return self._snapshot
 
-    def _encode_type(self, proxy: ir.Proxy, type_: ResourceType, previous: _Remembered) -> dict[str, Resource]:
-        encoder = _ENCODERS[type_]
-        made: dict[str, Resource] = {}
-        for source in encoder.parts(proxy, self._settings):
-            key = (type_, encoder.name(source))
-            before = previous.get(key)
-            if before is None or not (before[0] is source or before[0] == source):
-                before = self._encode_part(key, source, encoder) or before
-            if before is not None:
-                self._remembered[key] = before
-                made[before[1].name] = before[1]
-        return made
+    def _take(self, type_: ResourceType, sources: tuple[Any, ...], changes: dict[Ref, Resource | None]) -> None:
+        """Encode those of these parts that are not what they were, and forget those that are gone."""
+        gone, new = changed_between(self._sources.get(type_, ()), sources)
+        self._sources[type_] = sources
+        names = {_NAMES[type_](one) for one in new}
+        for one in gone:
+            if _NAMES[type_](one) not in names:
+                self._forget((type_, _NAMES[type_](one)), changes)
+        for one in new:
+            self._encode((type_, _NAMES[type_](one)), one, changes)
 
-    def _encode_part(
-        self, key: tuple[ResourceType, str], source: Any, encoder: "_TypeEncoder"
-    ) -> tuple[Any, Resource] | None:
+    def _take_tables(self, proxy: ir.Proxy, changes: dict[Ref, Resource | None]) -> None:
+        difference = self._tables.update(proxy.route_tables)
+        for name in difference.scopes_gone:
+            self._forget((ResourceType.SCOPE, name), changes)
+        for name in difference.pieces_gone:
+            self._forget((ResourceType.ROUTES, name), changes)
+        for name, piece in difference.pieces.items():
+            self._encode((ResourceType.ROUTES, name), piece, changes)
+        for name, source in difference.scopes.items():
+            self._encode((ResourceType.SCOPE, name), source, changes)
+        self._features.update(feature for host in difference.hosts for feature in _features(host))
+        self._features.subtract(feature for host in difference.hosts_gone for feature in _features(host))
+
+    def _encode(self, part: _Part, source: Any, changes: dict[Ref, Resource | None]) -> None:
+        before = self._encoded.get(part)
+        self._refused.pop(part, None)
+        if before is not None and before[0] == source:
+            return
         try:
-            return source, encoder.encode(source)
+            made = _ENCODERS[part[0]](source)
         except (ValueError, TypeError) as error:  # What protobuf raises for text or numbers that it cannot hold.
-            resource_name = f"{key[0].name.lower()} {key[1]}"
-            self.refused += (ir.Rejection(resource_name, f"cannot be encoded: {error}"),)
-            return None
+            name = f"{part[0].name.lower()} {part[1]}"
+            self._refused[part] = ir.Rejection(name, f"cannot be encoded: {error}")
+            return
+        self._encoded[part] = source, made
+        if before is None or before[1] != made:
+            changes[Ref(part[0], made.name)] = made
+
+    def _forget(self, part: _Part, changes: dict[Ref, Resource | None]) -> None:
+        self._refused.pop(part, None)
+        before = self._encoded.pop(part, None)
+        if before is not None:
+            changes[Ref(part[0], before[1].name)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,24 +147,10 @@ class _BoundListener:
     http: HttpOptions
 
 
-@dataclass(frozen=True, slots=True)
-class _TypeEncoder:
-    """How one type of resource is found in the IR, named and encoded."""
-
-    parts: Callable[[ir.Proxy, NodeSettings], Iterable[Any]]
-    name: Callable[[Any], str]
-    encode: Callable[[Any], Resource]
-
-
-def _name(source: Any) -> str:
-    name: str = source.name
-    return name
-
-
-def _listeners(proxy: ir.Proxy, settings: NodeSettings) -> Iterable[_BoundListener]:
+def _listeners(proxy: ir.Proxy, settings: NodeSettings, features: Mapping[str, int]) -> Iterable[_BoundListener]:
     """Bind every listener, but to secrets that exist only: Envoy would wait for others for ever."""
     known = {certificate_ref(each.name).name for each in proxy.certificates}
-    http = _http_options(proxy, settings)
+    http = _http_options(proxy, settings, features)
     for source in proxy.listeners:
         mentioned = {name for chain in source.chains if chain.tls for name in chain.tls.certificates}
         named = frozenset(certificate_ref(name).name for name in mentioned)
@@ -129,19 +159,27 @@ def _listeners(proxy: ir.Proxy, settings: NodeSettings) -> Iterable[_BoundListen
         yield _BoundListener(None, frozenset(), settings, HttpOptions())
 
 
-def _http_options(proxy: ir.Proxy, settings: NodeSettings) -> HttpOptions:
-    hosts = (host for table in proxy.route_tables for host in table.virtual_hosts)
-    routes = [route for host in hosts for route in host.routes]
-    forwards = [route.action for route in routes if isinstance(route.action, ir.Forward)]
-    webs = [route.web for route in routes if route.web is not None]
+def _http_options(proxy: ir.Proxy, settings: NodeSettings, features: Mapping[str, int]) -> HttpOptions:
     return HttpOptions(
         access_log=settings.access_log,
-        sessions=any(forward.session is not None for forward in forwards),
-        cors=any(forward.cors for forward in forwards) or any(web.cors for web in webs),
-        web=any(web.translated for web in webs),
-        transcoding=any(web.transcoding for web in webs),
+        sessions=features["sessions"] > 0,
+        cors=features["cors"] > 0,
+        web=features["web"] > 0,
+        transcoding=features["transcoding"] > 0,
         telemetry=proxy.telemetry,
     )
+
+
+def _features(host: ir.VirtualHost) -> Iterator[str]:
+    """Yield what the listeners need beside routing for the lines of a host."""
+    for route in host.routes:
+        if isinstance(route.action, ir.Forward):
+            yield from ("sessions",) if route.action.session is not None else ()
+            yield from ("cors",) if route.action.cors else ()
+        if route.web is not None:
+            yield from ("cors",) if route.web.cors else ()
+            yield from ("web",) if route.web.translated else ()
+            yield from ("transcoding",) if route.web.transcoding else ()
 
 
 def _listener_name(bound: _BoundListener) -> str:
@@ -162,27 +200,35 @@ def _encode_routes(table: ir.RouteTable) -> Resource:
     return Resource(table.name, digest(body), body)
 
 
-_ENCODERS: Mapping[ResourceType, _TypeEncoder] = {
-    ResourceType.CLUSTER: _TypeEncoder(
-        lambda proxy, _: proxy.clusters, _name, lambda each: resource(cluster(each), each.name, cluster_needs(each))
-    ),
-    ResourceType.ENDPOINTS: _TypeEncoder(
-        lambda proxy, _: proxy.endpoints, _name, lambda each: resource(load_assignment(each), each.name)
-    ),
-    ResourceType.LISTENER: _TypeEncoder(_listeners, _listener_name, _encode_listener),
-    ResourceType.ROUTES: _TypeEncoder(lambda proxy, _: proxy.route_tables, _name, _encode_routes),
-    ResourceType.SECRET: _TypeEncoder(
-        lambda proxy, _: (*proxy.certificates, *proxy.trust_bundles),
-        lambda each: f"{type(each).__name__} {each.name}",
-        lambda each: _encode_secret(each),
-    ),
-}
+def _encode_scope(source: Scope) -> Resource:
+    return resource(scope(source), source.name, frozenset({Ref(ResourceType.ROUTES, source.piece)}))
 
 
 def _encode_secret(source: ir.Certificate | ir.TrustBundle) -> Resource:
     if isinstance(source, ir.Certificate):
         return resource(certificate_secret(source), certificate_ref(source.name).name)
     return resource(trust_secret(source), trust_ref(source.name).name)
+
+
+def _name(source: Any) -> str:
+    name: str = source.name
+    return name
+
+
+_NAMES: Mapping[ResourceType, Callable[[Any], str]] = {
+    ResourceType.CLUSTER: _name,
+    ResourceType.ENDPOINTS: _name,
+    ResourceType.LISTENER: _listener_name,
+    ResourceType.SECRET: lambda each: f"{type(each).__name__} {each.name}",
+}
+_ENCODERS: Mapping[ResourceType, Callable[[Any], Resource]] = {
+    ResourceType.CLUSTER: lambda each: resource(cluster(each), each.name, cluster_needs(each)),
+    ResourceType.ENDPOINTS: lambda each: resource(load_assignment(each), each.name),
+    ResourceType.LISTENER: _encode_listener,
+    ResourceType.ROUTES: _encode_routes,
+    ResourceType.SCOPE: _encode_scope,
+    ResourceType.SECRET: _encode_secret,
+}
 
 
 def render(proxy: ir.Proxy, settings: NodeSettings | None = None) -> dict[str, dict[str, Any]]:
