@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from roadstead.api.errors import ApiError
+from roadstead.api.errors import ApiError, NotFound
 from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.client.cache import Cache, IndexFunction, Listener
@@ -19,6 +19,8 @@ _log = structlog.get_logger(__name__)
 # Servers send a bookmark about once a minute and end a watch in order; silence for longer means a dead connection.
 _WATCH_SECONDS = (240, 480)
 _SILENCE = 120.0
+# A server that is just starting may not yet serve kinds that are defined in it: one and a half seconds.
+_ABSENCES_BELIEVED = 6
 
 
 class Informer:
@@ -38,6 +40,8 @@ class Informer:
         self._reflector = Reflector(resource, namespace, label_selector, field_selector)
         self._cache = Cache()
         self._synced = asyncio.Event()
+        self._known = asyncio.Event()
+        self._absences = 0
 
     @property
     def objects(self) -> Mapping[ObjectKey, Object]:
@@ -73,6 +77,13 @@ class Informer:
         """Wait until the collection has been read once."""
         await self._synced.wait()
 
+    async def wait_known(self) -> None:
+        """Wait until the collection has been read once, or the server has said a few times that it has no such kind.
+
+        Such a kind is empty for now. It is asked for on and on: its definition may be installed later.
+        """
+        await self._known.wait()
+
     async def run(self) -> None:
         """Follow the collection until cancelled; failures are logged and tried again, later and later."""
         while True:
@@ -83,6 +94,9 @@ class Informer:
                 level = logging.INFO if self._reflector.failures else logging.DEBUG
                 _log.log(level, "watch interrupted", resource=self.resource.plural, error=error.message)
                 self._reflector.failed(error)
+                self._absences = self._absences + 1 if isinstance(error, NotFound) else 0
+                if self._absences >= _ABSENCES_BELIEVED:
+                    self._known.set()
             if pause := self._reflector.pause(random.random()):  # noqa: S311  spreads load, guards nothing
                 await asyncio.sleep(pause)
 
@@ -92,11 +106,16 @@ class Informer:
         mode, request = reflector.mode, reflector.request(seconds)
         if mode is Mode.LISTING:
             self._cache.apply(reflector.listed(await self._client.request(request)))
-            self._synced.set()
+            self._read()
             return
         async for line in self._client.watch_lines(request, idle_timeout=_SILENCE):
             change = reflector.line(line)
             if change is not None:
                 self._cache.apply(change)
             if reflector.mode is Mode.WATCHING and not self._synced.is_set():
-                self._synced.set()
+                self._read()
+
+    def _read(self) -> None:
+        """Note that the collection has been read once."""
+        self._synced.set()
+        self._known.set()

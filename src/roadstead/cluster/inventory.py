@@ -28,7 +28,7 @@ class Inventory:
             informer.on_change(lambda _key, _old, _new: self._changed.set())
             self._tasks.append(tasks.spawn(informer.run(), name=f"inventory {kind}"))
         for informer in self._informers.values():
-            await informer.wait_synced()
+            await informer.wait_known()
         return self
 
     async def __aexit__(self, *_: object) -> None:

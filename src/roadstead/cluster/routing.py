@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from roadstead.api.errors import NotFound
 from roadstead.api.objects import Object, ObjectKey, key_of
+from roadstead.api.resources import Resource
 from roadstead.client import ApiClient
 from roadstead.gateway.controller import fallback_certificate
 from roadstead.gateway.explain import Explanation, explain
@@ -108,8 +110,16 @@ def _way(proxy: Proxy, listener: Listener, question: Question) -> Way:
 
 async def live_proxies(client: ApiClient, now: datetime) -> Proxies:
     """Return what every proxy of a cluster does, by its objects of this moment. Raises ApiError."""
-    found = await asyncio.gather(*(client.list(kind) for kind in READ_KINDS.values()))
+    found = await asyncio.gather(*(_listed(client, kind) for kind in READ_KINDS.values()))
     return translated({name: by_key(objects) for name, objects in zip(READ_KINDS, found, strict=True)}, now).proxies
+
+
+async def _listed(client: ApiClient, kind: Resource) -> list[Object]:
+    """Return all objects of a kind; a cluster without the kind has none."""
+    try:
+        return await client.list(kind)
+    except NotFound:
+        return []
 
 
 def translated(caches: Mapping[str, Objects], now: datetime) -> Translation:

@@ -98,7 +98,7 @@ class GatewayController:
         tasks += [spawn(self._statuses.run(), name="gateway statuses")]
         tasks += [spawn(self._workloads.run(), name="gateway workloads")]
         try:
-            await asyncio.gather(*(informer.wait_synced() for informer in self._informers.values()))
+            await asyncio.gather(*(informer.wait_known() for informer in self._informers.values()))
             while True:
                 self._wake.clear()
                 self._turn()

@@ -104,3 +104,26 @@ def test_it_waits_for_a_server_that_is_not_there_yet():
         assert len(server.seen) == 4
 
     follow(handler, conversation)
+
+
+def test_a_kind_that_the_server_does_not_have_is_known_to_be_empty_until_it_comes():
+    async def handler(seen, answer):
+        asked.append(seen.path)
+        if len(asked) < 8:
+            await answer.send({"kind": "Status", "status": "Failure", "code": 404, "reason": "NotFound"}, 404)
+            return
+        await answer.start()
+        await answer.line({"type": "ADDED", "object": pod("a", "1")})
+        await answer.line(end_of_initial("2"))
+        await asyncio.Event().wait()
+
+    async def conversation(informer, server):
+        await informer.wait_known()
+        assert not informer.synced
+        assert len(asked) >= 6
+        assert names(informer) == []
+        await informer.wait_synced()
+        assert names(informer) == ["a"]
+
+    asked = []
+    follow(handler, conversation)
