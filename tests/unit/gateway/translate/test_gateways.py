@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from gateway_objects import (
     PROXY,
@@ -17,6 +20,7 @@ from roadstead.api.objects import Object
 from roadstead.gateway.ir import ProxyState, Rejection
 from roadstead.gateway.statuses import StatusUpdate
 from roadstead.gateway.translate import Translator, everything, translate
+from roadstead.gateway.translate.gatewayclass import SUPPORTED_FEATURES
 
 CONNECTED = ProxyState(connected=1)
 PODS = endpoint_slice("example-gateway-roadstead", "10.244.0.9", port=10080)
@@ -163,3 +167,10 @@ def test_what_envoys_answer_is_stated_without_translating_again() -> None:
     assert said in again.statuses
     assert said not in translate(known).statuses
     assert translator.proxies is before
+
+
+def test_the_docs_claim_beside_other_gateways_what_the_class_claims() -> None:
+    text = (Path(__file__).parents[4] / "docs/gateway.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (✓|–) \|(?: (?:✓|–) \|){4}$", text, re.MULTILINE)
+    assert len(rows) > 20
+    assert [name for name, mark in rows if (mark == "✓") != (name in SUPPORTED_FEATURES)] == []
