@@ -30,8 +30,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadstead.api.objects import Object
+from roadstead.gateway.ir import FilterChain
 from roadstead.gateway.statuses import patch_for
-from roadstead.gateway.translate import translate
+from roadstead.gateway.translate import Translation, translate
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
 
 ODD_TEXTS = st.sampled_from(
@@ -120,6 +121,7 @@ EVERYTHING: list[Object] = [
         http_listener("other", port=8080, allowedRoutes={"namespaces": {"from": "Selector", "selector": {}}}),
         https_listener(hostname="odd.com", tls={"certificateRefs": [{"name": "example-gateway"}], "options": OPTIONS}),
         http_listener("good", "good.com"),
+        tls_listener("good-tls", "good.net"),
         tls_listener("passing", "*.pass.com", tls={"mode": "Passthrough", "options": OPTIONS}),
         tls_listener(
             "ending",
@@ -242,6 +244,7 @@ GOOD = [
     service("good-svc"),
     endpoint_slice("good-svc", "10.0.1.1"),
     grpc_route("good", rule(backend("good-svc"), matches=[method("good.Service")]), hostnames=["good.com"]),
+    tls_route("good-tls", backend("good-svc"), hostnames=["good.net"]),
 ]
 
 
@@ -308,7 +311,13 @@ def test_what_is_good_is_served_whatever_is_odd_beside_it(found: list[Object]) -
     beside = translate(resources([*found, *GOOD]))
     good = virtual_host(alone, "good.com").routes[0]
     assert good in virtual_host(beside, "good.com").routes
+    assert _chain(beside, "good.net") == _chain(alone, "good.net")
     assert all(cluster in beside.proxies[PROXY].clusters for cluster in alone.proxies[PROXY].clusters)
+
+
+def _chain(translation: Translation, name: str) -> FilterChain:
+    chains = (chain for listener in translation.proxies[PROXY].listeners for chain in listener.chains)
+    return next(chain for chain in chains if name in chain.server_names)
 
 
 def test_equal_input_gives_equal_output_whatever_its_order() -> None:
