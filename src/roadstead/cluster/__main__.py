@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+import roadstead.lib.undrawn  # noqa: F401 (for what it does; it must be the first)
 from roadstead.cluster import configuration as settings
 from roadstead.cluster.children import Children, fork_children
 from roadstead.cluster.layout import Layout, hold_lock
