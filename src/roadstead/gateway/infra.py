@@ -17,6 +17,7 @@ import yaml
 from roadstead.api.objects import Object
 from roadstead.gateway import ir
 from roadstead.gateway.drain import ADDRESS_VARIABLE, FOLDER_VARIABLE, PRESSURE_FILE
+from roadstead.gateway.reflection.wiring import METADATA_KEY, envoy_socket, reflection_cluster, reflection_listener
 
 GATEWAY_NAME_LABEL = "gateway.networking.k8s.io/gateway-name"
 PROXY_LABEL = "roadstead.dev/proxy"
@@ -106,16 +107,18 @@ def short_name(name: str) -> str:
 def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
     """Return Envoy's bootstrap: who it is, where xDS is, and limits; everything else arrives by xDS."""
     admin = not settings.bind_pod_address
-    metadata = {
+    metadata: Object = {
         "bind": _bind(settings),
         "ready_port": READY_PORT,
         "statistics": admin,
         "access_log": settings.access_log,
     }
+    if settings.xds.startswith("/"):
+        metadata[METADATA_KEY] = envoy_socket(settings.xds)
     bootstrap: Object = {
         "node": {"cluster": proxy.key, "metadata": metadata},
         "dynamic_resources": _dynamic_resources(),
-        "static_resources": {"clusters": [_xds_cluster(settings.xds), *([_admin_cluster()] if admin else [])]},
+        "static_resources": _static_resources(settings, admin=admin),
         "overload_manager": _overload_manager(),
         "layered_runtime": {"layers": [{"name": "roadstead", "static_layer": _RUNTIME}]},
     }
@@ -125,6 +128,15 @@ def bootstrap_of(proxy: ir.Proxy, settings: InfraSettings) -> Object:
 
 
 # Bootstrap
+
+
+def _static_resources(settings: InfraSettings, *, admin: bool) -> Object:
+    """Return what does not come over xDS; where that is a socket, reflection has sockets beside it."""
+    resources: Object = {"clusters": [_xds_cluster(settings.xds), *([_admin_cluster()] if admin else [])]}
+    if settings.xds.startswith("/"):
+        resources["clusters"].append(reflection_cluster(settings.xds))
+        resources["listeners"] = [reflection_listener(settings.xds)]
+    return resources
 
 
 def _dynamic_resources() -> Object:

@@ -215,7 +215,13 @@ class DirectResponse(_Part, frozen=True, tag="direct"):
     message: str = ""
 
 
-Action: TypeAlias = Forward | Redirect | DirectResponse
+class Reflect(_Part, frozen=True, tag="reflect"):
+    """Let the control plane answer a tool's reflection for all backends of a virtual host (`reflection`)."""
+
+    host: str
+
+
+Action: TypeAlias = Forward | Redirect | DirectResponse | Reflect
 
 
 class RouteSource(_Part, frozen=True):

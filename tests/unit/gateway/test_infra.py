@@ -117,8 +117,8 @@ def test_without_a_program_to_drain_it_a_pod_waits_for_a_fixed_time():
 def test_where_pods_share_a_network_envoy_binds_its_own_address_and_has_no_admin_interface():
     made = bootstrap(objects_for(proxy(), msgspec.structs.replace(SETTINGS, bind_pod_address=True)))
     assert "admin" not in made
-    assert [each["name"] for each in made["static_resources"]["clusters"]] == ["roadstead-xds"]
-    metadata = made["node"]["metadata"]
+    assert [each["name"] for each in made["static_resources"]["clusters"]] == ["roadstead-xds", "roadstead-reflection"]
+    metadata = {name: value for name, value in made["node"]["metadata"].items() if name != "reflection"}
     assert metadata == {"bind": "$(POD_IP)", "ready_port": 19003, "statistics": False, "access_log": True}
 
 

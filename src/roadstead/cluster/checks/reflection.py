@@ -12,7 +12,7 @@ from roadstead.api.objects import Object, ObjectKey, annotations_of, labels_of
 from roadstead.api.selectors import label_selector_of
 from roadstead.cluster.checks.finding import Checked, Finding
 from roadstead.cluster.checks.workloads import Template
-from roadstead.gateway.ir import Forward, Proxies, Proxy, Route, RouteSource, VirtualHost
+from roadstead.gateway.ir import Forward, Proxies, Proxy, Reflect, Route, RouteSource, VirtualHost
 from roadstead.gateway.matching import Request, mismatch
 
 ENVIRONMENT = "roadstead.dev/environment"
@@ -32,6 +32,9 @@ def check_reflection(objects: Iterable[Checked], pods: Iterable[Template], proxi
     described = list(pods)
     for proxy in proxies.values():
         for route in _exposing(proxy):
+            if isinstance(route.action, Reflect):
+                yield from _merged(route, proxy, subjects)
+                continue
             source = route.source
             found = subjects.get((source.kind, ObjectKey(source.namespace, source.name))) if source else None
             if source is None or found is None or not _in_production(found, proxy, subjects):
@@ -45,6 +48,15 @@ def check_reflection(objects: Iterable[Checked], pods: Iterable[Template], proxi
                     f"are meant, or set {_VARIABLE}={_PRODUCTION} in the pods"
                 )
                 yield found.finding(field, message, "warning")
+
+
+def _merged(route: Route, proxy: Proxy, subjects: _Subjects) -> Iterator[Finding]:
+    """Yield what an annotation exposes: of the route, or where no route has it, of the Gateway."""
+    owner, source = proxy.workload.owner, route.source
+    named = source or owner
+    found = subjects.get((named.kind, ObjectKey(named.namespace, named.name))) if named else None
+    if found is not None and _in_production(found, proxy, subjects):
+        yield found.finding("metadata.annotations", "exposes reflection in production; remove roadstead.dev/reflection")
 
 
 def _field(source: RouteSource) -> str:
@@ -64,7 +76,7 @@ def _reaching(host: VirtualHost, request: Request) -> Iterator[Route]:
         anyhow = msgspec.structs.replace(route.match, headers=(), query=())
         if mismatch(anyhow, request) is not None:
             continue
-        if isinstance(route.action, Forward):
+        if isinstance(route.action, Forward | Reflect):
             yield route
         if route.match == anyhow and route.match.parts_per_million is None:
             return

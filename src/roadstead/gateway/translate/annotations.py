@@ -89,6 +89,7 @@ ANNOTATIONS = (
     Annotation("route-metrics", ("Gateway",), _flag, "true or false"),
     Annotation("tracing", ("Gateway",), _service_port, "a Service and its port: NAME:PORT or NAMESPACE/NAME:PORT"),
     Annotation("tracing-sampling", ("Gateway",), _parts_per_million, "a share like 100%, 5% or 0.1%"),
+    Annotation("reflection", ("Gateway", *_GRPC), _word_of("merged"), "merged"),
     Annotation("timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("maximum-timeout", _GRPC, _duration, "a duration like 30s or 1h30m; 0s means no limit"),
     Annotation("idle-timeout", _ROUTES, _duration, "a duration like 30s or 1h30m; 0s means no limit"),

@@ -49,7 +49,8 @@ def plan_gateway(
     target = GatewayTarget(key_of(gateway), controller_name, listeners, frozenset(one.key for one in sets))
     parameters = parameters_of(gateway, target.key.namespace, resources)
     identity, telemetry = backend_identity(gateway, resources), plan_telemetry(gateway, resources)
-    return GatewayPlan(gateway, target, _invalid(gateway), sets, identity, parameters, telemetry)
+    reflects = "reflection" in read_annotations(gateway).values
+    return GatewayPlan(gateway, target, _invalid(gateway), sets, identity, parameters, telemetry, reflects)
 
 
 def _invalid(gateway: Object) -> Problem | None:

@@ -55,7 +55,7 @@ def _extended(
         unheeded.append(json)
     else:
         entries = (*json, *entries)
-    return replace(plan, entries=entries, unheeded=joined(unheeded))
+    return replace(plan, entries=entries, unheeded=joined(unheeded), reflects="reflection" in stated)
 
 
 def _timeouts(stated: Mapping[str, Any]) -> Timeouts:

@@ -41,7 +41,7 @@ class GatewayPlan:
 
     `invalid`: why it is not served at all. `sets`: the ListenerSets that name it. `identity`: its certificate as a
     client of backends. `parameters`: how its Envoys are run, or why that cannot be said; it is served all the same.
-    `telemetry`: what they tell of requests.
+    `telemetry`: what they tell of requests. `reflects`: hosts answer reflection for all their backends.
     """
 
     obj: Object
@@ -51,6 +51,7 @@ class GatewayPlan:
     identity: BackendIdentity | None = None
     parameters: Parameters | Problem = field(default_factory=Parameters)
     telemetry: TelemetryPlan = field(default_factory=TelemetryPlan)
+    reflects: bool = False
 
     @property
     def key(self) -> ObjectKey:

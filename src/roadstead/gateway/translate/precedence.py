@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import msgspec
 
-from roadstead.gateway.ir import DirectResponse, Match, PathMatch, Redirect, Route, VirtualHost
+from roadstead.gateway.ir import (
+    DirectResponse,
+    Match,
+    PathMatch,
+    Redirect,
+    Reflect,
+    Route,
+    RouteSource,
+    VirtualHost,
+)
+from roadstead.gateway.reflection.wiring import PATHS, host_key
 from roadstead.gateway.translate.hostnames import ANY, covering, covers, specificity
 from roadstead.gateway.translate.parents import Claim
 from roadstead.gateway.translate.routes import Entry, RoutePlan
@@ -79,7 +89,7 @@ class ListenerRoutes(NamedTuple):
 
     `port`: what redirects that say neither scheme nor port lead to; None where the scheme implies it. `rivals`: host
     names of other listeners on the port that are more specific; what they cover is theirs (listener isolation),
-    whether or not they have a route for it.
+    whether or not they have a route for it. `reflects`: its hosts answer reflection for all their backends.
     """
 
     name: str
@@ -87,6 +97,7 @@ class ListenerRoutes(NamedTuple):
     routes: AttachedRoutes
     port: int | None = None
     rivals: tuple[str, ...] = ()
+    reflects: bool = False
 
     @property
     def domains(self) -> Iterator[str]:
@@ -118,8 +129,21 @@ def more_specific(hostname: str, neighbours: Iterable[str]) -> tuple[str, ...]:
 
 def virtual_host(listener: ListenerRoutes, domain: str) -> VirtualHost:
     """Return the virtual host of one domain that a listener serves."""
-    lines = (_at_port(route, listener.port) for route in _lines(_best(domain, listener.routes)))
-    return VirtualHost(domain, (domain,), (*lines, _unmatched(listener.name, domain)), listener.name)
+    claimed = _best(domain, listener.routes)
+    lines = (_at_port(route, listener.port) for route in _lines(claimed))
+    unmatched = _unmatched(listener.name, domain)
+    host = VirtualHost(domain, (domain,), (*_reflection(listener, domain, claimed), *lines, unmatched), listener.name)
+    return host
+
+
+def _reflection(listener: ListenerRoutes, domain: str, claimed: Iterable[_Claimed]) -> Iterator[Route]:
+    """Yield the line that lets reflection answer for all backends of a host, where the Gateway or a route says so."""
+    plans = [one.plan for one in claimed if one.plan.kind == "GRPCRoute"]
+    asking = next((plan for plan in plans if plan.reflects), None)
+    if asking is not None or (plans and listener.reflects):
+        source = RouteSource(asking.kind, *asking.key) if asking is not None else None
+        match = Match(PathMatch("regex", PATHS), grpc=True)
+        yield Route("reflection", match, Reflect(host_key(domain, listener.name)), source)
 
 
 def _at_port(route: Route, port: int | None) -> Route:

@@ -190,7 +190,7 @@ class GatewayProxy:
             port = None if plan.port == _IMPLIED_PORTS.get(plan.protocol) else plan.port
             rivals = more_specific(plan.hostname, (other.hostname for _, other in listeners))
             routes = self._routes.setdefault(index, AttachedRoutes())
-            yield plan, ListenerRoutes(name, plan.hostname, routes, port, rivals)
+            yield plan, ListenerRoutes(name, plan.hostname, routes, port, rivals, self._plan.reflects)
 
     def _count(self) -> None:
         """Count anew which clusters the routes use; endpoints that are still used stay known."""

@@ -86,6 +86,7 @@ class RoutePlan:
 
     `age` orders routes: the older wins, then the name. `unaccepted`: nothing of it can be served. `dropped`: some
     rules cannot. `unresolved`: references that lead nowhere. `unheeded`: annotations of ours that cannot be heeded.
+    `reflects`: its hosts answer reflection for all their backends.
     """
 
     obj: Object
@@ -98,6 +99,7 @@ class RoutePlan:
     dropped: Problem | None = None
     unresolved: Problem | None = None
     unheeded: Problem | None = None
+    reflects: bool = False
 
 
 class _Actions(NamedTuple):

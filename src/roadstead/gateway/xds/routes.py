@@ -16,6 +16,7 @@ from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from envoy.type.v3 import percent_pb2
 
 from roadstead.gateway import ir
+from roadstead.gateway.reflection.wiring import HOST_HEADER, REFLECTION_CLUSTER
 from roadstead.gateway.xds.cors import CORS_FILTER, cors_policy
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
 from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
@@ -26,6 +27,7 @@ from roadstead.gateway.xds.web import WEB_FILTER, switched_on
 _VIRTUAL_HOSTS = route_pb2.RouteConfiguration.DESCRIPTOR.fields_by_name["virtual_hosts"].number
 _LENGTH_DELIMITED = 2
 _LARGEST_BODY = 4096
+REFLECTION_IDLE = 300.0
 _BACKOFF_GROWTH = 10
 _PREVIOUS_HOSTS = packed(previous_hosts_pb2.PreviousHostsPredicate())
 _REDIRECTS = {
@@ -86,6 +88,11 @@ def _route(source: ir.Route) -> Any:
             _redirect(made, redirect)
         case ir.DirectResponse() as answer:
             _direct(made, answer)
+        case ir.Reflect() as reflect:
+            made.route.cluster = REFLECTION_CLUSTER
+            made.route.timeout.CopyFrom(seconds(0))
+            made.route.idle_timeout.CopyFrom(seconds(REFLECTION_IDLE))
+            made.request_headers_to_add.append(header_option(HOST_HEADER, reflect.host, append=False))
     if source.web is not None:
         _web(made, source.web)
     return made

@@ -15,6 +15,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
+from roadstead.gateway.reflection.wiring import METADATA_KEY
 from roadstead.gateway.xds.quarantine import Quarantine
 from roadstead.gateway.xds.rejections import concise, rejection
 from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
@@ -89,6 +90,10 @@ class XdsServer:
             settled=all(session.settled for session in sessions) and not quarantine.on_trial,
             rejections=tuple(dict.fromkeys([*refused, *said, *quarantine.rejections()])),
         )
+
+    def reflection_sockets(self, key: str) -> list[str]:
+        """Return the sockets through which this proxy's Envoys let the reflection of backends be asked."""
+        return [stream.reflection_socket for stream in self._streams.get(key, ()) if stream.reflection_socket]
 
     def on_change(self, callback: _Callback) -> None:
         """Call back with a proxy's key, in the event loop, whenever its state may have changed."""
@@ -179,7 +184,9 @@ class _Stream:
     def __init__(self, server: XdsServer, node: Any) -> None:
         self.key: str = node.cluster
         self.node: str = node.id
-        self.settings = node_settings(json_format.MessageToDict(node.metadata))
+        metadata = json_format.MessageToDict(node.metadata)
+        self.settings = node_settings(metadata)
+        self.reflection_socket = str(metadata.get(METADATA_KEY) or "")
         self.session = DeltaSession()
         self.offered: Snapshot | None = None
         self.outbox: asyncio.Queue[Response | None] = asyncio.Queue()
