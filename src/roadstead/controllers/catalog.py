@@ -3,14 +3,17 @@
 Only wiring: decisions are in the modules named after the controllers. Next: `runner`.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from roadstead.api.budgets import covers
 from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.selectors import label_selector_from, label_selector_of
 from roadstead.controllers import (
     daemonset,
     deployment,
+    disruption,
     endpointslice,
     job,
     replicaset,
@@ -44,6 +47,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _DAEMONSET,
         _JOB,
         autoscaling_controller(),
+        _DISRUPTION,
         namespace_controller(),
         garbage_controller(),
     )
@@ -257,6 +261,50 @@ def _decide_job(situation: Situation) -> list[Action]:
 
 
 _JOB = Controller("job-controller", {"Job": itself, "Pod": each(_controlled_by("Job"))}, _decide_job)
+
+
+# --- disruption budgets
+
+_COUNTED = ("ReplicaSet", "StatefulSet")
+
+
+def _decide_disruptions(situation: Situation) -> list[Action]:
+    view, key = situation.view, situation.key
+    found = view.get("PodDisruptionBudget", key)
+    if found is None:
+        return []
+
+    def replicas_of(owner: Mapping[str, Any]) -> int | None:
+        controller = (
+            view.get(owner["kind"], ObjectKey(key.namespace, owner["name"])) if owner["kind"] in _COUNTED else None
+        )
+        return (controller.get("spec") or {}).get("replicas") if controller is not None else None
+
+    pods = view.in_namespace("Pod", key.namespace)
+    return disruption.plan(disruption.Observed(found, pods, replicas_of), situation.now)
+
+
+def _budgets_of_pod(view: View, pod: Object) -> Iterable[Hashable]:
+    return [
+        key_of(each) for each in view.in_namespace("PodDisruptionBudget", key_of(pod).namespace) if covers(each, pod)
+    ]
+
+
+def _budgets_of_owner(view: View, owner: Object) -> Iterable[Hashable]:
+    return [key for pod in view.owned_by("Pod", owner["metadata"]["uid"]) for key in _budgets_of_pod(view, pod)]
+
+
+_DISRUPTION = Controller(
+    "disruption-controller",
+    {
+        "PodDisruptionBudget": itself,
+        "Pod": each(_budgets_of_pod),
+        "ReplicaSet": each(_budgets_of_owner),
+        "StatefulSet": each(_budgets_of_owner),
+    },
+    _decide_disruptions,
+    unhurried=True,
+)
 
 
 # --- serviceaccount
