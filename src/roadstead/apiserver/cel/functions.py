@@ -4,14 +4,13 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
 from roadstead.api.quantities import parse_quantity
-from roadstead.apiserver.schemas.structure import compile_pattern
+from roadstead.apiserver.regex import PatternError, TooMuchWork, compile_pattern
 
 
 class CelError(Exception):
@@ -46,16 +45,11 @@ def _size(value: Any) -> int:
     return len(_is((str, list, dict, bytes), value))
 
 
-@lru_cache(512)
-def _pattern(text: str) -> re.Pattern[str] | None:
-    return compile_pattern(text)
-
-
 def _matches(value: Any, pattern: Any) -> bool:
-    compiled = _pattern(_is(str, pattern))
-    if compiled is None and pattern:
-        raise CelError(f"{pattern!r} is no regular expression")
-    return compiled is None or compiled.search(_is(str, value)) is not None
+    try:
+        return compile_pattern(_is(str, pattern)).search(_is(str, value))
+    except (PatternError, TooMuchWork) as error:
+        raise CelError(str(error)) from error
 
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}

@@ -17,6 +17,7 @@ from typing import Any
 from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
+from roadstead.apiserver.regex import TooMuchWork
 from roadstead.apiserver.schemas.structure import Schema
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -178,11 +179,20 @@ def _check_text(value: str, schema: Schema, path: str, found: Causes) -> None:
         found.append(causes.too_long(path, limit))
     if (limit := limits.get("minLength")) is not None and len(value) < limit:
         found.append(causes.invalid(path, value, f"{path} in body should be at least {limit} chars long"))
-    if schema.pattern is not None and not schema.pattern.search(value):
-        found.append(causes.invalid(path, value, f"{path} in body should match '{schema.pattern_text}'"))
+    found += _pattern_causes(value, schema, path)
     if schema.format and not matches_format(value, schema.format):
         detail = f"{path} in body must be of type {schema.format}: {json.dumps(value)}"
         found.append(causes.type_invalid(path, value, detail))
+
+
+def _pattern_causes(value: str, schema: Schema, path: str) -> Causes:
+    if schema.pattern is None:
+        return []
+    try:
+        matches = schema.pattern.search(value)
+    except TooMuchWork as error:
+        return [causes.invalid(path, f"{value[:64]}...", f"{path} in body cannot be matched: {error}")]
+    return [] if matches else [causes.invalid(path, value, f"{path} in body should match '{schema.pattern_text}'")]
 
 
 def _check_number(value: float, schema: Schema, path: str, found: Causes) -> None:
@@ -305,7 +315,7 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "ipv6": lambda value: _is_address(value, 6),
     "cidr": _is_network,
     "uuid": lambda value: re.fullmatch(_UUID, value) is not None,
-    "byte": lambda value: re.fullmatch(r"[A-Za-z0-9+/\s]*={0,2}\s*", value) is not None,
+    "byte": lambda value: re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", "".join(value.split())) is not None,
 }
 
 

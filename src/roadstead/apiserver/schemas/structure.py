@@ -5,11 +5,11 @@ structural schema): apiextensions' pkg/apiserver/schema. What the nodes' users n
 """
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from roadstead.api.objects import ReadOnlyObject
+from roadstead.apiserver.regex import Pattern, PatternError, compile_pattern
 
 MISSING: Final = object()
 """The default of a field that has none (None would be a default of null)."""
@@ -51,7 +51,7 @@ class Schema:
         self.embedded = bool(raw.get("x-kubernetes-embedded-resource"))
         self.enum: tuple[Any, ...] = tuple(raw.get("enum", ()))
         self.pattern_text: str = raw.get("pattern", "")
-        self.pattern: re.Pattern[str] | None = compile_pattern(self.pattern_text)
+        self.pattern: Pattern | None = _pattern(self.pattern_text)
         self.limits: dict[str, Any] = {key: raw[key] for key in _LIMITS if key in raw}
         self.rules: tuple[ReadOnlyObject, ...] = tuple(raw.get("x-kubernetes-validations", ()))
         self.strict = False
@@ -97,16 +97,11 @@ def _type(raw: ReadOnlyObject) -> str:
     return "object" if "properties" in raw or "additionalProperties" in raw else "any"
 
 
-def compile_pattern(pattern: str | None) -> re.Pattern[str] | None:
-    r"""Compile a Go (RE2) pattern, whose `$` and `\z` mean the very end. None if there is none Python can use."""
-    if not pattern:
-        return None
-    ours = re.sub(r"(?<!\\)((?:\\\\)*)\$$", r"\1\\Z", pattern).replace(r"\z", r"\Z")
-    # Go takes a flag anywhere, Python only in front.
-    flags = re.IGNORECASE if "(?i)" in ours else re.NOFLAG
+def _pattern(text: str) -> Pattern | None:
+    """Compile a pattern. None if there is none; validation of the definition says what is wrong with it."""
     try:
-        return re.compile(ours.replace("(?i)", ""), flags)
-    except re.error:
+        return compile_pattern(text) if text else None
+    except PatternError:
         return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
-from roadstead.apiserver.schemas.structure import compile_pattern
+from roadstead.apiserver.regex import PatternError, compile_pattern
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, immutable, one_of, required_name
 
@@ -89,9 +89,7 @@ def _structural(schema: ReadOnlyObject, path: str) -> Causes:
     free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
     if schema.get("type") or not free:
         found += one_of(f"{path}.type", schema.get("type"), _TYPES, required=True)
-    if schema.get("pattern") and compile_pattern(schema["pattern"]) is None:
-        detail = "must be a regular expression that this server understands"
-        found.append(causes.invalid(f"{path}.pattern", schema["pattern"], detail))
+    found += _pattern(schema.get("pattern") or "", f"{path}.pattern")
     if isinstance(schema.get("$ref"), str):
         found.append(causes.forbidden(f"{path}.$ref", "$ref is not supported"))
     if schema.get("properties") and schema.get("additionalProperties"):
@@ -102,6 +100,14 @@ def _structural(schema: ReadOnlyObject, path: str) -> Causes:
     for child, where in _children(schema, path):
         found += _structural(child, where)
     return found
+
+
+def _pattern(text: str, path: str) -> Causes:
+    try:
+        compile_pattern(text)
+    except PatternError as error:
+        return [causes.invalid(path, text, f"must be a valid regular expression, but isn't: {error}")]
+    return []
 
 
 def _list_keys(schema: ReadOnlyObject, path: str) -> Causes:
