@@ -22,6 +22,7 @@ import msgspec
 from roadstead.gateway import ir
 from roadstead.gateway.xds.rejections import at_fault
 from roadstead.gateway.xds.resources import Ref, ResourceType
+from roadstead.gateway.xds.tables import table_of_piece
 
 _RuleKey: TypeAlias = "tuple[str, str, str, int] | str"
 """The kind, namespace, name and number of a rule; the name of a route that no manifest has made."""
@@ -88,46 +89,50 @@ class _Table:
 
 
 class Quarantine:
-    """The route tables of one proxy: what its Envoys are offered of them, and what is left out and why."""
+    """The route tables of one proxy, or pieces of them: what is offered of each, and what is left out and why."""
 
     def __init__(self) -> None:
         self._tables: dict[str, _Table] = {}
         self._unanswered: set[str] = set()
 
-    def admitted(self, proxy: ir.Proxy) -> ir.Proxy:
-        """Return the proxy as it is to be offered; the very same where there is nothing to leave out."""
-        before, self._tables = self._tables, {}
-        for wanted in proxy.route_tables:
-            self._tables[wanted.name] = self._wanted(before.get(wanted.name), wanted)
-        self._unanswered &= self._tables.keys()
-        offered = tuple(table.offered for table in self._tables.values())
-        if all(ours is theirs for ours, theirs in zip(offered, proxy.route_tables, strict=True)):
-            return proxy
-        return msgspec.structs.replace(proxy, route_tables=offered)
-
-    def _wanted(self, table: _Table | None, wanted: ir.RouteTable) -> _Table:
+    def want(self, wanted: ir.RouteTable) -> ir.RouteTable:
+        """Want this table from now on; return what is offered of it, the very same if there is nothing to leave out."""
+        table = self._tables.get(wanted.name)
         if table is None:
-            table = _Table(wanted, wanted)
-        elif table.wanted is not wanted:
+            table = self._tables[wanted.name] = _Table(wanted, wanted)
+        else:
             table.want(wanted)
-        if table.offered is not table.good and not table.hopeless:
-            self._unanswered.add(wanted.name)
-        return table
+        self._unanswered.add(wanted.name)
+        return table.offered
+
+    def forget(self, name: str) -> None:
+        """Want a table no longer."""
+        self._tables.pop(name, None)
+        self._unanswered.discard(name)
+
+    def offered(self, name: str) -> ir.RouteTable:
+        """Return what is offered of a table."""
+        return self._tables[name].offered
 
     @property
     def unanswered(self) -> frozenset[str]:
-        """The tables of which no Envoy has yet taken what is offered."""
+        """The tables of which it is not known yet whether Envoy takes what is offered."""
         return frozenset(self._unanswered)
 
     def taken(self, name: str) -> bool:
         """Note that an Envoy has taken what is offered of a table; return whether to offer something else."""
-        self._unanswered.discard(name)
-        return self._tables[name].taken()
+        return self._answered(name, again=self._tables[name].taken())
 
     def refused(self, name: str, message: str) -> bool:
         """Note that an Envoy has refused what is offered of a table; return whether to offer something else."""
-        self._unanswered.discard(name)
-        return self._tables[name].refused(message)
+        return self._answered(name, again=self._tables[name].refused(message))
+
+    def _answered(self, name: str, *, again: bool) -> bool:
+        if again:
+            self._unanswered.add(name)
+        else:
+            self._unanswered.discard(name)
+        return again
 
     def handles(self, ref: Ref) -> bool:
         """Say whether a refusal of this resource is, or will soon be, one of a rule."""
@@ -137,7 +142,7 @@ class Quarantine:
     @property
     def on_trial(self) -> bool:
         """Say whether rules are held back until it is known whether Envoy takes them."""
-        return any(table.held for table in self._tables.values())
+        return any(self._tables[name].held for name in self._unanswered)
 
     def rejections(self) -> list[ir.Rejection]:
         """Return what is left out and why."""
@@ -149,7 +154,7 @@ class Quarantine:
 
 
 def _described(table: str, source: ir.RouteSource | None) -> str:
-    ref = str(Ref(ResourceType.ROUTES, table))
+    ref = str(Ref(ResourceType.ROUTES, table_of_piece(table)))
     return f"{ref} ({source})" if source is not None else ref
 
 

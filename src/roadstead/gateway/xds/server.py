@@ -15,8 +15,11 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
+<<<<<<< ours
 from roadstead.gateway.reflection.wiring import METADATA_KEY
 from roadstead.gateway.xds.quarantine import Quarantine
+=======
+>>>>>>> theirs
 from roadstead.gateway.xds.rejections import concise, rejection
 from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
 from roadstead.gateway.xds.session import DeltaSession, Request, Response
@@ -40,7 +43,6 @@ class XdsServer:
         self._proxies: ir.Proxies = {}
         self._encoders: dict[tuple[str, NodeSettings], Encoder] = {}
         self._streams: dict[str, list[_Stream]] = {}
-        self._quarantines: dict[str, Quarantine] = {}
         self._callbacks: list[_Callback] = []
         self._server: grpc.aio.Server | None = None
 
@@ -76,24 +78,31 @@ class XdsServer:
 
     def state(self, key: str) -> ir.ProxyState:
         """Return what is known of this proxy's Envoys; the default state for a key it has not heard of."""
-        sessions = [stream.session for stream in self._streams.get(key, ())]
-        proxy, quarantine = self._proxies.get(key), self._quarantines.get(key) or Quarantine()
+        streams, proxy = self._streams.get(key, ()), self._proxies.get(key)
+        encoders = [self._encoders[key, settings] for settings in self._kinds(key)]
         said = [
             rejection(proxy, each.ref, each.message)
-            for session in sessions
-            for each in session.rejections
-            if not quarantine.handles(each.ref)
+            for stream in streams
+            for each in stream.session.rejections
+            if not any(encoder.quarantine.handles(each.ref) for encoder in encoders)
         ]
-        refused = [each for (owner, _), encoder in self._encoders.items() if owner == key for each in encoder.refused]
+        refused = [each for encoder in encoders for each in (*encoder.refused, *encoder.quarantine.rejections())]
         return ir.ProxyState(
-            connected=len(sessions),
-            settled=all(session.settled for session in sessions) and not quarantine.on_trial,
-            rejections=tuple(dict.fromkeys([*refused, *said, *quarantine.rejections()])),
+            connected=len(streams),
+            settled=all(stream.session.settled for stream in streams)
+            and not any(encoder.quarantine.on_trial for encoder in encoders),
+            rejections=tuple(dict.fromkeys([*refused, *said])),
         )
 
+<<<<<<< ours
     def reflection_sockets(self, key: str) -> list[str]:
         """Return the sockets through which this proxy's Envoys let the reflection of backends be asked."""
         return [stream.reflection_socket for stream in self._streams.get(key, ()) if stream.reflection_socket]
+=======
+    def _kinds(self, key: str) -> list[NodeSettings]:
+        """Return the kinds of Envoys for which this proxy has been encoded."""
+        return [settings for owner, settings in self._encoders if owner == key]
+>>>>>>> theirs
 
     def on_change(self, callback: _Callback) -> None:
         """Call back with a proxy's key, in the event loop, whenever its state may have changed."""
@@ -118,28 +127,30 @@ class XdsServer:
             self._encoders.pop((stream.key, stream.settings), None)
         if not streams:
             del self._streams[stream.key]
-            self._quarantines.pop(stream.key, None)
         self.changed(stream.key)
 
     def heed(self, stream: "_Stream") -> None:
-        """Take note of what an Envoy has said of its route tables, and offer others if that is the consequence."""
-        quarantine, session = self._quarantines.get(stream.key), stream.session
-        refused = {each.ref.name: each for each in session.rejections if each.ref.type is ResourceType.ROUTES}
-        if quarantine is None or stream.offered is None or not (refused or quarantine.unanswered):
+        """Take note of what an Envoy has said of its routes, and offer others if that is the consequence."""
+        encoder, session = self._encoders.get((stream.key, stream.settings)), stream.session
+        if encoder is None or stream.offered is None:
             return
-        anew = False
+        quarantine, anew = encoder.quarantine, []
+        refused = {each.ref.name: each for each in session.rejections if quarantine.handles(each.ref)}
         for name in quarantine.unanswered | refused.keys():
             ref = Ref(ResourceType.ROUTES, name)
             offered = stream.offered.get(ref)
-            if offered is None or not quarantine.handles(ref):
+            if offered is None:
                 continue
             if name in refused and refused[name].version == offered.version:
-                anew |= quarantine.refused(name, refused[name].message)
-            elif name in quarantine.unanswered and session.has_taken(ref, offered.version):
-                anew |= quarantine.taken(name)
+                again = quarantine.refused(name, refused[name].message)
+            else:
+                again = session.has_taken(ref, offered.version) and quarantine.taken(name)
+            anew += [name] if again else []
         if anew:
+            snapshot = encoder.offer_anew(anew)
             for each in list(self._streams[stream.key]):
-                each.update(self._snapshot(each.key, each.settings))
+                if each.settings == stream.settings:
+                    each.update(snapshot)
 
     def changed(self, key: str) -> None:
         """Tell everybody who asked that this proxy's state may be another."""
@@ -155,8 +166,7 @@ class XdsServer:
         encoder = self._encoders.get((key, settings))
         if encoder is None:
             encoder = self._encoders[key, settings] = Encoder(settings)
-        quarantine = self._quarantines.setdefault(key, Quarantine())
-        return encoder.encode(quarantine.admitted(self._proxies[key]))
+        return encoder.encode(self._proxies[key])
 
 
 def _emptied(proxy: ir.Proxy) -> ir.Proxy:

@@ -21,6 +21,7 @@ from roadstead.gateway.xds.clusters import cluster, cluster_needs
 from roadstead.gateway.xds.endpoints import load_assignment
 from roadstead.gateway.xds.listeners import HttpOptions, listener, listener_needs
 from roadstead.gateway.xds.messages import as_json
+from roadstead.gateway.xds.quarantine import Quarantine
 from roadstead.gateway.xds.readiness import readiness_listener
 from roadstead.gateway.xds.resources import NOTHING, Ref, Resource, ResourceType, Snapshot, digest, resource
 from roadstead.gateway.xds.routes import route_configuration
@@ -57,12 +58,13 @@ _Part: TypeAlias = tuple[ResourceType, str]
 
 
 class Encoder:
-    """Turns one proxy's IR, as it changes, into snapshots for Envoys of one kind."""
+    """Turns one proxy's IR, as it changes, into snapshots for Envoys of one kind; `quarantine`: what they refuse."""
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
         self._snapshot = NOTHING
         self._tables = Tables()
+        self.quarantine = Quarantine()
         self._features: Counter[str] = Counter()
         self._sources: dict[ResourceType, tuple[Any, ...]] = {}
         self._encoded: dict[_Part, tuple[Any, Resource]] = {}
@@ -91,6 +93,15 @@ class Encoder:
             self._snapshot = self._snapshot.with_changes(changes)
         return self._snapshot
 
+    def offer_anew(self, pieces: Iterable[str]) -> Snapshot:
+        """Return the snapshot with what the quarantine now offers of these pieces of route tables."""
+        changes: dict[Ref, Resource | None] = {}
+        for name in pieces:
+            self._encode((ResourceType.ROUTES, name), self.quarantine.offered(name), changes)
+        if changes:
+            self._snapshot = self._snapshot.with_changes(changes)
+        return self._snapshot
+
     def _take(self, type_: ResourceType, sources: tuple[Any, ...], changes: dict[Ref, Resource | None]) -> None:
         """Encode those of these parts that are not what they were, and forget those that are gone."""
         gone, new = changed_between(self._sources.get(type_, ()), sources)
@@ -107,9 +118,10 @@ class Encoder:
         for name in difference.scopes_gone:
             self._forget((ResourceType.SCOPE, name), changes)
         for name in difference.pieces_gone:
+            self.quarantine.forget(name)
             self._forget((ResourceType.ROUTES, name), changes)
         for name, piece in difference.pieces.items():
-            self._encode((ResourceType.ROUTES, name), piece, changes)
+            self._encode((ResourceType.ROUTES, name), self.quarantine.want(piece), changes)
         for name, source in difference.scopes.items():
             self._encode((ResourceType.SCOPE, name), source, changes)
         self._features.update(feature for host in difference.hosts for feature in _features(host))

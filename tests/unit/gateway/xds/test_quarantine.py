@@ -11,7 +11,6 @@ from roadstead.gateway import ir
 from roadstead.gateway.xds.quarantine import Quarantine
 from roadstead.gateway.xds.resources import Ref, ResourceType
 
-WORKLOAD = ir.Workload("user-platform", "example-gateway")
 TABLE = "http-80"
 REF = Ref(ResourceType.ROUTES, TABLE)
 
@@ -30,13 +29,13 @@ def rule(name, *patterns, number=0, service="foo"):
     )
 
 
-def proxy(*hosts):
+def table(*hosts):
     virtual = tuple(ir.VirtualHost(f"h{index}", (f"h{index}",), tuple(routes)) for index, routes in enumerate(hosts))
-    return ir.Proxy("gateway/a/b", WORKLOAD, route_tables=(ir.RouteTable(TABLE, virtual),))
+    return ir.RouteTable(TABLE, virtual)
 
 
 def patterns(served):
-    return [route.match.path.value for host in served.route_tables[0].virtual_hosts for route in host.routes]
+    return [route.match.path.value for host in served.virtual_hosts for route in host.routes]
 
 
 class Envoy:
@@ -47,7 +46,7 @@ class Envoy:
 
     def settle(self, quarantine, wanted):
         """Let quarantine and Envoy talk until nothing is left to say; return what Envoy has in the end."""
-        offered = quarantine.admitted(wanted)
+        offered = quarantine.want(wanted)
         while True:
             found = [pattern for pattern in patterns(offered) if pattern in self.bad]
             if found:
@@ -57,13 +56,13 @@ class Envoy:
                 again = quarantine.taken(TABLE)
             if not again:
                 return offered
-            offered = quarantine.admitted(wanted)
+            offered = quarantine.offered(TABLE)
 
 
 @pytest.mark.parametrize("telling", [True, False])
 def test_a_refused_rule_is_left_out_and_its_neighbours_are_served(telling):
     quarantine, envoy = Quarantine(), Envoy("bad", telling=telling)
-    wanted = proxy([*rule("a", "/a.*"), *rule("b", "bad")], [*rule("c", "/c.*"), *rule("d", "/d.*")])
+    wanted = table([*rule("a", "/a.*"), *rule("b", "bad")], [*rule("c", "/c.*"), *rule("d", "/d.*")])
     assert patterns(envoy.settle(quarantine, wanted)) == ["/a.*", "/c.*", "/d.*"]
     (left_out,) = quarantine.rejections()
     assert left_out.source.name == "b"
@@ -71,73 +70,78 @@ def test_a_refused_rule_is_left_out_and_its_neighbours_are_served(telling):
     assert "bad" in left_out.message
 
 
-def test_where_nothing_is_refused_the_proxy_is_the_very_same():
-    quarantine, wanted = Quarantine(), proxy(rule("a", "/a.*"))
-    assert quarantine.admitted(wanted) is wanted
+def test_where_nothing_is_refused_the_table_is_the_very_same():
+    quarantine, wanted = Quarantine(), table(rule("a", "/a.*"))
+    assert quarantine.want(wanted) is wanted
     assert quarantine.unanswered == {TABLE}
     assert not quarantine.taken(TABLE)
-    assert quarantine.unanswered == frozenset()
-    assert quarantine.admitted(wanted) is wanted
     assert quarantine.unanswered == frozenset()
 
 
 def test_all_matches_of_the_rule_go_wherever_they_are_but_other_rules_of_the_route_stay():
     quarantine, envoy = Quarantine(), Envoy("bad")
     two = [*rule("a", "/a.*", "bad"), *rule("a", "/other", number=1)]
-    assert patterns(envoy.settle(quarantine, proxy(two, two))) == ["/other", "/other"]
+    assert patterns(envoy.settle(quarantine, table(two, two))) == ["/other", "/other"]
 
 
 def test_what_is_out_stays_out_without_another_word_until_it_is_edited():
     quarantine, envoy = Quarantine(), Envoy("bad")
     bad = rule("b", "bad")
-    envoy.settle(quarantine, proxy([*rule("a", "/a"), *bad]))
+    envoy.settle(quarantine, table([*rule("a", "/a"), *bad]))
     envoy.refusals = 0
-    assert patterns(envoy.settle(quarantine, proxy([*rule("a", "/new"), *bad, *rule("c", "/c")]))) == ["/new", "/c"]
+    assert patterns(envoy.settle(quarantine, table([*rule("a", "/new"), *bad, *rule("c", "/c")]))) == ["/new", "/c"]
     assert envoy.refusals == 0
-    assert patterns(envoy.settle(quarantine, proxy([*rule("a", "/new"), *rule("b", "mended")]))) == ["/new", "mended"]
+    assert patterns(envoy.settle(quarantine, table([*rule("a", "/new"), *rule("b", "mended")]))) == ["/new", "mended"]
     assert quarantine.rejections() == []
-    assert patterns(envoy.settle(quarantine, proxy(bad))) == []
+    assert patterns(envoy.settle(quarantine, table(bad))) == []
     assert envoy.refusals == 1, "it was forgotten with the rule"
 
 
 def test_a_short_expression_that_envoys_words_happen_to_contain_is_not_blamed():
     quarantine, envoy = Quarantine(), Envoy("/bad")
-    wanted = proxy([*rule("a", "a"), *rule("b", "/bad"), *rule("c", "is")])
+    wanted = table([*rule("a", "a"), *rule("b", "/bad"), *rule("c", "is")])
     assert patterns(envoy.settle(quarantine, wanted)) == ["a", "is"]
 
 
 def test_what_envoy_has_taken_before_is_not_suspected():
     quarantine, envoy = Quarantine(), Envoy("bad", telling=False)
     before = [each for number in range(64) for each in rule(f"r{number}", f"/{number}")]
-    envoy.settle(quarantine, proxy(before))
-    assert len(patterns(envoy.settle(quarantine, proxy([*before, *rule("new", "bad")])))) == 64
+    envoy.settle(quarantine, table(before))
+    assert len(patterns(envoy.settle(quarantine, table([*before, *rule("new", "bad")])))) == 64
     assert envoy.refusals == 1
 
 
 def test_a_table_that_envoy_refuses_without_any_rule_is_nobodys_fault():
     quarantine = Quarantine()
-    quarantine.admitted(proxy([]))
+    quarantine.want(table([]))
     assert quarantine.handles(REF)
     assert not quarantine.refused(TABLE, "what is this")
     assert not quarantine.handles(REF)
-    quarantine.admitted(proxy([*rule("a", "/a")]))
+    quarantine.want(table([*rule("a", "/a")]))
     assert quarantine.handles(REF)
 
 
 def test_tables_that_are_gone_are_forgotten():
     quarantine = Quarantine()
-    quarantine.admitted(proxy([*rule("a", "/a")]))
+    quarantine.want(table([*rule("a", "/a")]))
     quarantine.refused(TABLE, "no")
-    gone = msgspec.structs.replace(proxy(), route_tables=())
-    assert quarantine.admitted(gone) is gone
+    quarantine.forget(TABLE)
     assert not quarantine.handles(REF)
     assert (quarantine.rejections(), quarantine.unanswered) == ([], frozenset())
+
+
+def test_pieces_of_a_table_are_told_as_the_table():
+    quarantine = Quarantine()
+    for name in (f"{TABLE}#1a", f"{TABLE}#2b"):
+        quarantine.want(msgspec.structs.replace(table([*rule("a", "/a")]), name=name))
+        quarantine.refused(name, "no")
+    assert {each.resource for each in quarantine.rejections()} == {f"routes {TABLE} (GRPCRoute user-platform/a rule 0)"}
 
 
 def test_routes_that_no_manifest_has_made_are_told_by_their_name():
     quarantine, envoy = Quarantine(), Envoy("bad")
     own = ir.Route("own", ir.Match(ir.PathMatch("regex", "bad")), ir.DirectResponse(404))
-    assert patterns(envoy.settle(quarantine, proxy([own, *rule("a", "/a")]))) == ["/a"]
+    assert patterns(envoy.settle(quarantine, table([own, *rule("a", "/a")]))) == ["/a"]
     assert [(each.resource, each.source) for each in quarantine.rejections()] == [(f"routes {TABLE}", None)]
 
 
@@ -151,7 +155,7 @@ def test_in_the_end_exactly_the_bad_rules_are_out_after_few_refusals(editions, b
     quarantine, envoy = Quarantine(), Envoy(*bad, telling=telling)
     for edition in editions:
         envoy.refusals = 0
-        wanted = proxy([each for number, names in enumerate(edition) for each in rule("r", *names, number=number)])
+        wanted = table([each for number, names in enumerate(edition) for each in rule("r", *names, number=number)])
         expected = [name for names in edition for name in names if not bad.intersection(names)]
         assert patterns(envoy.settle(quarantine, wanted)) == expected
         culprits = sum(1 for names in edition if bad.intersection(names))
