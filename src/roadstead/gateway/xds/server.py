@@ -15,11 +15,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
-<<<<<<< ours
 from roadstead.gateway.reflection.wiring import METADATA_KEY
-from roadstead.gateway.xds.quarantine import Quarantine
-=======
->>>>>>> theirs
 from roadstead.gateway.xds.rejections import concise, rejection
 from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
 from roadstead.gateway.xds.session import DeltaSession, Request, Response
@@ -94,15 +90,13 @@ class XdsServer:
             rejections=tuple(dict.fromkeys([*refused, *said])),
         )
 
-<<<<<<< ours
     def reflection_sockets(self, key: str) -> list[str]:
         """Return the sockets through which this proxy's Envoys let the reflection of backends be asked."""
         return [stream.reflection_socket for stream in self._streams.get(key, ()) if stream.reflection_socket]
-=======
+
     def _kinds(self, key: str) -> list[NodeSettings]:
         """Return the kinds of Envoys for which this proxy has been encoded."""
         return [settings for owner, settings in self._encoders if owner == key]
->>>>>>> theirs
 
     def on_change(self, callback: _Callback) -> None:
         """Call back with a proxy's key, in the event loop, whenever its state may have changed."""
