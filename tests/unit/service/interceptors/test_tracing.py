@@ -2,9 +2,13 @@ import importlib
 import subprocess
 import sys
 import threading
+from contextvars import copy_context
 
+import grpc
 import pytest
 from echo_service import KINDS
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import baggage, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, StaticSampler
@@ -13,7 +17,7 @@ from spans import Spans
 from structlog.testing import capture_logs
 
 from roadstead.service import standard_stages
-from roadstead.service.interceptors import AccessLog, Deadline, Errors, Stage
+from roadstead.service.interceptors import AccessLog, Call, Deadline, Errors, Outcome, Stage
 from roadstead.service.interceptors.tracing import Tracing
 from roadstead.service.refusal import unauthenticated
 
@@ -79,6 +83,30 @@ def test_the_callers_span_is_its_parent(traced, kind):
 def test_nonsense_of_a_caller_begins_a_trace_of_its_own(traced, metadata):
     ended, span = traced("unary_unary", b"hello", metadata=metadata)
     assert (ended.code, span.parent) == ("OK", None)
+
+
+_KEYS = st.sampled_from(["traceparent", "tracestate", "baggage", "x"])
+_VALUES = st.one_of(
+    st.text(max_size=60),
+    st.binary(max_size=20),
+    st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-x)?", fullmatch=True),
+    st.from_regex(r"([a-z]{1,4}=[a-z%;,=]{0,8},?){1,40}", fullmatch=True),
+)
+
+
+@given(st.lists(st.tuples(_KEYS, _VALUES), max_size=6))
+def test_whatever_a_stranger_sends_there_is_a_span(metadata):
+    spans = Spans()
+
+    def begin_and_end() -> None:
+        stage, call = Tracing(spans.provider), Call("test.Echo/unary_unary", metadata, 0.0, kind="unary")
+        assert stage.admit(call) is None
+        stage.observe(call, Outcome(grpc.StatusCode.OK, 0.001))
+
+    # In a context of its own, as every RPC has one: the span stays current there.
+    copy_context().run(begin_and_end)
+    (span,) = spans.wait(1)
+    assert span.context.is_valid
 
 
 class Watching(Stage):
