@@ -14,7 +14,7 @@ from typing import Any
 from roadstead.api.objects import ReadOnlyObject
 
 HANDLERS = ("grpc", "httpGet", "tcpSocket", "exec")
-_FIRST_EARLY, _EARLY_GROWTH = 0.05, 1.5
+_FIRST_EARLY, _EARLY_GROWTH = 0.05, 1.2
 
 
 class Purpose(Enum):
