@@ -120,6 +120,16 @@ def tls_route(name: str, *backends: Object, hostnames: Iterable[str] = ("foo.exa
     return _route("TLSRoute", name, [{"backendRefs": list(backends)}], hostnames, **more)
 
 
+def tcp_listener(name: str = "tcp", port: int = 5432, **more: Any) -> Object:
+    return {"name": name, "port": port, "protocol": "TCP"} | more
+
+
+def tcp_route(name: str, *backends: Object, **more: Any) -> Object:
+    made = _route("TCPRoute", name, [{"backendRefs": list(backends)}], (), **more)
+    del made["spec"]["hostnames"]
+    return made
+
+
 def _route(
     kind: str,
     name: str,

@@ -315,6 +315,27 @@ def test_envoy_leads_connections_where_explain_says(tmp_path):
     run(test)
 
 
+def test_tcp_is_led_to_the_oldest_route_without_a_look_at_it(tmp_path):
+    async def test():
+        port = free_port()
+        async with shouting() as shouter, naming("other") as other:
+            proxy = made.served_here(
+                port,
+                {"shouter": shouter, "other": other},
+                made.gateway(made.tcp_listener()),
+                made.tcp_route("first", made.backend("shouter"), creationTimestamp="2026-11-01T00:00:00Z"),
+                made.tcp_route("second", made.backend("other")),
+            )
+            async with running(tmp_path, proxy):
+                reader, writer = await asyncio.open_connection(HERE, port)
+                writer.write(b"hello\n")
+                assert await reader.readline() == b"HELLO\n"
+                writer.close()
+                await writer.wait_closed()
+
+    run(test)
+
+
 def test_plain_text_is_not_passed_on(tmp_path):
     async def test():
         port, foo = free_port(), await Backend("foo").start()

@@ -12,7 +12,18 @@ from roadstead.client import ApiClient, Informer
 from roadstead.cluster.readiness import Standing, standings
 from roadstead.lib import tasks
 
-WATCHED = ("Deployment", "Pod", "Gateway", "GRPCRoute", "HTTPRoute", "TLSRoute", "Ingress", "Service", "Event")
+WATCHED = (
+    "Deployment",
+    "Pod",
+    "Gateway",
+    "GRPCRoute",
+    "HTTPRoute",
+    "TLSRoute",
+    "TCPRoute",
+    "Ingress",
+    "Service",
+    "Event",
+)
 
 
 class Inventory:

@@ -71,8 +71,8 @@ def _gateway(gateway: Object, routes: Iterable[Object], ports: Mapping[tuple[str
         for listener in gateway["spec"].get("listeners") or ():
             bound = ports.get((address["value"], listener["port"]), listener["port"])
             secret = _listener_secret(listener, key.namespace)
-            if listener["protocol"] == "TLS" or (listener["protocol"] == "HTTPS" and secret is None):
-                continue  # TLSRoutes lead to what may not be HTTP
+            if listener["protocol"] in ("TLS", "TCP") or (listener["protocol"] == "HTTPS" and secret is None):
+                continue  # TLSRoutes and TCPRoutes lead to what may not be HTTP
             for host in _hosts(listener.get("hostname"), attached):
                 yield Entry(host, address["value"], bound, secret, f"Gateway {key}")
 

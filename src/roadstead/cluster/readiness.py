@@ -20,7 +20,7 @@ _FATAL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContain
 _PASSING = {"Pending", "AddressNotAssigned"}
 
 
-ROUTES = ("GRPCRoute", "HTTPRoute", "TLSRoute")
+ROUTES = ("GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute")
 
 
 class Standing(NamedTuple):

@@ -96,8 +96,9 @@ def ways(proxies: Proxies, question: Question) -> list[Way]:
 
     Without a port in the URL it is the usual one; where no proxy listens on that, every port of the fitting kind.
     """
+    speaking = ("HTTPS", "TLS") if question.tls else ("HTTP",)
     fitting = [(proxy, listener) for proxy in proxies.values() for listener in proxy.listeners]
-    fitting = [(proxy, one) for proxy, one in fitting if (one.protocol != "HTTP") is question.tls]
+    fitting = [(proxy, one) for proxy, one in fitting if one.protocol in speaking]
     usual = [(proxy, one) for proxy, one in fitting if one.port == question.usual_port]
     found = [_way(*place, question) for place in (usual or ([] if question.port else fitting))]
     return [way for way in found if way.serves_host] or found

@@ -43,6 +43,7 @@ _WITH_STATUS = (
     "grpc_routes",
     "http_routes",
     "tls_routes",
+    "tcp_routes",
     "ingresses",
     "backend_tls_policies",
     "listener_sets",

@@ -320,7 +320,7 @@ class Stream(_Part, frozen=True):
     """What happens to a connection as a whole: its bytes go to one destination, chosen by weight.
 
     `refused`: the weight of connections that are closed at once, and `why` they are; without destinations all are.
-    `source`: the TLSRoute that says so, None if no route does.
+    `source`: the TLSRoute or TCPRoute that says so, None if no route does.
     """
 
     destinations: tuple[Destination, ...] = ()
@@ -348,13 +348,14 @@ class Listener(_Part, frozen=True):
     """One port of the proxy. `port` is what clients dial, `bind_port` what Envoy binds in its pod.
 
     For `HTTP` there is exactly one chain (HTTP/1.1 and h2c with prior knowledge); for `HTTPS` and `TLS` one or more,
-    told apart by SNI. `TLS`: no chain serves HTTP, all are streams; of an `HTTPS` port some may be.
+    told apart by SNI. `TLS`: no chain serves HTTP, all are streams; of an `HTTPS` port some may be. `TCP` has one
+    chain, a stream.
     """
 
     name: str
     port: int
     bind_port: int
-    protocol: Literal["HTTP", "HTTPS", "TLS"]
+    protocol: Literal["HTTP", "HTTPS", "TLS", "TCP"]
     chains: tuple[FilterChain, ...]
 
 

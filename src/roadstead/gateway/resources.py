@@ -39,6 +39,7 @@ class Resources:
     grpc_routes: Objects = field(default_factory=dict)
     http_routes: Objects = field(default_factory=dict)
     tls_routes: Objects = field(default_factory=dict)
+    tcp_routes: Objects = field(default_factory=dict)
     reference_grants: Objects = field(default_factory=dict)
     ingresses: Objects = field(default_factory=dict)
     ingress_classes: Objects = field(default_factory=dict)

@@ -30,7 +30,7 @@ _FIELD = r"(?:spec|metadata|tls|hostname|allowedRoutes|port|protocol)(?:[.\[][\w
 _AT_FIELD = re.compile(rf"({_FIELD}): (.*)", re.DOTALL)
 _BETWEEN = re.compile(rf"; (?={_FIELD}: )")
 _DROPPED = "Dropped Rule: "
-_ROUTES = ("GRPCRoute", "HTTPRoute", "TLSRoute")
+_ROUTES = ("GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute")
 
 
 def check_routing(objects: Iterable[Checked], translation: Translation) -> Iterator[Finding]:

@@ -109,7 +109,7 @@ def _port_cluster(reference: Reference, service: Object, resources: Resources) -
 
 def _protocol(reference: Reference, app_protocol: str, *, encrypted: bool) -> Protocol | Problem:
     """Return what is spoken to a Service port; `encrypted`: a BackendTLSPolicy says how TLS begins there."""
-    if reference.referrer.kind == "TLSRoute":
+    if reference.referrer.kind in ("TLSRoute", "TCPRoute"):
         return "tcp"
     is_grpc = reference.referrer.kind in ("GRPCRoute", "Gateway")  # A Gateway names a collector of traces (OTLP).
     if app_protocol.lower() == "https" and encrypted:

@@ -20,21 +20,23 @@ from roadstead.gateway.translate.certificates import (
     validity_problem,
 )
 from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_of, text
-from roadstead.gateway.translate.hostnames import is_hostname, normal
+from roadstead.gateway.translate.hostnames import ANY, is_hostname, normal
 from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.references import Referrer, Target, is_permitted, not_permitted_message
 from roadstead.gateway.translate.tlsoptions import DEFAULT_OPTIONS, TlsOptions, read_tls_options
 
-HTTP, HTTPS, TLS = "HTTP", "HTTPS", "TLS"
+HTTP, HTTPS, TLS, TCP = "HTTP", "HTTPS", "TLS", "TCP"
 TERMINATE, PASSTHROUGH = "Terminate", "Passthrough"
 ROUTE_KINDS = ("HTTPRoute", "GRPCRoute")
-_OFFERED: Mapping[str, tuple[str, ...]] = {HTTP: ROUTE_KINDS, HTTPS: ROUTE_KINDS, TLS: ("TLSRoute",)}
+_OFFERED: Mapping[str, tuple[str, ...]] = {
+    HTTP: ROUTE_KINDS,
+    HTTPS: ROUTE_KINDS,
+    TLS: ("TLSRoute",),
+    TCP: ("TCPRoute",),
+}
 """The protocols that are served, each with the kinds of routes that can attach."""
 _LARGEST_PORT = 65535
-_UNSERVED = {
-    "TCP": "TCP listeners are not served",
-    "UDP": "UDP listeners are not served",
-}
+_UNSERVED = {"UDP": "UDP listeners are not served"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def plan_listener(
         name=text(entry.get("name")),
         port=integer(entry.get("port")),
         protocol=protocol,
-        hostname=normal(text(entry.get("hostname"))),
+        hostname=ANY if protocol == TCP else normal(text(entry.get("hostname"))),
         kinds=_OFFERED.get(protocol, ()),
         namespaces=namespace_rule(allowed, referrer.namespace),
         origin=origin,

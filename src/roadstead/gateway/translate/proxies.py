@@ -2,7 +2,7 @@
 
 Listeners that share a port share Envoy's listener. Plain HTTP has one route table per port. HTTPS has one filter chain
 and one table per listener, told apart by SNI; a request whose host belongs to another listener is misdirected (421).
-Listeners for TLS have the filter chains of their TLSRoutes (`streams`), beside those for HTTPS.
+Listeners for TLS have the filter chains of their TLSRoutes (`streams`), beside those for HTTPS; TCP has one chain.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP
 from roadstead.gateway.translate.clientcertificates import showing
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text, text_map
 from roadstead.gateway.translate.hostnames import ANY
-from roadstead.gateway.translate.listeners import HTTP, HTTPS, PASSTHROUGH, TLS, ListenerPlan
+from roadstead.gateway.translate.listeners import HTTP, HTTPS, TCP, TERMINATE, TLS, ListenerPlan
 from roadstead.gateway.translate.ordered import Ordered
 from roadstead.gateway.translate.parents import GatewayPlan
 from roadstead.gateway.translate.precedence import (
@@ -58,13 +58,15 @@ _LONGEST_LABEL = 63
 _LONGEST_WORKLOAD_NAME = 52  # leaves room for what Deployments append to the names of their pods
 _DIGEST_LENGTH = 8
 _IMPLIED_PORTS = {HTTP: 80, HTTPS: 443}
+_STREAMED = (TLS, TCP)
+_Protocol = Literal["HTTP", "HTTPS", "TLS", "TCP"]
 
 
 class _Port(NamedTuple):
     """A port and the listeners served on it, with their routes; HTTPS stands for both kinds of TLS together."""
 
     number: int
-    protocol: Literal["HTTP", "HTTPS", "TLS"]
+    protocol: _Protocol
     listeners: tuple[tuple[ListenerPlan, ListenerRoutes], ...]
 
 
@@ -238,7 +240,7 @@ class GatewayProxy:
         """Make those parts anew that touched routes concern."""
         for port in self._ports:
             listeners = [(plan, routes, self._touched_at(routes)) for plan, routes in port.listeners]
-            if any(touched and plan.protocol == TLS for plan, _, touched in listeners):
+            if any(touched and plan.protocol in _STREAMED for plan, _, touched in listeners):
                 self._relisten(port)
             for table in self._tables[port.number]:
                 for listener in table.listeners:
@@ -276,24 +278,24 @@ def _certificates(gateway: GatewayPlan) -> tuple[Certificate, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def _protocol(listeners: Iterable[ListenerPlan]) -> Literal["HTTP", "HTTPS", "TLS"]:
+def _protocol(listeners: Iterable[ListenerPlan]) -> _Protocol:
     spoken = {plan.protocol for plan in listeners}
-    return "HTTP" if HTTP in spoken else "HTTPS" if HTTPS in spoken else "TLS"
+    return "TCP" if TCP in spoken else "HTTP" if HTTP in spoken else "HTTPS" if HTTPS in spoken else "TLS"
 
 
 def _listener(key: str, port: _Port) -> Listener:
     if port.protocol != HTTP:
-        chains = tuple(chain for plan, routes in port.listeners for chain in _tls_chains(key, port, plan, routes))
+        chains = tuple(chain for plan, routes in port.listeners for chain in _chains(key, port, plan, routes))
         return Listener(f"{key}/{port.number}", port.number, container_port(port.number), port.protocol, chains)
     names = tuple(plan.label for plan, _ in port.listeners)
     chain = FilterChain("http", route_table=_table_name(key, port, ""), listeners=names)
     return Listener(f"{key}/{port.number}", port.number, container_port(port.number), "HTTP", (chain,))
 
 
-def _tls_chains(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes) -> list[FilterChain]:
-    if plan.protocol == TLS:
+def _chains(key: str, port: _Port, plan: ListenerPlan, routes: ListenerRoutes) -> list[FilterChain]:
+    if plan.protocol in _STREAMED:
         neighbours = [other.hostname for other, _ in port.listeners if other is not plan]
-        tls = None if plan.mode == PASSTHROUGH else _server_tls(plan, alpn=())
+        tls = _server_tls(plan, alpn=()) if plan.mode == TERMINATE else None
         return stream_chains(plan, tuple(routes.routes.routes), neighbours, tls)
     names = () if plan.hostname == ANY else (plan.hostname,)
     table = _table_name(key, port, plan.label)

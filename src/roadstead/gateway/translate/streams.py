@@ -1,7 +1,8 @@
-"""TLS listeners: the TLSRoutes of a listener become filter chains, told apart by the name that clients ask for.
+"""Listeners for TLS and TCP: the routes of a listener become filter chains, by the name that clients ask for.
 
 A name belongs to the listener that is most specific about it, and there to the route whose host name is; of equals to
-the older. A name without a route is refused by the listener that it belongs to, not left to a wider one.
+the older. A name without a route is refused by the listener that it belongs to, not left to a wider one. TCP knows no
+names: all connections go to the oldest route.
 """
 
 from collections import defaultdict
@@ -9,20 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from roadstead.gateway.ir import Cluster, FilterChain, ServerTls, Stream
 from roadstead.gateway.translate.hostnames import ANY, covers, specificity
-from roadstead.gateway.translate.listeners import PASSTHROUGH, ListenerPlan
+from roadstead.gateway.translate.listeners import TCP, TERMINATE, ListenerPlan
 from roadstead.gateway.translate.precedence import AttachedRoute
-from roadstead.gateway.translate.tlsroute import Streaming, TlsRoutePlan
+from roadstead.gateway.translate.tlsroute import Streaming, StreamRoutePlan
 
 
 def stream_chains(
     listener: ListenerPlan, routes: Sequence[AttachedRoute], neighbours: Iterable[str], tls: ServerTls | None
 ) -> list[FilterChain]:
-    """Return the chains of a TLS listener, at least one.
+    """Return the chains of a listener for TLS or TCP, at least one.
 
     `neighbours`: host names of the other listeners on the port. `tls`: how TLS ends, None where it passes through.
     """
     rivals = [host for host in neighbours if specificity(host) > specificity(listener.hostname)]
-    served: dict[str, tuple[TlsRoutePlan, list[str]]] = {}
+    served: dict[str, tuple[StreamRoutePlan, list[str]]] = {}
     chosen = _chosen(routes)
     for name in sorted(chosen):
         if not any(covers(rival, name) for rival in rivals):
@@ -37,24 +38,24 @@ def stream_clusters(listeners: Sequence[ListenerPlan], attached: Mapping[int, Se
         cluster
         for index, routes in attached.items()
         for route in routes
-        if isinstance(route.plan, TlsRoutePlan)
+        if isinstance(route.plan, StreamRoutePlan)
         for cluster in _streaming(listeners[index], route.plan).clusters
     }
 
 
-def _streaming(listener: ListenerPlan, plan: TlsRoutePlan) -> Streaming:
-    return plan.passed if listener.mode == PASSTHROUGH else plan.ended
+def _streaming(listener: ListenerPlan, plan: StreamRoutePlan) -> Streaming:
+    return plan.ended if listener.mode == TERMINATE else plan.passed
 
 
-def _chosen(routes: Iterable[AttachedRoute]) -> Mapping[str, TlsRoutePlan]:
+def _chosen(routes: Iterable[AttachedRoute]) -> Mapping[str, StreamRoutePlan]:
     """Return, for each name that is served at the listener, the route that it goes to."""
-    rivals: dict[str, list[tuple[tuple[int, int], TlsRoutePlan]]] = defaultdict(list)
+    rivals: dict[str, list[tuple[tuple[int, int], StreamRoutePlan]]] = defaultdict(list)
     for route in routes:
-        if isinstance(route.plan, TlsRoutePlan):
+        if isinstance(route.plan, StreamRoutePlan):
             for claim in route.claims:
                 rivals[claim.effective].append((specificity(claim.written), route.plan))
 
-    def precedence(one: tuple[tuple[int, int], TlsRoutePlan]) -> tuple[object, ...]:
+    def precedence(one: tuple[tuple[int, int], StreamRoutePlan]) -> tuple[object, ...]:
         (exact, length), plan = one
         return (-exact, -length, plan.age)
 
@@ -62,10 +63,10 @@ def _chosen(routes: Iterable[AttachedRoute]) -> Mapping[str, TlsRoutePlan]:
 
 
 def _route_chains(
-    listener: ListenerPlan, plan: TlsRoutePlan, names: list[str], tls: ServerTls | None
+    listener: ListenerPlan, plan: StreamRoutePlan, names: list[str], tls: ServerTls | None
 ) -> Iterable[FilterChain]:
     """Yield the chain of a route's names, and one of its own for any name: Envoy knows that by having none."""
-    stream, about = _streaming(listener, plan).stream, f"{listener.label}/tlsroute/{plan.key}"
+    stream, about = _streaming(listener, plan).stream, f"{listener.label}/{plan.kind.lower()}/{plan.key}"
     exact = tuple(name for name in names if name != ANY)
     if exact:
         yield FilterChain(about, exact, tls, stream=stream, listeners=(listener.label,))
@@ -75,6 +76,7 @@ def _route_chains(
 
 def _refusing(listener: ListenerPlan) -> FilterChain:
     host = "any host" if listener.hostname == ANY else listener.hostname
-    stream = Stream(why=f"no TLSRoute of listener {listener.label} is for {host}")
+    found = "has no TCPRoute" if listener.protocol == TCP else f"has no TLSRoute for {host}"
+    stream = Stream(why=f"listener {listener.label} {found}")
     names = () if listener.hostname == ANY else (listener.hostname,)
     return FilterChain(f"{listener.label}/refused", names, stream=stream, listeners=(listener.label,))

@@ -1,8 +1,8 @@
-"""TLSRoute: connections are led to a backend by the name that the client asks for (SNI), and nothing of them is read.
+"""TLSRoute and TCPRoute: connections are led to a backend as a whole, by the name that the client asks for (SNI).
 
-Source: gateway-api, apis/v1/tlsroute_types.go. What a listener does with TLS decides what is sent on: `Passthrough`
-the client's own TLS; `Terminate` what is inside it, encrypted anew where a BackendTLSPolicy says so. A route does not
-know its listeners, so both are planned. Next: `streams`, where routes meet at a listener.
+Source: gateway-api, apis/v1/tlsroute_types.go, tcproute_types.go. What a listener does with TLS decides what is sent
+on: `Passthrough` the client's own TLS; `Terminate` what is inside it, encrypted anew where a BackendTLSPolicy says so.
+A route does not know its listeners, so both are planned. Next: `streams`, where routes meet at a listener.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,6 @@ from roadstead.gateway.translate.problem import Problem, joined
 from roadstead.gateway.translate.references import Referrer
 from roadstead.gateway.translate.routes import RoutePlan
 
-KIND = "TLSRoute"
-
 
 class Streaming(NamedTuple):
     """Where connections go, and the clusters that this takes; `unresolved`: references that lead nowhere."""
@@ -34,29 +32,38 @@ NOWHERE = Streaming()
 
 
 @dataclass(frozen=True, slots=True)
-class TlsRoutePlan(RoutePlan):
-    """A TLSRoute, decided: where connections go that are passed through, and those whose TLS ends at the listener."""
+class StreamRoutePlan(RoutePlan):
+    """A route of connections, decided: where those go that are passed on, and those whose TLS ends at the listener."""
 
     passed: Streaming = NOWHERE
     ended: Streaming = NOWHERE
 
 
-def plan_tls_route(route: Object, resources: Resources) -> TlsRoutePlan:
+def plan_tls_route(route: Object, resources: Resources) -> StreamRoutePlan:
     """Return what a TLSRoute adds to the listeners that it attaches to."""
+    return _plan(route, "TLSRoute", resources)
+
+
+def plan_tcp_route(route: Object, resources: Resources) -> StreamRoutePlan:
+    """Return what a TCPRoute adds to the listeners that it attaches to; it has no host names."""
+    return _plan(route, "TCPRoute", resources)
+
+
+def _plan(route: Object, kind: str, resources: Resources) -> StreamRoutePlan:
     spec, key = spec_of(route), key_of(route)
     hostnames = tuple(dict.fromkeys(normal(name) for name in texts(spec.get("hostnames"))))
     age = (text(metadata_of(route).get("creationTimestamp")), str(key))
-    plan = TlsRoutePlan(route, KIND, key, age, hostnames)
-    wrong = [name for name in hostnames if not is_hostname(name)]
+    plan = StreamRoutePlan(route, kind, key, age, hostnames if kind == "TLSRoute" else ())
+    wrong = [name for name in plan.hostnames if not is_hostname(name)]
     if wrong:
         message = f"spec.hostnames: {', '.join(map(repr, wrong))} is not a host name"
         return replace(plan, unaccepted=Problem("UnsupportedValue", message))
     rules = mappings(spec.get("rules"))
     rule = rules[0] if rules else {}
-    source = RouteSource(KIND, key.namespace, key.name, rule_name=text(rule.get("name")))
+    source = RouteSource(kind, key.namespace, key.name, rule_name=text(rule.get("name")))
     ended = _streaming(rule, source, resources)
     passed = _streaming(rule, source, replace(resources, backend_tls={})) if resources.backend_tls else ended
-    further = Problem("UnsupportedValue", "spec.rules: a TLSRoute has one rule; the others are not served")
+    further = Problem("UnsupportedValue", f"spec.rules: a {kind} has one rule; the others are not served")
     return replace(
         plan,
         passed=passed,
@@ -67,7 +74,7 @@ def plan_tls_route(route: Object, resources: Resources) -> TlsRoutePlan:
 
 
 def _streaming(rule: Mapping[str, Any], source: RouteSource, resources: Resources) -> Streaming:
-    referrer = Referrer(KIND, source.namespace)
+    referrer = Referrer(source.kind, source.namespace)
     clusters: list[Cluster] = []
     destinations: list[Destination] = []
     problems: list[Problem] = []

@@ -46,7 +46,7 @@ from roadstead.gateway.translate.proxies import GatewayProxy
 from roadstead.gateway.translate.reads import Changes, Readers, Recorder
 from roadstead.gateway.translate.routes import RoutePlan
 from roadstead.gateway.translate.routestatus import route_status
-from roadstead.gateway.translate.tlsroute import plan_tls_route
+from roadstead.gateway.translate.tlsroute import plan_tcp_route, plan_tls_route
 
 _CLOCK_TICK = timedelta(minutes=1)
 """How old a judgement of certificates' times may be when something changes."""
@@ -55,8 +55,9 @@ _PLANNERS: Mapping[str, Callable[[Object, Resources], RoutePlan]] = {
     "grpc_routes": plan_grpc_route,
     "http_routes": plan_http_route,
     "tls_routes": plan_tls_route,
+    "tcp_routes": plan_tcp_route,
 }
-_FIELDS = {"GRPCRoute": "grpc_routes", "HTTPRoute": "http_routes", "TLSRoute": "tls_routes"}
+_FIELDS = {"GRPCRoute": "grpc_routes", "HTTPRoute": "http_routes", "TLSRoute": "tls_routes", "TCPRoute": "tcp_routes"}
 _TARGETS, _BACKEND_TLS = "targets", "backend_tls"
 """What steps make for other steps: read like the fields of `Resources`, and changed like them."""
 

@@ -62,7 +62,7 @@ def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: Htt
         per_connection_buffer_limit_bytes=uint32(BUFFER_LIMIT),
         filter_chains=[_chain(source, chain, secrets, http) for chain in source.chains],
     )
-    if source.protocol != "HTTP":
+    if source.protocol not in ("HTTP", "TCP"):
         made.listener_filters.append(_TLS_INSPECTOR)
     return made
 
@@ -85,7 +85,7 @@ def _chain(source: ir.Listener, chain: ir.FilterChain, secrets: Collection[str],
     if chain.tls is not None:
         made.transport_socket.CopyFrom(_transport_socket(chain.tls, secrets))
     if chain.stream is not None:
-        made.filter_chain_match.transport_protocol = "tls"
+        made.filter_chain_match.transport_protocol = "" if source.protocol == "TCP" else "tls"
         made.filters.append(stream_filter(source.name, chain.stream, access_log=http.access_log))
     else:
         made.filters.append(_http(source.name, chain.route_table, http))

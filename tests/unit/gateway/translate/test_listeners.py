@@ -41,7 +41,7 @@ def test_a_good_listener_is_accepted_and_resolved() -> None:
     assert verdict(found, "Conflicted") == ("False", "NoConflicts")
 
 
-@pytest.mark.parametrize("protocol", ["INVALID", "TCP", "UDP"])
+@pytest.mark.parametrize("protocol", ["INVALID", "UDP"])
 def test_an_unknown_protocol_has_no_kinds(protocol: str) -> None:
     found = listeners(gateway(http_listener(protocol=protocol)))["http"]
     assert verdict(found["conditions"], "Accepted") == ("False", "UnsupportedProtocol")

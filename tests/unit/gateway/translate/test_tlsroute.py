@@ -21,6 +21,8 @@ from gateway_objects import (
     secret,
     service,
     status_of,
+    tcp_listener,
+    tcp_route,
     tls_listener,
     tls_route,
     translated,
@@ -90,11 +92,11 @@ def test_what_is_left_of_both_host_names_is_served(listening: str, asked: str, s
 def test_what_no_route_is_for_is_refused() -> None:
     found = chains(gateway(tls_listener(hostname="*.example.com")), tls_route("route", TO_FOO))
     refused = found[("*.example.com",)].stream
-    assert refused == ir.Stream(why="no TLSRoute of listener tls is for *.example.com")
+    assert refused == ir.Stream(why="listener tls has no TLSRoute for *.example.com")
 
 
 def test_a_listener_without_routes_refuses_all() -> None:
-    assert chains(gateway(tls_listener()))[()].stream == ir.Stream(why="no TLSRoute of listener tls is for any host")
+    assert chains(gateway(tls_listener()))[()].stream == ir.Stream(why="listener tls has no TLSRoute for any host")
 
 
 def test_a_name_belongs_to_the_listener_that_is_most_specific_about_it() -> None:
@@ -102,7 +104,7 @@ def test_a_name_belongs_to_the_listener_that_is_most_specific_about_it() -> None
     on_wide = tls_route("route", TO_FOO, hostnames=["*.example.com"], parents=[parent(sectionName="wide")])
     found = chains(listeners, on_wide)
     assert services(stream(listeners, on_wide, name="*.example.com")) == {"foo": 1}
-    assert found[("abc.example.com",)].stream == ir.Stream(why="no TLSRoute of listener narrow is for abc.example.com")
+    assert found[("abc.example.com",)].stream == ir.Stream(why="listener narrow has no TLSRoute for abc.example.com")
 
 
 def test_the_more_specific_host_name_wins_and_then_the_older_route() -> None:
@@ -256,3 +258,35 @@ def test_a_second_rule_is_dropped_and_told() -> None:
     found = conditions(gateway(tls_listener()), route)
     assert verdict(found, "PartiallyInvalid") == ("True", "UnsupportedValue")
     assert services(stream(gateway(tls_listener()), route)) == {"foo": 1}
+
+
+# --- TCP ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_connections_of_a_tcp_port_go_to_the_oldest_route() -> None:
+    older = tcp_route("z-older", TO_FOO, creationTimestamp="2026-11-01T00:00:00Z")
+    made = translation(gateway(tcp_listener()), older, tcp_route("a-newer", TO_BAR))
+    (listener,) = made.proxies[PROXY].listeners
+    (chain,) = listener.chains
+    assert (listener.protocol, listener.port, chain.server_names, chain.tls) == ("TCP", 5432, (), None)
+    assert services(chain.stream or ir.Stream()) == {"foo": 1}
+    (found,) = status_of(made, "Gateway", GATEWAY.name)["listeners"]
+    assert found["supportedKinds"] == [{"group": "gateway.networking.k8s.io", "kind": "TCPRoute"}]
+    assert found["attachedRoutes"] == 2
+
+
+def test_a_tcp_port_without_routes_refuses_all() -> None:
+    (listener,) = translation(gateway(tcp_listener())).proxies[PROXY].listeners
+    assert listener.chains[0].stream == ir.Stream(why="listener tcp has no TCPRoute")
+
+
+def test_tcp_shares_its_port_with_nobody() -> None:
+    found = status_of(translation(gateway(tcp_listener(port=443), tls_listener())), "Gateway", GATEWAY.name)
+    for listener in found["listeners"]:
+        assert verdict(listener["conditions"], "Conflicted") == ("True", "ProtocolConflict")
+
+
+def test_tcp_routes_attach_to_tcp_only() -> None:
+    made = translation(gateway(tls_listener()), tcp_route("route", TO_FOO))
+    (entry,) = status_of(made, "TCPRoute", "route")["parents"]
+    assert verdict(entry["conditions"], "Accepted") == ("False", "NotAllowedByListeners")

@@ -22,6 +22,8 @@ from gateway_objects import (
     secret,
     service,
     stored,
+    tcp_listener,
+    tcp_route,
     tls_listener,
     tls_route,
     virtual_host,
@@ -122,6 +124,7 @@ EVERYTHING: list[Object] = [
         https_listener(hostname="odd.com", tls={"certificateRefs": [{"name": "example-gateway"}], "options": OPTIONS}),
         http_listener("good", "good.com"),
         tls_listener("good-tls", "good.net"),
+        tcp_listener(),
         tls_listener("passing", "*.pass.com", tls={"mode": "Passthrough", "options": OPTIONS}),
         tls_listener(
             "ending",
@@ -172,6 +175,7 @@ EVERYTHING: list[Object] = [
         hostnames=["a.pass.com", "*.pass.com"],
         parents=[{"name": "example-gateway"}, {"kind": "ListenerSet", "name": "odd-set", "sectionName": "passing"}],
     ),
+    tcp_route("odd-tcp", backend("foo-svc", weight=1), backend("missing", weight=1)),
     http_route(
         "odd-web",
         rule(

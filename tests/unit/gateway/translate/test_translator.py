@@ -28,6 +28,7 @@ LISTENERS = [
     made.https_listener("secure", "a.example.com"),
     made.https_listener("wide", "*.example.com", secret="b"),
     made.https_listener("pass", "*.com") | {"protocol": "TLS", "tls": {"mode": "Passthrough"}},
+    made.tcp_listener(),
 ]
 STRICT = {"roadstead.dev/route-overlap": "strict"}
 TEXTS = st.sampled_from(["", "any", "example", "secure", "nobody"])
@@ -109,10 +110,16 @@ class Translating(RuleBasedStateMachine):
             rules = [{**one, "matches": []} for one in rules]
         self.have(kind(name, *rules, hostnames=hostnames, parents=parents, namespace=namespace, creationTimestamp=time))
 
-    @step(name=NAMES, to=st.lists(BACKENDS, max_size=2), hostnames=HOSTNAMES)
-    def edit_tls_route(self, name: str, to: list[Object], hostnames: list[str]) -> None:
-        obj = made.grpc_route(name, {"backendRefs": to}, hostnames=hostnames)
-        self.have({**obj, "kind": "TLSRoute"})
+    @step(
+        kind=st.sampled_from(["TLSRoute", "TCPRoute"]),
+        name=NAMES,
+        to=st.lists(BACKENDS, max_size=2),
+        hostnames=HOSTNAMES,
+        time=TIMES,
+    )
+    def edit_stream_route(self, kind: str, name: str, to: list[Object], hostnames: list[str], time: str) -> None:
+        obj = made.grpc_route(name, {"backendRefs": to}, hostnames=hostnames, creationTimestamp=time)
+        self.have({**obj, "kind": kind})
 
     @step(
         name=NAMES, namespace=NAMESPACES, port=st.sampled_from([50051, 50052]), protocol=st.sampled_from([None, "http"])

@@ -204,7 +204,7 @@ listeners = st.builds(
     texts,
     numbers,
     numbers,
-    st.sampled_from(["HTTP", "HTTPS", "TLS"]),
+    st.sampled_from(["HTTP", "HTTPS", "TLS", "TCP"]),
     st.lists(chains, max_size=2).map(tuple),
 )
 upstream = st.none() | st.builds(
