@@ -15,6 +15,7 @@ from roadstead.api.objects import ReadOnlyObject
 
 HANDLERS = ("grpc", "httpGet", "tcpSocket", "exec")
 _FIRST_EARLY, _EARLY_GROWTH = 0.05, 1.2
+_CLOCK_ERROR = 1e-6  # a probe that is asked when it is due is never a rounding error too early
 
 
 class Purpose(Enum):
@@ -109,7 +110,7 @@ class Tally:
 
     def note(self, success: bool, now: float) -> bool:
         """Take a result that was asked for at `now`; say whether it counts."""
-        counts = now >= self._next_scheduled()
+        counts = now >= self._next_scheduled() - _CLOCK_ERROR
         self._asked = now
         if counts:
             self._scheduled = int((now - self.since - self.probe.delay) // self.probe.period) + 1
