@@ -120,3 +120,36 @@ def test_a_deleted_kind_takes_its_objects_along_and_waits_for_their_finalizers(t
         assert "could not find the requested resource" in await kubectl.fails("get", "widgets")
 
     with_kubectl(tmp_path, conversation)
+
+
+def test_two_definitions_that_want_one_name(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        await kubectl.apply(definition())
+        other = definition()
+        other["metadata"]["name"] = "gadgets.example.com"
+        other["spec"]["names"] |= {"plural": "gadgets", "singular": "gadget", "kind": "Gadget"}
+        await kubectl.apply(other)
+        condition = "jsonpath={.status.conditions[?(@.type=='NamesAccepted')].reason}"
+        assert await kubectl("get", "crd", "gadgets.example.com", "-o", condition) == "ShortNamesConflict"
+        assert "the server doesn't have a resource type" in await kubectl.fails("get", "gadgets")
+        assert await kubectl("get", "wd", "-o", "name") == ""
+        await kubectl("delete", "crd", "widgets.example.com")
+        await kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=10s")
+        assert await kubectl("get", "gadgets", "-o", "name") == ""
+
+    with_kubectl(tmp_path, conversation)
+
+
+def test_patterns_are_read_as_kubernetes_reads_them_and_cannot_keep_the_server_busy(tmp_path: Path) -> None:
+    async def conversation(kubectl: Kubectl) -> None:
+        hostile = {"type": "string", "pattern": r"^(\pL+\.?)+$"}
+        spec = {"type": "object", "properties": {"colour": hostile}}
+        await kubectl.apply(definition(type="object", properties={"spec": spec}))
+        await kubectl.apply(widget("good", colour="été.rouge"))
+        refused = await kubectl.fails("create", "-f", "-", stdin=yaml.safe_dump(widget("bad", colour="a" * 5000 + "!")))
+        assert "spec.colour in body should match" in refused
+        lookahead = definition(type="object", properties={"spec": {"type": "string", "pattern": "(?=a)"}})
+        refused = await kubectl.fails("apply", "-f", "-", stdin=yaml.safe_dump(lookahead))
+        assert "must be a valid regular expression, but isn't" in refused
+
+    with_kubectl(tmp_path, conversation)

@@ -1,4 +1,4 @@
-"""What the server does of its own accord: a deleted definition takes its objects along, and old events go.
+"""What the server does of its own accord: old events go, deleted definitions take their objects, others get names.
 
 A CustomResourceDefinition that is being deleted waits (by a finalizer) until no object of its kind is left; objects
 with finalizers of their own may make it wait long (apiextensions-apiserver's pkg/controller/finalizer).
@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from roadstead.api.errors import ApiError
+from roadstead.api.conditions import is_true
+from roadstead.api.errors import ApiError, NotFound
 from roadstead.api.objects import Object, is_deleting
 from roadstead.api.resources import Resource, resource
 from roadstead.apiserver.admission.kinds import CLEANUP
@@ -19,7 +20,7 @@ from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.lifecycle import collection_of, rfc3339
 from roadstead.apiserver.registry import DEFINITIONS, Registry
 from roadstead.apiserver.store import Event, Location, Store
-from roadstead.apiserver.writer import Writer
+from roadstead.apiserver.writer import Change, Writer
 
 _log = structlog.get_logger(__name__)
 EVENT_LIFE = timedelta(hours=1)
@@ -62,10 +63,19 @@ class Housekeeping:
 
     def _observe(self, event: Event) -> None:
         location = event.record.location
-        if location.collection == DEFINITIONS and event.type != "DELETED":
-            self._consider(event.record.decode())
+        if location.collection == DEFINITIONS:
+            self._consider_names(location.name)
+            if event.type != "DELETED":
+                self._consider(event.record.decode())
         elif event.type == "DELETED" and location.collection in self._waiting:
             self._due.put_nowait(self._waiting[location.collection])
+
+    def _consider_names(self, changed: str) -> None:
+        """See again to the definitions whose names were in use: the one that has changed may have had them."""
+        for name, definition in self._registry.definitions.items():
+            conditions = (definition.get("status") or {}).get("conditions") or ()
+            if name != changed and not is_true(conditions, "NamesAccepted"):
+                self._due.put_nowait(name)
 
     def _consider(self, definition: Object) -> None:
         if is_deleting(definition) and CLEANUP in (definition["metadata"].get("finalizers") or ()):
@@ -75,7 +85,10 @@ class Housekeeping:
                 self._due.put_nowait(name)
 
     async def _finish(self, name: str) -> None:
-        """Delete every object of a definition; let the definition go once none is left."""
+        """Delete every object of a definition that is to go; let it go once none is left. Give others their names."""
+        if name not in self._waiting:
+            await self._change_definition(name, lambda definition: definition)
+            return
         kind = self._registry.collections().get(name)
         own = kind is not None and not self._registry.is_built_in(kind)
         if kind is not None and own:
@@ -85,7 +98,15 @@ class Housekeeping:
             if self._store.records(name):
                 return
         self._waiting.pop(name, None)
-        await self._writer.change(self._call("update", _DEFINITION, Location(DEFINITIONS, "", name)), _OPTIONS, _let_go)
+        await self._change_definition(name, _let_go)
+
+    async def _change_definition(self, name: str, make: Change) -> None:
+        try:
+            await self._writer.change(
+                self._call("update", _DEFINITION, Location(DEFINITIONS, "", name)), _OPTIONS, make
+            )
+        except NotFound:
+            return
 
     async def sweep_events(self) -> None:
         """Delete events that were last seen longer ago than `EVENT_LIFE`."""

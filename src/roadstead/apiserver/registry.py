@@ -1,7 +1,7 @@
 """What the server serves at this moment: the built-in resources, and those of every stored CustomResourceDefinition.
 
-A definition counts from the instant it is stored, because the registry listens to the store. Lookups go by path;
-`generation` moves with every change, so that discovery and OpenAPI documents know when they are old.
+A definition counts from the instant it is stored as established, because the registry listens to the store. Lookups go
+by path; `generation` moves with every change, so that discovery and OpenAPI documents know when they are old.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,6 +64,16 @@ class Registry:
         built_in = self._built_in.resources
         return any((known.group, known.plural) == (resource.group, resource.plural) for known in built_in)
 
+    def names_in_use(self, definition: Object) -> crd.Names:
+        """Return the names of a definition's group that it cannot have, because others do."""
+        name, spec = definition["metadata"].get("name"), definition.get("spec") or {}
+        group = str(spec.get("group", ""))
+        plural = (spec.get("names") or {}).get("plural")
+        # A definition over a built-in kind takes its place.
+        built_in = [known for known in self._built_in.resources if known.plural != plural]
+        others = [other for known, other in self._definitions.items() if known != name]
+        return crd.Names.of(group, built_in, others)
+
     def collections(self) -> dict[str, Resource]:
         """Return every collection that holds objects, with its resource in the stored version."""
         found: dict[str, Resource] = {}
@@ -86,6 +96,8 @@ class Registry:
         scheme = self._built_in
         storage = _built_in_storage(scheme)
         for name, definition in sorted(self._definitions.items()):
+            if not crd.is_established(definition):
+                continue
             try:
                 resources = crd.resources(definition)
                 stored = crd.storage_version(definition)

@@ -13,7 +13,7 @@ from datetime import datetime
 from roadstead.api.errors import BadRequest, Forbidden, InternalError, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
-from roadstead.apiserver import lifecycle
+from roadstead.apiserver import crd, lifecycle
 from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
@@ -22,7 +22,7 @@ from roadstead.apiserver.calls import Answer, Call, already_exists, missing, suc
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.parts import keep_equal_parts
 from roadstead.apiserver.patches import apply
-from roadstead.apiserver.registry import Registry
+from roadstead.apiserver.registry import DEFINITIONS, Registry
 from roadstead.apiserver.store import Location, Record, StorageFailed, Store
 from roadstead.apiserver.validation import refusal, validate
 from roadstead.apiserver.versions import convert
@@ -125,6 +125,7 @@ class Writer:
         self._check_namespace(call, obj["metadata"]["name"])
         with complete(resource, obj, None):
             admit_new(resource, obj, now)
+            self._accept_names(call, obj, now)
             if self._mount_tokens and call.collection == "pods":
                 self._mount_token(call, obj)
             apply_defaults(resource, obj)
@@ -133,6 +134,11 @@ class Writer:
             apply.track_update(
                 resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
             )
+
+    def _accept_names(self, call: Call, obj: Object, now: str) -> None:
+        """Say in a definition's status which of its names it has."""
+        if call.collection == DEFINITIONS:
+            crd.accept(obj, now, self._registry.names_in_use(obj))
 
     def _mount_token(self, call: Call, pod: Object) -> None:
         account = self._store.get(Location("serviceaccounts", call.namespace, pod["spec"]["serviceAccountName"]))
@@ -160,6 +166,7 @@ class Writer:
         with complete(resource, changed, live):
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
+                self._accept_names(call, changed, now)
             apply_defaults(resource, changed, live)
         self._guard(call, changed, live)
         allocated = self._allocate(call, changed, live)

@@ -7,7 +7,7 @@ from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import clone
 from roadstead.api.resources import Scheme
 from roadstead.apiserver.admission.defaults import apply_defaults
-from roadstead.apiserver.crd import accept, prune, resources, storage_version
+from roadstead.apiserver.crd import Names, accept, is_established, prune, resources, storage_version
 from roadstead.apiserver.patches.apply import server_side_apply
 from roadstead.apiserver.validation import unknown_fields, validate
 
@@ -169,7 +169,7 @@ def test_a_definition_without_a_schema_takes_anything():
 
 def test_accepting_fills_in_names_and_writes_the_status_once():
     crd = clone(CRD)
-    accept(crd, "t1")
+    accept(crd, "2026-01-01T00:00:01Z", Names())
     assert crd["spec"]["names"]["listKind"] == "BoatList"
     assert crd["spec"]["names"]["singular"] == "boat"
     assert crd["status"]["acceptedNames"]["kind"] == "Boat"
@@ -177,14 +177,52 @@ def test_accepting_fills_in_names_and_writes_the_status_once():
     assert is_true(crd["status"]["conditions"], "Established")
     assert is_true(crd["status"]["conditions"], "NamesAccepted")
     again = clone(crd)
-    accept(again, "t2")
+    accept(again, "2026-01-01T00:00:02Z", Names())
     assert again == crd
+
+
+@pytest.mark.parametrize(
+    ("others", "reason", "message"),
+    [
+        (Names(resources=frozenset({"boats"})), "PluralConflict", '"boats" is already in use'),
+        (Names(resources=frozenset({"boat"})), "SingularConflict", '"boat" is already in use'),
+        (Names(kinds=frozenset({"Boat"})), "KindConflict", '"Boat" is already in use'),
+        (Names(kinds=frozenset({"BoatList"})), "ListKindConflict", '"BoatList" is already in use'),
+        (Names(resources=frozenset({"bt"})), "ShortNamesConflict", '"bt" is already in use'),
+    ],
+)
+def test_names_that_others_have_are_not_accepted_and_what_was_accepted_stays(others, reason, message):
+    crd = clone(CRD)
+    accept(crd, "2026-01-01T00:00:01Z", others)
+    found = find_condition(crd["status"]["conditions"], "NamesAccepted")
+    assert (found["status"], found["reason"], found["message"]) == ("False", reason, message)
+    assert find_condition(crd["status"]["conditions"], "Established")["reason"] == "NotAccepted"
+    assert not is_established(crd)
+    accept(crd, "2026-01-01T00:00:02Z", Names())
+    assert is_established(crd)
+    # Who has a name keeps it.
+    accept(crd, "2026-01-01T00:00:03Z", others)
+    assert is_true(crd["status"]["conditions"], "NamesAccepted")
+
+
+def test_an_established_definition_keeps_its_old_names_while_new_ones_are_in_use():
+    crd = clone(CRD)
+    accept(crd, "2026-01-01T00:00:01Z", Names())
+    crd["spec"]["names"] |= {"shortNames": ["sh"], "singular": "vessel"}
+    accept(crd, "2026-01-01T00:00:02Z", Names(resources=frozenset({"sh"})))
+    assert is_established(crd)
+    assert not is_true(crd["status"]["conditions"], "NamesAccepted")
+    assert crd["status"]["acceptedNames"] == {
+        "plural": "boats", "singular": "vessel", "kind": "Boat", "listKind": "BoatList", "shortNames": ["bt"],
+        "categories": ["fleet"],
+    }  # fmt: skip
+    assert resources(crd)[0].short_names == ("bt",)
 
 
 @pytest.mark.parametrize("spec", ["text", {}, {"names": 5}, {"names": {"kind": "A"}}, {"versions": [{}]}, None])
 def test_a_malformed_definition_is_left_to_validation(spec):
     crd = {"metadata": {"name": "a"}, "spec": spec}
-    accept(crd, "t1")
+    accept(crd, "2026-01-01T00:00:01Z", Names())
     assert "status" not in crd
 
 
@@ -210,7 +248,7 @@ def test_rules_are_evaluated():
 
 def test_rules_that_are_not_understood_are_named_in_a_condition():
     crd = with_rules({"rule": "self.crew > 0"}, {"rule": "frobnicate(self)"})
-    accept(crd, "t1")
+    accept(crd, "2026-01-01T00:00:01Z", Names())
     condition = find_condition(crd["status"]["conditions"], "ValidationRulesEvaluated")
     assert condition["status"] == "False"
     assert "frobnicate(self)" in condition["message"]

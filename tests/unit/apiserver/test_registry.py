@@ -134,3 +134,47 @@ def test_events_are_removed_an_hour_after_they_were_last_seen() -> None:
         assert [item["metadata"]["name"] for item in (await server.get(events))["items"]] == ["new"]
 
     talk(conversation)
+
+
+def test_a_definition_waits_until_its_names_are_free() -> None:
+    async def conversation(server: Bench) -> None:
+        await server.create(DEFINITIONS, definition("v1"))
+        other = definition("v1")
+        other["metadata"]["name"] = "gadgets.example.com"
+        other["spec"]["names"] |= {"plural": "gadgets", "singular": "gadget"}
+        refused = await server.create(DEFINITIONS, other)
+        conditions = {entry["type"]: entry for entry in refused["status"]["conditions"]}
+        assert conditions["NamesAccepted"]["reason"] == "ListKindConflict"
+        assert conditions["Established"]["status"] == "False"
+        gadgets = "/apis/example.com/v1/namespaces/default/gadgets"
+        await server.refused(404, "GET", gadgets)
+        assert (await server.get(WIDGETS))["kind"] == "WidgetList"
+        await server.good("DELETE", f"{DEFINITIONS}/widgets.example.com")
+
+        async def served() -> bool:
+            return (await server.send("GET", gadgets)).code == 200
+
+        await until(served)
+        await server.refused(404, "GET", WIDGETS)
+
+    talk(conversation)
+
+
+def test_the_status_gets_its_defaults_too() -> None:
+    async def conversation(server: Bench) -> None:
+        body = definition("v1")
+        properties = {
+            "spec": {"type": "object", "default": {}, "properties": {"size": {"type": "integer", "default": 3}}},
+            "status": {"type": "object", "properties": {"phase": {"type": "string", "default": "New"}}},
+        }
+        version = body["spec"]["versions"][0]
+        version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": properties}
+        version["subresources"] = {"status": {}}
+        await server.create(DEFINITIONS, body)
+        made = await server.create(WIDGETS, {"metadata": {"name": "a"}, "status": {"phase": "Mine"}})
+        assert made["spec"] == {"size": 3}
+        assert "status" not in made
+        reported = await server.good("PUT", f"{WIDGETS}/a/status", {"metadata": {"name": "a"}, "status": {}})
+        assert reported.json()["status"] == {"phase": "New"}
+
+    talk(conversation)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
-from roadstead.apiserver import crd
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
@@ -91,9 +90,8 @@ def _base64(text: object) -> str:
     return base64.b64encode(str(text).encode()).decode()
 
 
-def _new_definition(obj: Object, now: str) -> None:
-    """A definition is served from the moment it is stored, and stays until its objects are gone."""
-    crd.accept(obj, now)
+def _new_definition(obj: Object, _: str) -> None:
+    """A definition stays until its objects are gone."""
     finalizers = obj["metadata"].get("finalizers") or []
     if isinstance(finalizers, list) and CLEANUP not in finalizers:
         obj["metadata"]["finalizers"] = [*finalizers, CLEANUP]
@@ -150,5 +148,4 @@ _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] =
     ("", "Namespace"): _changed_namespace,
     ("", "Service"): _changed_service,
     ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): lambda _, new, now: crd.accept(new, now),
 }
