@@ -1,12 +1,19 @@
-"""The garbage collector of a process that starts with much that it keeps.
+"""The garbage collector of a process that starts with much that it keeps, and comes to keep more.
 
-Modules, classes and schemas are most of a supervisor's objects, and live as long as it does. Each full collection would
-walk through all of them, tens of milliseconds in which nobody is served, and find nothing.
+Modules, classes and schemas are most of a supervisor's objects at first, the cluster's objects later, and both live
+long. Each full collection would walk through all of them, tens or hundreds of milliseconds in which nobody is served,
+and find nothing. So a full collection that takes long is the last one that looks at what it has found alive. (What of
+that is garbage later, in a circle, is never found: so this is not done at each collection.)
 """
 
 import gc
+import time
 
 _YOUNG = 5_000  # objects between two looks at the youngest; Python's default of 700 is one decoded list of pods
+_FULL = 2  # looks at the middle-aged between two at everything: often, so that not too much has come together
+_LONG = 0.02
+
+_started = 0.0
 
 
 def postpone() -> None:
@@ -17,5 +24,18 @@ def postpone() -> None:
 def resume() -> None:
     """Collect from now on, but leave alone what is there: to be called once a process has started."""
     gc.freeze()
-    gc.set_threshold(_YOUNG, 10, 10)
+    gc.set_threshold(_YOUNG, 10, _FULL)
+    if _watch not in gc.callbacks:
+        gc.callbacks.append(_watch)
     gc.enable()
+
+
+def _watch(phase: str, info: dict[str, int]) -> None:
+    """After a full collection that took long, leave alone what it has found alive."""
+    global _started
+    if info["generation"] < 2:
+        return
+    if phase == "start":
+        _started = time.perf_counter()
+    elif time.perf_counter() - _started > _LONG:
+        gc.freeze()

@@ -1,4 +1,4 @@
-"""What is there when a process has started is never looked at again; what comes later is collected."""
+"""What is there when a process has started is never looked at again, nor what takes long; the rest is collected."""
 
 import subprocess
 import sys
@@ -21,6 +21,13 @@ gone = weakref.ref(Circle())
 for _ in range(10):
     [Circle() for _ in range(5_000)]
 assert gone() is None
+
+frozen, many = gc.get_freeze_count(), [[number] for number in range(300_000)]
+gc.collect()
+assert gc.get_freeze_count() >= frozen + len(many)
+frozen, few = gc.get_freeze_count(), [[number] for number in range(100)]
+gc.collect()
+assert gc.get_freeze_count() == frozen
 """
 
 

@@ -21,6 +21,8 @@ class ResourceType(Enum):
     SCOPE = "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration"
     SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
 
+    __hash__ = object.__hash__  # Enum's own hashes the name each time; this is in every key of what is sent.
+
     def __repr__(self) -> str:
         return self.name
 

@@ -56,7 +56,7 @@ def route_configuration(table: ir.RouteTable) -> bytes:
     return b"".join(parts)
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=1_024)
 def _encoded_host(host: ir.VirtualHost) -> bytes:
     encoded: bytes = virtual_host(host).SerializeToString(deterministic=True)
     return encoded
