@@ -110,10 +110,11 @@ class Tally:
 
     def note(self, success: bool, now: float) -> bool:
         """Take a result that was asked for at `now`; say whether it counts."""
-        counts = now >= self._next_scheduled() - _CLOCK_ERROR
+        moment = now + _CLOCK_ERROR
+        counts = moment >= self._next_scheduled()
         self._asked = now
         if counts:
-            self._scheduled = int((now - self.since - self.probe.delay) // self.probe.period) + 1
+            self._scheduled = int((moment - self.since - self.probe.delay) // self.probe.period) + 1
         elif not success:
             self._early *= _EARLY_GROWTH
             return False
