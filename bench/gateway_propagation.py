@@ -102,9 +102,7 @@ class _Pauses:
 class Site:
     """A control plane in another process, an Envoy, and a client of the API."""
 
-    def __init__(
-        self, process: subprocess.Popen[str], client: ApiClient, envoy: Envoy, backend: Backend, port: int
-    ) -> None:
+    def __init__(self, process: Any, client: ApiClient, envoy: Envoy, backend: Backend, port: int) -> None:
         self.process, self.client, self.envoy, self.backend, self.port = process, client, envoy, backend, port
 
     async def create(self, *objects: Object) -> None:
@@ -136,20 +134,21 @@ class Site:
 @contextlib.asynccontextmanager
 async def _site(directory: Path) -> AsyncIterator[Site]:
     command = [sys.executable, __file__, "--serve", str(directory)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None and process.stdin is not None
-        kubeconfig = await asyncio.get_running_loop().run_in_executor(None, process.stdout.readline)
-        envoy = Envoy(directory, str(directory / "xds.sock"), access_log=False)
-        backend = await Backend("backend").start()
-        try:
-            async with ApiClient.from_kubeconfig(Path(kubeconfig.strip()), user_agent="bench") as client:
-                yield Site(process, client, envoy, backend, free_port())
-        finally:
-            envoy.kill()
-            await backend.stop()
-            process.stdin.close()
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    kubeconfig = (await process.stdout.readline()).decode().strip()
+    envoy = Envoy(directory, str(directory / "xds.sock"), access_log=False)
+    backend = await Backend("backend").start()
+    try:
+        async with ApiClient.from_kubeconfig(Path(kubeconfig), user_agent="bench") as client:
+            yield Site(process, client, envoy, backend, free_port())
+    finally:
+        envoy.kill()
+        await backend.stop()
+        process.stdin.close()
+        await process.wait()
 
 
 def _route(name: str, number: int, method: str = "") -> Object:
