@@ -115,8 +115,10 @@ def _network() -> Iterable[Resource]:
         ("status",),
     )
     yield Resource(gateway, "v1", "listenersets", "ListenerSet", True, ("lset",), gateway_category, ("status",))
-    yield Resource(gateway, "v1", "tcproutes", "TCPRoute", True, (), gateway_category, ("status",))
-    yield Resource(gateway, "v1", "tlsroutes", "TLSRoute", True, (), gateway_category, ("status",))
+    for version in ("v1", "v1alpha2"):
+        yield Resource(gateway, version, "tcproutes", "TCPRoute", True, (), gateway_category, ("status",))
+    for version in ("v1", "v1alpha3", "v1alpha2"):
+        yield Resource(gateway, version, "tlsroutes", "TLSRoute", True, (), gateway_category, ("status",))
     yield Resource(gateway, "v1", "referencegrants", "ReferenceGrant", True, ("refgrant",), gateway_category)
     yield Resource(gateway, "v1beta1", "referencegrants", "ReferenceGrant", True, ("refgrant",), gateway_category)
 

@@ -23,7 +23,7 @@ _WORKLOADS = (
     ("networking.k8s.io", ("ingresses", "networkpolicies")),
     ("policy", ("poddisruptionbudgets",)),
     ("gateway.networking.k8s.io", ("backendtlspolicies", "gateways", "grpcroutes", "httproutes", "listenersets",
-                                   "referencegrants")),
+                                   "referencegrants", "tcproutes", "tlsroutes")),
 )  # fmt: skip
 _READ_ONLY = (
     ("", ("bindings", "events", "limitranges", "namespaces", "namespaces/status", "pods/log", "pods/status",
