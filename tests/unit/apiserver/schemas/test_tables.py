@@ -11,7 +11,6 @@ from roadstead.apiserver.schemas.tables import (
     schema_of,
 )
 
-
 # Kubernetes' own OpenAPI has no schemas of these: another server serves them there.
 SERVED_BESIDE_KUBERNETES = "metrics.k8s.io"
 
