@@ -43,7 +43,7 @@ class Server(Wiring):
         """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
         survive_undecodable_paths()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
-        server = grpc.aio.server(pool, interceptors=[AsyncChain(*self.stages)], options=self._options())
+        server = grpc.aio.server(pool, interceptors=[AsyncChain(*self.stages, threads=pool)], options=self._options())
         self._fill(server, health_handlers(self.health))
         await server.start()
         # Kept here: grpc.aio stops listening, without a word, when its server object is collected.

@@ -9,15 +9,15 @@ limit covers it whole, and its generator is closed when the caller goes away (gr
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
-from contextvars import copy_context
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import grpc.aio
 
 from roadstead.service.identity import set_current_identity
+from roadstead.service.interceptors.plain import in_threads
 from roadstead.service.interceptors.plan import (
     MISSING_REQUEST,
     Plan,
@@ -30,20 +30,22 @@ from roadstead.service.interceptors.plan import (
     trailing_metadata,
 )
 from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Stage, current
-from roadstead.service.interceptors.threaded import around_any, around_stream, around_unary
 from roadstead.service.refusal import Refusal
 
-_END = object()
 _Work = Callable[[Any, Any], Awaitable[Any]]
 _Judged = Callable[[Any, Call], Awaitable[Any]]
 
 
 class AsyncChain(grpc.aio.ServerInterceptor):
-    """Runs stages around every RPC of a `grpc.aio.server`; the first stage is the outermost."""
+    """Runs stages around every RPC of a `grpc.aio.server`; the first stage is the outermost.
 
-    def __init__(self, *stages: Stage) -> None:
+    Handlers that are plain functions run in `threads`.
+    """
+
+    def __init__(self, *stages: Stage, threads: Executor | None = None) -> None:
         self._stages = Stages(stages)
         self._plans = Plans(self._wrap)
+        self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Judge the headers; return the method's handler with the chain around it, or one that refuses."""
@@ -66,8 +68,6 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             return self._refusing(call, refusal)
         set_current_identity(call.identity)
         current.set(call)
-        if not plan.asynchronous:
-            return self._in_thread(handler, call)
         return plan.wrapped if call.pending is None else self._admitting(plan, call)
 
     async def _admit(self, call: Call, first: int = 0) -> Refusal | None:
@@ -111,6 +111,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         async def handle(requests: Any, context: Any) -> None:
             call.context, call.peer = context, context.peer()
             try:
+                call.pending = None
                 refusal = await self._admit(call, number)
                 awaited = refusal is None and not plan.handler.request_streaming
                 request = await context.read() if awaited else requests
@@ -128,29 +129,10 @@ class AsyncChain(grpc.aio.ServerInterceptor):
 
         return as_streams(plan.handler, handle)
 
-    def _in_thread(self, handler: Any, call: Call) -> Any:
-        # grpc.aio runs a plain function in a thread that has no part in this RPC's context: take the context along.
-        context = copy_context()
-        behaviour = behaviour_of(handler)
-        late = call.pending is not None and call.pending[0] is None
-        if not handler.response_streaming and not late:
-            handle = around_unary(self._stages, behaviour, streams=handler.request_streaming)
-            return rehandled(handler, lambda request, plain: context.run(handle, call, request, _ToldCode(plain)))
-
-        def step(request: Any, plain: Any) -> Iterator[Any]:
-            handle = (
-                around_any(self._stages, handler)
-                if late
-                else around_stream(self._stages, behaviour, streams=handler.request_streaming)
-            )
-            responses = handle(call, request, _ToldCode(plain))
-            while (response := context.run(next, responses, _END)) is not _END:
-                yield response
-
-        return as_streams(handler, step) if late else rehandled(handler, step)
-
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)
+        if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
+            return rehandled(handler, in_threads(self._stages, handler, self._threads))
         work = _pumping(behaviour) if handler.response_streaming else behaviour
         return rehandled(handler, self._around(_judging(work, streams=handler.request_streaming)))
 
@@ -214,13 +196,13 @@ def _judging(work: _Work, *, streams: bool) -> _Judged:
 
     def judged(request: Any, call: Call) -> Awaitable[Any]:
         if call.judge_request is None:
-            return work(request, call.context)
+            return work(request, call.context if call.time_limit is None else _GuardedContext(call))
         if streams:
-            return work(_judged_messages(call, request), _JudgedContext(call))
+            return work(_judged_messages(call, request), _GuardedContext(call))
         return work_if_admitted(request, call)
 
     async def work_if_admitted(request: Any, call: Call) -> Any:
-        return await work(await _admitted(call, request), call.context)
+        return await work(await _admitted(call, request), _GuardedContext(call))
 
     return judged
 
@@ -237,8 +219,12 @@ async def _judged_messages(call: Call, requests: Any) -> AsyncIterator[Any]:
         yield await _admitted(call, message)
 
 
-class _JudgedContext:
-    """A context for handlers that `read` the request's messages instead of iterating over them."""
+class _GuardedContext:
+    """A context for calls whose messages are judged, also if the handler reads them itself, or whose time is limited.
+
+    A time limit may strike while a reply is being written, and until that has ended grpc takes no status: it would be
+    lost, and the caller left waiting. So a write is always waited for; it ends at the latest when the caller goes.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -249,6 +235,17 @@ class _JudgedContext:
     async def read(self) -> Any:
         message = await self._call.context.read()
         return message if message is grpc.aio.EOF else await _admitted(self._call, message)
+
+    async def write(self, message: Any) -> None:
+        # A task of its own, since a bare one is cancelled with its caller; it is waited for right here.
+        writing = asyncio.get_running_loop().create_task(self._call.context.write(message))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            if not writing.cancelled():
+                writing.exception()  # whatever it is, the reason for the end is another one
+            raise
 
 
 def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
@@ -266,39 +263,6 @@ def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
                 await close()
 
     return pump
-
-
-class _ToldCode:
-    """The context that grpc.aio gives to a plain function, which cannot be asked what was set: this remembers it."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self._code: grpc.StatusCode | None = None
-        self._trailing_metadata: Any = ()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def code(self) -> grpc.StatusCode | None:
-        return self._code
-
-    def is_active(self) -> bool:
-        return True
-
-    def set_code(self, code: grpc.StatusCode) -> None:
-        self._code = code
-        self._inner.set_code(code)
-
-    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._trailing_metadata = trailing_metadata
-        self._inner.set_trailing_metadata(trailing_metadata)
-
-    def trailing_metadata(self) -> Any:
-        return self._trailing_metadata
-
-    def abort(self, code: grpc.StatusCode, details: str = "") -> None:
-        self._code = code
-        self._inner.abort(code, details)
 
 
 def _cancelled_code(context: Any) -> grpc.StatusCode:

@@ -3,7 +3,6 @@
 Both chains run a plan; they differ only in how they wait.
 """
 
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -95,12 +94,9 @@ def _holds(stage: Stage) -> bool:
 
 
 class Plan:
-    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one.
+    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one."""
 
-    `asynchronous` is False for a plain function, which grpc runs in a thread.
-    """
-
-    __slots__ = ("asynchronous", "handler", "kind", "method", "streams", "wrapped")
+    __slots__ = ("handler", "kind", "method", "streams", "wrapped")
 
     def __init__(self, handler: Any, method: str, wrapped: Any) -> None:
         self.handler = handler
@@ -108,8 +104,6 @@ class Plan:
         self.streams = bool(handler.request_streaming or handler.response_streaming)
         self.kind = _KIND_NAMES[bool(handler.request_streaming), bool(handler.response_streaming)]
         self.wrapped = wrapped
-        behaviour = behaviour_of(handler)
-        self.asynchronous = inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)
 
 
 class Plans:

@@ -191,6 +191,8 @@ def _handled(stages: Stages, call: Call, context: Any) -> Iterator[None]:
         yield
         code = status_code(context.code(), grpc.StatusCode.OK) if context.is_active() else code
     except Exception as error:  # whatever a handler raises, its text stays here
+        if isinstance(error, grpc.RpcError) and not context.is_active():
+            raise  # the caller went while the handler waited for the next message
         if _is_abort(error, context):
             code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
             raise
