@@ -116,8 +116,15 @@ def http_route(name: str, *rules: Object, hostnames: Iterable[str] = (), **more:
     return _route("HTTPRoute", name, rules, hostnames, **more)
 
 
-def tls_route(name: str, *backends: Object, hostnames: Iterable[str] = ("foo.example.com",), **more: Any) -> Object:
-    return _route("TLSRoute", name, [{"backendRefs": list(backends)}], hostnames, **more)
+def tls_route(
+    name: str,
+    *backends: Object,
+    hostnames: Iterable[str] = ("foo.example.com",),
+    rule: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Object:
+    """Return a TLSRoute with one rule; `rule`: what that says beside its backends."""
+    return _route("TLSRoute", name, [{"backendRefs": list(backends), **(rule or {})}], hostnames, **more)
 
 
 def tcp_listener(name: str = "tcp", port: int = 5432, **more: Any) -> Object:

@@ -18,7 +18,7 @@ from roadstead.gateway.translate.certificates import uncovered_problem
 from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
-from roadstead.gateway.translate.listeners import ListenerPlan, plan_listeners
+from roadstead.gateway.translate.listeners import PASSTHROUGH, ListenerPlan, plan_listeners
 from roadstead.gateway.translate.listenersets import added_listeners, plan_sets
 from roadstead.gateway.translate.notices import Notice
 from roadstead.gateway.translate.parameters import parameters_of
@@ -112,11 +112,12 @@ def gateway_status(
 
 
 def gateway_notices(plan: GatewayPlan) -> Iterator[Notice]:
-    """Yield what is to be told of a Gateway and its ListenerSets beside conditions: options that are for others."""
+    """Yield what is to be told of a Gateway and its ListenerSets beside conditions: options without effect."""
     objects = {one.key: one.obj for one in plan.sets}
     for listener in plan.listeners:
-        for key in listener.options.foreign:
-            message = f"spec.listeners[{listener.name}].tls.options[{key}]: not an option of Roadstead; without effect"
+        why = "TLS is passed through" if listener.mode == PASSTHROUGH else "it is not an option of Roadstead"
+        for key in listener.options.unheeded:
+            message = f"spec.listeners[{listener.name}].tls.options[{key}]: has no effect; {why}"
             regarding = plan.obj if listener.origin is None else objects[listener.origin]
             yield Notice(regarding, "Ignored", message)
 

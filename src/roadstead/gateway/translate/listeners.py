@@ -191,7 +191,7 @@ def _with_tls(plan: ListenerPlan, referrer: Referrer, tls: Mapping[str, Any], re
     if plan.mode not in modes:
         message = f"tls.mode of a listener for {plan.protocol} must be {' or '.join(modes)}"
         return replace(plan, unaccepted=Problem("UnsupportedValue", message))
-    options = read_tls_options(tls)
+    options = read_tls_options(tls, ends_here=plan.mode == TERMINATE)
     if isinstance(options, Problem):
         return replace(plan, unaccepted=options)
     plan = replace(plan, options=options)

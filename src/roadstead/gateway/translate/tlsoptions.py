@@ -27,18 +27,21 @@ _SUITES = {
 
 
 class TlsOptions(NamedTuple):
-    """The options in effect. `foreign`: the keys in the manifest that are none of ours."""
+    """The options in effect. `unheeded`: the keys in the manifest without effect, those of others or all of them."""
 
     minimum_version: Literal["1.2", "1.3"] = "1.2"
     cipher_suites: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
+    unheeded: tuple[str, ...] = ()
 
 
 DEFAULT_OPTIONS = TlsOptions()
 
 
-def read_tls_options(tls: Mapping[str, Any]) -> TlsOptions | Problem:
-    """Return what the `tls` of a listener demands, or what of it cannot be read."""
+def read_tls_options(tls: Mapping[str, Any], *, ends_here: bool = True) -> TlsOptions | Problem:
+    """Return what the `tls` of a listener demands, or what of it cannot be read.
+
+    `ends_here`: this listener ends TLS; else there is nothing to demand.
+    """
     stated = text_map(tls.get("options"))
     unknown = sorted(key for key in stated if key.startswith(_DOMAIN) and key not in _KEYS)
     if unknown:
@@ -52,8 +55,8 @@ def read_tls_options(tls: Mapping[str, Any]) -> TlsOptions | Problem:
     suites = _suites(stated.get(CIPHER_SUITES, ""))
     if isinstance(suites, Problem):
         return suites
-    foreign = tuple(sorted(key for key in stated if not key.startswith(_DOMAIN)))
-    return TlsOptions(cast("Literal['1.2', '1.3']", version), suites, foreign)
+    unheeded = tuple(sorted(key for key in stated if not (ends_here and key.startswith(_DOMAIN))))
+    return TlsOptions(cast("Literal['1.2', '1.3']", version), suites, unheeded)
 
 
 def _suites(value: str) -> tuple[str, ...] | Problem:

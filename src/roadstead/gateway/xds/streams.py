@@ -53,7 +53,13 @@ def _weights(stream: ir.Stream) -> list[tuple[str, int]]:
 def _access_log(stream: ir.Stream) -> Any:
     """Write one line of JSON for each connection, when it ends."""
     shape = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=True)
-    shape.json_format.update(_LOG_FIELDS | ({"route": str(stream.source)} if stream.source else {}))
+    told = {"route": str(stream.source or ""), "why": "" if stream.destinations else stream.why}
+    shape.json_format.update(_LOG_FIELDS | {name: _literal(text) for name, text in told.items() if text})
     return extension(
         accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stream_pb2.StdoutAccessLog(log_format=shape)
     )
+
+
+def _literal(text: str) -> str:
+    """Return a text in which `%` means itself."""
+    return text.replace("%", "%%")

@@ -66,7 +66,7 @@ def test_options_of_others_are_left_alone_and_told() -> None:
     (notice,) = translation.notices
     assert (notice.regarding["kind"], notice.reason) == ("Gateway", "Ignored")
     assert notice.message == (
-        "spec.listeners[https].tls.options[example.com/option]: not an option of Roadstead; without effect"
+        "spec.listeners[https].tls.options[example.com/option]: has no effect; it is not an option of Roadstead"
     )
 
 
@@ -76,6 +76,12 @@ def test_options_hold_for_both_modes_of_tls() -> None:
         "listeners"
     ][0]["conditions"]
     assert verdict(found, "Accepted") == ("False", "UnsupportedValue")
+
+
+def test_a_demand_where_tls_is_passed_through_is_told_to_have_no_effect() -> None:
+    tls = {"mode": "Passthrough", "options": {"roadstead.dev/min-tls-version": "1.3"}}
+    (notice,) = translated(gateway_class(), gateway(tls_listener(tls=tls))).notices
+    assert notice.message.endswith("[roadstead.dev/min-tls-version]: has no effect; TLS is passed through")
 
 
 def test_what_is_no_mapping_is_no_option() -> None:

@@ -173,6 +173,7 @@ EVERYTHING: list[Object] = [
         backend("foo-svc", weight=3),
         backend("missing", weight=1),
         hostnames=["a.pass.com", "*.pass.com"],
+        rule={"name": "only"},
         parents=[{"name": "example-gateway"}, {"kind": "ListenerSet", "name": "odd-set", "sectionName": "passing"}],
     ),
     tcp_route("odd-tcp", backend("foo-svc", weight=1), backend("missing", weight=1)),

@@ -45,6 +45,14 @@ def test_connections_without_a_destination_lead_nowhere():
     assert proxy["weighted_clusters"]["clusters"] == [{"name": "refused", "weight": 1}]
 
 
+def test_a_percent_sign_in_a_name_is_no_command_of_the_access_log():
+    stream = ir.Stream(why="50 %", source=ir.RouteSource("TLSRoute", "ns", "r", rule_name="%X"))
+    chain = ir.FilterChain("c", stream=stream)
+    filters = made(ir.Listener("tls", 443, 443, "TLS", (chain,)))["filter_chains"][0]["filters"]
+    shape = filters[0]["typed_config"]["access_log"][0]["typed_config"]["log_format"]["json_format"]
+    assert (shape["route"], shape["why"]) == ("TLSRoute ns/r rule 0 (%%X)", "50 %%")
+
+
 def test_a_stream_whose_tls_ends_here_offers_no_http():
     chain = ir.FilterChain(
         "end", (), ir.ServerTls(("ns/rsa",), alpn=()), stream=ir.Stream((ir.Destination("foo/tcp"),))
