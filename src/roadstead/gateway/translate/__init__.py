@@ -2,6 +2,7 @@
 
     gatewayclass ─ gateways ─ listeners ─ certificates        who listens for what
     grpcroute, httproute ─ routes ─ filters ─ backends        what a rule does, whoever it is attached to
+    streamroutes ─ streams                                    connections as a whole: TLSRoute, TCPRoute
     parents ─ precedence ─ proxies                            which rules meet at a listener, in which order
     ingress                                                   Ingress and nginx's annotations, to the same IR
 

@@ -12,7 +12,7 @@ from roadstead.gateway.ir import Cluster, FilterChain, ServerTls, Stream
 from roadstead.gateway.translate.hostnames import ANY, covers, specificity
 from roadstead.gateway.translate.listeners import TCP, TERMINATE, ListenerPlan
 from roadstead.gateway.translate.precedence import AttachedRoute
-from roadstead.gateway.translate.tlsroute import Streaming, StreamRoutePlan
+from roadstead.gateway.translate.streamroutes import Streaming, StreamRoutePlan
 
 
 def stream_chains(

@@ -46,7 +46,7 @@ from roadstead.gateway.translate.proxies import GatewayProxy
 from roadstead.gateway.translate.reads import Changes, Readers, Recorder
 from roadstead.gateway.translate.routes import RoutePlan
 from roadstead.gateway.translate.routestatus import route_status
-from roadstead.gateway.translate.tlsroute import plan_tcp_route, plan_tls_route
+from roadstead.gateway.translate.streamroutes import plan_tcp_route, plan_tls_route
 
 _CLOCK_TICK = timedelta(minutes=1)
 """How old a judgement of certificates' times may be when something changes."""
