@@ -476,3 +476,12 @@ def test_secrets_take_plain_text_and_keep_base64() -> None:
         assert "stringData" not in made
 
     talk(conversation)
+
+
+def test_warnings_may_quote_anything_that_a_client_sent() -> None:
+    async def conversation(server: Bench) -> None:
+        body = {**configmap("a"), 'a"\n\u0001é\\': 1}
+        reply = await server.good("POST", CONFIGMAPS, body)
+        assert reply.headers["warning"] == '299 - "unknown field \\"a\\"\\u000a\\u0001é\\\\\\""'
+
+    talk(conversation)

@@ -159,9 +159,13 @@ async def until_disconnected(receive: Receive) -> None:
 
 
 def warning_headers(warnings: Sequence[str]) -> list[Header]:
-    """Return warnings as RFC 7234 headers, the way in which kubectl shows them."""
-    escaped = [warning.replace("\\", "\\\\").replace('"', '\\"') for warning in warnings]
-    return [(b"warning", f'299 - "{text}"'.encode("latin-1", "replace")) for text in escaped]
+    """Return warnings as RFC 7234 headers, the way in which kubectl shows them; they may quote what a client sent."""
+    return [(b"warning", f'299 - "{_quoted(warning)}"'.encode("utf-8", "replace")) for warning in warnings]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in escaped)
 
 
 def checked_text(value: str, what: str) -> str:
