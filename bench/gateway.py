@@ -1,4 +1,4 @@
-"""What the gateway costs: calls through it, a hand-written Envoy, nginx and Traefik, side by side in one run.
+"""What the gateway costs: calls through it, Envoy by hand, nginx, Traefik and Envoy Gateway, side by side in one run.
 
     python bench/gateway.py [--seconds 2] [--rounds 5] [--work unary,unary-tls,streaming,streaming-tls] [--routes 1]
 
@@ -18,7 +18,9 @@ from pathlib import Path
 
 import grpc
 import trustme
-from gateway_arms import ARMS, Arm, Backends, Missing, Setting, leave_a_processor
+from envoy_gateway import envoy_gateway
+from gateway_arms import ARMS as _ARMS
+from gateway_arms import Arm, Backends, Missing, Setting, leave_a_processor
 from gateway_load import AUTHORITY, MESSAGES, WORK, Work, drive, driver, start_backend
 from http2_load import Result, message
 
@@ -26,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from free_ports import free_port
 
+ARMS = {**_ARMS, "Envoy Gateway": envoy_gateway}
 Turns = dict[str, list[tuple[Result, float]]]
 _COMPARED = (
     ("roadstead, no log", "Envoy by hand"),
     ("roadstead", "Envoy by hand, log"),
     ("roadstead", "Envoy by hand"),
+    ("roadstead, no log", "Envoy Gateway"),
     ("roadstead", "nginx"),
     ("roadstead", "Traefik"),
 )

