@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
+from roadstead.cli.projects import project_at
 from roadstead.cli.terminal import CommandError, InputError, output_option, print_json, print_rows
 from roadstead.cluster.certificates import Outcome, authority_files, ensure_certificates
-from roadstead.node.project import Project, ProjectError, find_project, read_project
+from roadstead.node.project import Project
 
 
 @click.command("cert")
@@ -38,15 +39,6 @@ def command(path: Path, renew: bool, output: str) -> None:
         return
     print_rows([("SECRET", "HOSTS", "EXPIRES", "MANIFEST"), *map(_row, outcomes)])
     click.echo(f"Clients trust {authority}")
-
-
-def project_at(path: Path) -> Project:
-    """Read the project beside or above a path; an empty one if there is none. Wrong files end the command."""
-    file = find_project(path)
-    try:
-        return read_project(file) if file is not None else Project()
-    except ProjectError as error:
-        raise InputError(str(error)) from error
 
 
 def make_certificates(project: Project, *, renew: bool = False) -> list[Outcome]:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from roadstead.cli.cert import project_at
+from roadstead.cli.projects import manifest_paths, project_at
 from roadstead.cli.terminal import InputError, err, output_option, print_json
-from roadstead.cli.up import manifest_paths
 from roadstead.client.manifests import Manifests, read_manifests
 from roadstead.cluster.checking import check
 from roadstead.cluster.checks.finding import Finding

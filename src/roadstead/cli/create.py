@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from roadstead.cli.clusters import configuration_from, enter_kubeconfig, start, wait_showing_progress
+from roadstead.cli.clusters import configuration_from, start, wait_showing_progress
+from roadstead.cli.contexts import enter_kubeconfig
 from roadstead.cli.terminal import InputError, err, name_option
 from roadstead.cluster.configuration import Isolation
 from roadstead.cluster.kubeconfig import context_name

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from roadstead.cli.clusters import leave_kubeconfig
+from roadstead.cli.contexts import leave_kubeconfig
 from roadstead.cli.terminal import CommandError, err, name_option
 from roadstead.cluster import lifecycle
 from roadstead.cluster.configuration import DEFAULT_NAME

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from roadstead.cli.cert import project_at
 from roadstead.cli.clusters import existing
+from roadstead.cli.projects import project_at
 from roadstead.cli.terminal import InputError, err, name_option
 from roadstead.cluster import configuration as settings
 from roadstead.cluster.configuration import DEFAULT_NAME
