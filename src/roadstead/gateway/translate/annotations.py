@@ -82,6 +82,7 @@ class Annotation(NamedTuple):
 
 _GRPC = ("GRPCRoute",)
 _ROUTES = ("GRPCRoute", "HTTPRoute")
+_WITHOUT = ("TLSRoute", "TCPRoute")
 
 ANNOTATIONS = (
     Annotation("environment", ("Gateway", *_ROUTES), _text, "the name of an environment, for instance production"),
@@ -114,7 +115,7 @@ ANNOTATIONS = (
 """Every annotation, in the order of docs/gateway.md."""
 
 _BY_KIND: Mapping[str, Mapping[str, Annotation]] = {
-    kind: {one.name: one for one in ANNOTATIONS if kind in one.kinds} for kind in ("Gateway", *_ROUTES)
+    kind: {one.name: one for one in ANNOTATIONS if kind in one.kinds} for kind in ("Gateway", *_ROUTES, *_WITHOUT)
 }
 
 
@@ -151,5 +152,6 @@ def _message(obj: Object, name: str, value: str, known: Mapping[str, Annotation]
     if name in known:
         return f"{field}: {value!r} is not {known[name].expected}"
     close = difflib.get_close_matches(name, known, n=1)
-    remedy = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {', '.join(PREFIX + one for one in known)}"
+    listed = ", ".join(PREFIX + one for one in known) or "none"
+    remedy = f"did you mean {PREFIX}{close[0]}?" if close else f"there are {listed}"
     return f"{field}: {obj['kind']}s have no such annotation of Roadstead; {remedy}"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from roadstead.api.objects import Object, key_of, metadata_of
 from roadstead.gateway.ir import Cluster, Destination, RouteSource, Stream
 from roadstead.gateway.resources import Resources
+from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.backends import POLICY_NOT_KEPT, read_reference, resolve, weight_of
 from roadstead.gateway.translate.fields import mappings, spec_of, text, texts
 from roadstead.gateway.translate.hostnames import is_hostname, normal
@@ -53,7 +54,8 @@ def _plan(route: Object, kind: str, resources: Resources) -> StreamRoutePlan:
     spec, key = spec_of(route), key_of(route)
     hostnames = tuple(dict.fromkeys(normal(name) for name in texts(spec.get("hostnames"))))
     age = (text(metadata_of(route).get("creationTimestamp")), str(key))
-    plan = StreamRoutePlan(route, kind, key, age, hostnames if kind == "TLSRoute" else ())
+    named = hostnames if kind == "TLSRoute" else ()
+    plan = StreamRoutePlan(route, kind, key, age, named, unheeded=read_annotations(route).problem)
     wrong = [name for name in plan.hostnames if not is_hostname(name)]
     if wrong:
         message = f"spec.hostnames: {', '.join(map(repr, wrong))} is not a host name"

@@ -175,3 +175,13 @@ def test_a_second_rule_is_dropped_and_told() -> None:
     found = conditions(gateway(tls_listener()), route)
     assert verdict(found, "PartiallyInvalid") == ("True", "UnsupportedValue")
     assert services(stream(gateway(tls_listener()), route)) == {"foo": 1}
+
+
+def test_annotations_of_other_kinds_are_told_to_have_no_effect() -> None:
+    route = tls_route("route", TO_FOO, annotations={"roadstead.dev/timeout": "1s"})
+    found = conditions(gateway(tls_listener()), route)
+    assert verdict(found, "Accepted") == ("True", "Accepted")
+    assert verdict(found, "roadstead.dev/AnnotationsUsable") == ("False", "InvalidAnnotation")
+    assert message(found, "roadstead.dev/AnnotationsUsable") == (
+        "metadata.annotations[roadstead.dev/timeout]: TLSRoutes have no such annotation of Roadstead; there are none"
+    )
