@@ -226,7 +226,7 @@ class Watchers:
 
 
 async def latency(bench: "Bench", count: int, write: Job) -> None:
-    """Print how long after a write's reply its event arrives at each of some watchers, at a pace that this client keeps."""
+    """Print how long after a write's reply its event arrives at each watcher, at a pace that this client can keep."""
     watchers = Watchers()
     await watchers.open(bench, count)
     watchers.heard = {}
