@@ -24,6 +24,7 @@ from roadstead.lib.tasks import cancel_all, spawn
 
 STDIN, STATUS, RESIZE = 0, 3, 4
 _CLOSE = 255
+_LARGEST_TERMINAL = 65535
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 
 
@@ -80,7 +81,10 @@ def _resize(chunk: bytes) -> Message:
         size = msgspec.json.decode(chunk, type=dict[str, int])
     except msgspec.DecodeError:
         return Message("ignore")
-    return Message("resize", size=(size.get("Width", 0), size.get("Height", 0)))
+    width, height = size.get("Width", 0), size.get("Height", 0)
+    if not (0 <= width <= _LARGEST_TERMINAL and 0 <= height <= _LARGEST_TERMINAL):
+        return Message("ignore")
+    return Message("resize", size=(width, height))
 
 
 def exit_status(code: int) -> Object:

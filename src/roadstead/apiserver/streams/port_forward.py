@@ -27,6 +27,7 @@ TUNNEL = "SPDY/3.1+portforward.k8s.io"
 _CHANNELS = ("v4.channel.k8s.io", "portforward.k8s.io")
 _PIECE = 32 << 10
 _CONNECTIONS = 1000
+_CHANNEL_PORTS = 127  # two channels each, and a channel is one byte
 _PROTOCOL_ERROR = 1002
 
 
@@ -66,6 +67,8 @@ def ports_of(query: Query) -> list[int]:
     texts = [text for value in query.get("ports", ()) for text in value.split(",")]
     if not texts or not all(text.isdecimal() and 0 < int(text) < 65536 for text in texts):
         raise BadRequest(f"ports: {','.join(texts)!r} is not a list of port numbers")
+    if len(texts) > _CHANNEL_PORTS:
+        raise BadRequest(f"ports: may not be more than {_CHANNEL_PORTS}")
     return [int(text) for text in texts]
 
 
@@ -124,6 +127,9 @@ class _Tunnel:
     async def _received(self, data: Data) -> None:
         connection = self._by_stream.get(data.stream)
         if connection is not None and data.chunk:
+            if not connection.error and connection.upstream.full():
+                # Nobody takes them before the connection has both of its streams; waiting here would be for ever.
+                raise SpdyError("too much data on a connection without its error stream")
             await connection.upstream.put(data.chunk)
         if data.finished:
             await self._finish(data.stream)
@@ -131,6 +137,8 @@ class _Tunnel:
     async def _finish(self, stream: int) -> None:
         connection = self._by_stream.pop(stream, None)
         if connection is not None:
+            if not connection.error and connection.upstream.full():
+                raise SpdyError("too much data on a connection without its error stream")
             await connection.upstream.put(None)
 
     async def _forward(self, connection: _Connection) -> None:
