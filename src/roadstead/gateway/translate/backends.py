@@ -88,10 +88,10 @@ def resolve(reference: Reference, resources: Resources) -> Cluster | Problem:
 
 
 def _port_cluster(reference: Reference, service: Object, resources: Resources) -> Cluster | Problem:
-    ports = mappings(spec_of(service).get("ports"))
+    ports = _tcp_ports(service)
     port = next((entry for entry in ports if entry.get("port") == reference.port), None)
     if port is None:
-        offered = ", ".join(str(entry.get("port")) for entry in ports) or "no ports"
+        offered = ", ".join(str(entry.get("port")) for entry in ports) or "no ports for TCP"
         asked = f"no port {reference.port}" if reference.port else "to be named with a port"
         return Problem("BackendNotFound", f"{reference.field}: {reference.target} has {asked}; it has {offered}")
     policy = policy_for(key_of(service), text(port.get("name")), resources.backend_tls)
@@ -105,6 +105,12 @@ def _port_cluster(reference: Reference, service: Object, resources: Resources) -
         message = f"{reference.field}: BackendTLSPolicy {key_of(policy.obj)}: {policy.unaccepted.message}"
         return Problem(POLICY_NOT_KEPT, message)
     return Cluster(f"{name}/{protocol}-tls", name, protocol, policy.tls)
+
+
+def _tcp_ports(service: Object) -> list[Mapping[str, Any]]:
+    """Return the ports that connections can be made to; a number may be there a second time, for UDP."""
+    ports = mappings(spec_of(service).get("ports"))
+    return [entry for entry in ports if text(entry.get("protocol"), "TCP") == "TCP"]
 
 
 def _protocol(reference: Reference, app_protocol: str, *, encrypted: bool) -> Protocol | Problem:
@@ -148,7 +154,7 @@ def endpoint_set(name: str, resources: Resources) -> EndpointSet:
 
 
 def _port_name(service: Object | None, number: int) -> str:
-    ports = mappings(spec_of(service or {}).get("ports"))
+    ports = _tcp_ports(service or {})
     return next((text(entry.get("name")) for entry in ports if entry.get("port") == number), "")
 
 

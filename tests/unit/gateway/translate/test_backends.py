@@ -47,3 +47,15 @@ def test_a_service_that_is_gone_has_no_endpoints() -> None:
 def test_what_is_no_address_or_port_is_left_out() -> None:
     assert addresses(endpoint_slice("foo-svc", "not an address", "fe80::1%eth0", "10.0.0.1")) == ["10.0.0.1"]
     assert addresses(endpoint_slice("foo-svc", "10.0.0.1", port=65536)) == []
+
+
+def test_a_port_number_that_is_also_there_for_udp_means_the_one_for_tcp() -> None:
+    dns = service("dns", port=53)
+    udp = {"name": "udp", "port": 53, "protocol": "UDP"}
+    dns["spec"]["ports"].insert(0, udp)
+    slices = {
+        **endpoint_slice("dns", "10.0.0.1"),
+        "ports": [{"name": "udp", "port": 1053}, {"name": "grpc", "port": 2053}],
+    }
+    found = endpoint_set("user-platform/dns/53", resources([dns, slices]))
+    assert [one.port for one in found.endpoints] == [2053]
