@@ -2,9 +2,10 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import grpc
+import http2_frames as http2
 import pytest
 from envoy_bed import HERE, Backend, call, channel, cluster, forward, host, http_get, http_listener, proxy, run, running
 from free_ports import free_port
@@ -14,37 +15,17 @@ from roadstead.lib.tasks import spawn
 
 pytestmark = pytest.mark.e2e
 
-_PREFACE, _SETTINGS, _HEADERS, _RESET = 24, 4, 1, 3
-_ACKNOWLEDGED = 1
-_REFUSED_STREAM, _ENHANCE_YOUR_CALM = 7, 11
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
 
 def resets(code: int) -> Callable[..., Awaitable[None]]:
     """Return an HTTP/2 server that answers every request with RST_STREAM and this code."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(_PREFACE)
-        writer.write(_frame(_SETTINGS, 0, 0))
-        async for kind, flags, stream in _frames(reader):
-            if kind == _SETTINGS and not flags & _ACKNOWLEDGED:
-                writer.write(_frame(_SETTINGS, _ACKNOWLEDGED, 0))
-            if kind == _HEADERS:
-                writer.write(_frame(_RESET, 0, stream, struct.pack(">I", code)))
+        async for found in http2.accept(reader, writer):
+            if found.kind == http2.HEADERS:
+                writer.write(http2.frame(http2.RESET, 0, found.stream, struct.pack(">I", code)))
         writer.close()
 
     return handle
-
-
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[int, int, int]]:
-    while head := await reader.read(9):
-        while len(head) < 9:
-            head += await reader.readexactly(9 - len(head))
-        await reader.readexactly(int.from_bytes(head[:3], "big"))
-        yield head[3], head[4], int.from_bytes(head[5:9], "big")
 
 
 async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,8 +43,8 @@ async def speaks_http1(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 FAULTY = {
     "closes": closes,
     "http1": speaks_http1,
-    "refuses": resets(_REFUSED_STREAM),
-    "resets": resets(_ENHANCE_YOUR_CALM),
+    "refuses": resets(http2.REFUSED_STREAM),
+    "resets": resets(http2.ENHANCE_YOUR_CALM),
 }
 
 EXPECTED = {

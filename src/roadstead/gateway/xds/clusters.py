@@ -13,14 +13,12 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import percent_pb2
 
 from roadstead.gateway.ir import Cluster, UpstreamTls
-from roadstead.gateway.xds.messages import ads, extension, packed, seconds, uint32
+from roadstead.gateway.xds.messages import ads, extension, http2_options, packed, seconds, uint32
 from roadstead.gateway.xds.resources import Ref, ResourceType
 from roadstead.gateway.xds.secrets import by_sds, certificate_ref, trust_ref
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 CONNECT_TIMEOUT = 5.0
-STREAM_WINDOW = 1 << 20
-CONNECTION_WINDOW = 4 << 20
 BUFFER_LIMIT = 1 << 20
 _UNLIMITED = 0xFFFFFFFF
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -84,12 +82,7 @@ def _tcp_keepalive() -> Any:
 def _http_options(protocol: str) -> Any:
     explicit = http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig()
     if protocol == "h2":
-        explicit.http2_protocol_options.CopyFrom(
-            protocol_pb2.Http2ProtocolOptions(
-                initial_stream_window_size=uint32(STREAM_WINDOW),
-                initial_connection_window_size=uint32(CONNECTION_WINDOW),
-            )
-        )
+        explicit.http2_protocol_options.CopyFrom(http2_options())
     else:
         explicit.http_protocol_options.CopyFrom(protocol_pb2.Http1ProtocolOptions())
     return http_protocol_options_pb2.HttpProtocolOptions(explicit_http_config=explicit)

@@ -17,7 +17,16 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import cors_filter
-from roadstead.gateway.xds.messages import extension, flag, packed, seconds, socket_address, uint32
+from roadstead.gateway.xds.messages import (
+    STREAMS_PER_CONNECTION,
+    extension,
+    flag,
+    http2_options,
+    packed,
+    seconds,
+    socket_address,
+    uint32,
+)
 from roadstead.gateway.xds.persistence import session_filter
 from roadstead.gateway.xds.replies import local_replies
 from roadstead.gateway.xds.resources import Ref, ResourceType
@@ -29,9 +38,6 @@ from roadstead.gateway.xds.telemetry import access_log, route_metrics, tracing
 from roadstead.gateway.xds.transcoding import transcoding_filter
 from roadstead.gateway.xds.web import web_filter
 
-STREAMS_PER_CONNECTION = 16_384
-STREAM_WINDOW = 1 << 20
-CONNECTION_WINDOW = 4 << 20
 BUFFER_LIMIT = 1 << 20
 HEADERS_TIMEOUT = 30.0
 LONGEST_CONNECTION = 365 * 86400.0
@@ -159,11 +165,7 @@ def _http_settings(name: str) -> Any:
         stream_idle_timeout=seconds(0),
         request_timeout=seconds(0),
         request_headers_timeout=seconds(HEADERS_TIMEOUT),
-        http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
-            max_concurrent_streams=uint32(STREAMS_PER_CONNECTION),
-            initial_stream_window_size=uint32(STREAM_WINDOW),
-            initial_connection_window_size=uint32(CONNECTION_WINDOW),
-        ),
+        http2_protocol_options=http2_options(STREAMS_PER_CONNECTION),
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
             max_headers_count=uint32(200), max_connection_duration=seconds(LONGEST_CONNECTION)
         ),

@@ -5,12 +5,16 @@ Next: `listeners`, `routes`, `clusters`, `endpoints`, `secrets`, one encoder for
 
 from typing import Any
 
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2
+from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, protocol_pb2
 from google.protobuf import any_pb2, duration_pb2, json_format, wrappers_pb2
 
 PARTS = 1_000_000
 _LARGEST_DURATION = 315_576_000_000.0
 _LARGEST_PORT = 65535
+STREAMS_PER_CONNECTION = 16_384
+STREAM_WINDOW = 1 << 20
+CONNECTION_WINDOW = 4 << 20
+_FRAMES_PER_STREAM = 4
 
 
 def packed(message: Any) -> any_pb2.Any:
@@ -61,6 +65,21 @@ def uint32(amount: int) -> wrappers_pb2.UInt32Value:
 def flag(value: bool) -> wrappers_pb2.BoolValue:
     """Return an optional truth value."""
     return wrappers_pb2.BoolValue(value=value)
+
+
+def http2_options(streams: int = 0) -> Any:
+    """Return what HTTP/2 connections may hold, on both sides of Envoy; `streams`: that a client may open at once.
+
+    By default Envoy takes 10,000 frames, or 1,000 resets, that wait to be sent for an attack and closes the connection.
+    As many streams as we allow may well end at once: each with headers, a message and trailers, or with a reset.
+    """
+    return protocol_pb2.Http2ProtocolOptions(
+        max_concurrent_streams=uint32(streams) if streams else None,
+        initial_stream_window_size=uint32(STREAM_WINDOW),
+        initial_connection_window_size=uint32(CONNECTION_WINDOW),
+        max_outbound_frames=uint32(_FRAMES_PER_STREAM * STREAMS_PER_CONNECTION),
+        max_outbound_control_frames=uint32(STREAMS_PER_CONNECTION),
+    )
 
 
 def socket_address(address: str, port: int) -> Any:
