@@ -13,6 +13,7 @@ from roadstead.apiserver import bootstrap, crd, lifecycle
 from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.admission.kinds import admit_new
 from roadstead.apiserver.schemas import schema_of
+from roadstead.apiserver.schemas.checking import type_causes
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.validation import unknown_fields
 from roadstead.apiserver.writer import complete
@@ -87,10 +88,17 @@ def _unknown_fields(resource: Resource, checked: Checked) -> Iterator[Finding]:
 
 def _refusals(resource: Resource, checked: Checked, now: datetime) -> Iterator[Finding]:
     obj, moment = checked.object, rfc3339(now)
+    # A server names the first value of a wrong type and reads no further; here all are named, each with its place.
+    mistyped = type_causes(obj, schema_of(resource))
+    if mistyped:
+        yield from (checked.finding(field, message) for _, field, message in mistyped)
+        return
     try:
         lifecycle.prepare_create(resource, obj, now=moment, uid=f"{checked.kind} {checked.key}")
         with complete(resource, obj, None):
             admit_new(resource, obj, moment)
+            if checked.kind == "CustomResourceDefinition":
+                crd.accept(obj, moment, crd.Names())
             apply_defaults(resource, obj)
     except ApiError as error:
         causes = error.details.get("causes") or ()
