@@ -27,6 +27,7 @@ from envoy_bed import (
 )
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds import tables
 from roadstead.gateway.xds.scopes import KEY as HEADER
 
 pytestmark = pytest.mark.e2e
@@ -40,6 +41,13 @@ def serving(port, *names, services=()):
     return proxy([http_listener(port)], hosts, services)
 
 
+@pytest.fixture(params=["whole", "pieces"])
+def shape(request, monkeypatch):
+    """Have every table sent whole, or in pieces."""
+    if request.param == "pieces":
+        monkeypatch.setattr(tables, "SPREAD_FROM", 0)
+
+
 @pytest.fixture
 def backends():
     async def start():
@@ -48,7 +56,7 @@ def backends():
     return start
 
 
-def test_hosts_are_found_however_they_are_written(tmp_path, backends):
+def test_hosts_are_found_however_they_are_written(tmp_path, backends, shape):
     async def test():
         found, port = await backends(), free_port()
         services = [cluster(name, backend) for name, backend in found.items()]
@@ -74,7 +82,9 @@ def test_hosts_are_found_however_they_are_written(tmp_path, backends):
     run(test)
 
 
-def test_nobody_but_envoy_sees_or_says_how_a_host_was_found(tmp_path, backends):
+def test_nobody_but_envoy_sees_or_says_how_a_host_was_found(tmp_path, backends, monkeypatch):
+    monkeypatch.setattr(tables, "SPREAD_FROM", 0)
+
     async def test():
         found, port = await backends(), free_port()
         services = [cluster(name, backend) for name, backend in found.items()]
@@ -88,7 +98,7 @@ def test_nobody_but_envoy_sees_or_says_how_a_host_was_found(tmp_path, backends):
     run(test)
 
 
-def test_a_host_that_gets_its_own_routes_and_loses_them_is_served_all_the_time(tmp_path, backends):
+def test_a_host_that_gets_its_own_routes_and_loses_them_is_served_all_the_time(tmp_path, backends, shape):
     async def test():
         found, port = await backends(), free_port()
         services = [cluster(name, backend) for name, backend in found.items()]
@@ -105,11 +115,12 @@ def test_a_host_that_gets_its_own_routes_and_loses_them_is_served_all_the_time(t
     run(test)
 
 
-def test_a_refused_rule_holds_back_neither_other_hosts_nor_what_changes_later(tmp_path, backends):
+def test_a_refused_rule_holds_back_neither_other_hosts_nor_what_changes_later(tmp_path, backends, shape):
     async def test():
         found, port = await backends(), free_port()
         services = [cluster(name, backend) for name, backend in found.items()]
-        bad = host((ir.Match(ir.PathMatch("regex", "("), grpc=True), forward("wide")), domains=("bad.example.com",))
+        rule = ir.Route("bad", ir.Match(ir.PathMatch("regex", "("), grpc=True), forward("wide"))
+        bad = ir.VirtualHost("bad", ("bad.example.com",), (rule,))
 
         def beside(name):
             good = host((any_grpc(), forward(name)), domains=("foo.example.com",))
@@ -118,13 +129,13 @@ def test_a_refused_rule_holds_back_neither_other_hosts_nor_what_changes_later(tm
         async with running(tmp_path, beside("wide")) as bed, channel(port) as over:
             assert await call(over) == "wide"
             state = await bed.serve(beside("exact"))
-            assert [each.resource.partition("#")[0] for each in state.rejections] == ["routes http"]
+            assert [each.resource for each in state.rejections] == ["routes http"]
             assert await call(over) == "exact"
 
     run(test)
 
 
-def test_a_listener_that_goes_and_comes_back_finds_its_hosts_again(tmp_path, backends):
+def test_a_listener_that_goes_and_comes_back_finds_its_hosts_again(tmp_path, backends, shape):
     async def test():
         found, port = await backends(), free_port()
         services = [cluster(name, backend) for name, backend in found.items()]
@@ -153,8 +164,32 @@ async def _answer(over):
         return None
 
 
-def test_a_thousand_edits_under_load_fail_no_call(tmp_path):
+def test_a_table_that_becomes_large_loses_no_call_and_no_stream(tmp_path):
+    async def test():
+        foo, port = await Backend("foo").start(), free_port()
+
+        def with_hosts(count):
+            names = ["foo.example.com", *(f"h{each}.example.com" for each in range(count))]
+            hosts = [host((any_grpc(), forward("foo")), domains=(name,)) for name in names]
+            return proxy([http_listener(port)], hosts, [cluster("foo", foo)])
+
+        async with running(tmp_path, with_hosts(3)) as bed, Load(port) as load, channel(port) as over:
+            stream = over.unary_stream(f"/{SERVICE}/Stream")(b"")
+            assert await stream.read() == b"foo"
+            for count in (tables.SPREAD_FROM, 3, tables.SPREAD_FROM + 40, 3):
+                await bed.serve(with_hosts(count))
+                seen = load.count
+                await until(lambda seen=seen: load.count > seen + 20, "calls go on")
+            assert [await stream.read() for _ in range(5)] == [b"foo"] * 5
+            stream.cancel()
+        assert load.failures == []
+
+    run(test)
+
+
+def test_a_thousand_edits_under_load_fail_no_call(tmp_path, monkeypatch):
     """Each edit moves the called host to a cluster that Envoy has never seen, and other hosts come and go with it."""
+    monkeypatch.setattr(tables, "SPREAD_FROM", 20)
 
     async def test():
         foo, port = await Backend("foo").start(), free_port()

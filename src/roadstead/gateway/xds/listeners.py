@@ -19,6 +19,7 @@ from roadstead.gateway import ir
 from roadstead.gateway.xds.cors import cors_filter
 from roadstead.gateway.xds.messages import (
     STREAMS_PER_CONNECTION,
+    ads,
     extension,
     flag,
     http2_options,
@@ -49,7 +50,8 @@ class HttpOptions:
     """What the HTTP of a listener does beside routing; `sessions`: some route keeps clients on their endpoints.
 
     `cors`: some route says which scripts of other origins may ask. `web`: some route serves gRPC-Web.
-    `transcoding`: some route takes JSON. `telemetry`: what is told beside the access log.
+    `transcoding`: some route takes JSON. `telemetry`: what is told beside the access log. `spread`: the route tables
+    that are in pieces.
     """
 
     access_log: bool = True
@@ -58,6 +60,7 @@ class HttpOptions:
     web: bool = False
     transcoding: bool = False
     telemetry: ir.Telemetry = field(default_factory=ir.Telemetry)
+    spread: frozenset[str] = frozenset()
 
 
 def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: HttpOptions = HttpOptions()) -> Any:
@@ -73,12 +76,17 @@ def listener(source: ir.Listener, bind: str, secrets: Collection[str], http: Htt
     return made
 
 
-def listener_needs(source: ir.Listener) -> frozenset[Ref]:
-    """Return what Envoy waits for before the listener, or a changed version of it, takes connections."""
+def listener_needs(source: ir.Listener, spread: Collection[str] = ()) -> frozenset[Ref]:
+    """Return what Envoy waits for before the listener, or a changed version of it, takes connections.
+
+    `spread`: the route tables that are in pieces.
+    """
     needs: set[Ref] = set()
     for chain in source.chains:
         if chain.route_table:
-            needs.add(Ref(ResourceType.SCOPE, any_scope(chain.route_table)))
+            scope, routes = any_scope(chain.route_table), chain.route_table
+            in_pieces = chain.route_table in spread
+            needs.add(Ref(ResourceType.SCOPE, scope) if in_pieces else Ref(ResourceType.ROUTES, routes))
         if chain.tls is not None:
             needs |= {certificate_ref(name) for name in chain.tls.certificates}
             needs |= {trust_ref(chain.tls.client_validation.trust)} if chain.tls.client_validation else set()
@@ -145,7 +153,10 @@ def _http(name: str, route_table: str, http: HttpOptions) -> Any:
         (True, _ROUTER),
     )
     settings.http_filters.extend(each for is_wanted, each in wanted if is_wanted)
-    look_up(settings, route_table)
+    if route_table in http.spread:
+        look_up(settings, route_table)
+    else:
+        settings.rds.CopyFrom(manager.Rds(route_config_name=route_table, config_source=ads()))
     settings.access_log.extend([_ACCESS_LOG] if http.access_log else [])
     settings.access_log.extend([_ROUTE_METRICS] if http.telemetry.route_metrics else [])
     if http.telemetry.tracing is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.resources import Ref, ResourceType
-from roadstead.gateway.xds.tables import whole
+from roadstead.gateway.xds.tables import piece_named
 
 _CONSTRAINT = "Proto constraint validation failed"
 _PLACE = re.compile(r"VirtualHosts\[(\d+)\].*?Routes\[(\d+)\]", re.DOTALL)
@@ -31,7 +31,7 @@ def rejection(proxy: ir.Proxy | None, ref: Ref, message: str) -> ir.Rejection:
 def _table(proxy: ir.Proxy | None, ref: Ref) -> ir.RouteTable | None:
     if proxy is None or ref.type is not ResourceType.ROUTES:
         return None
-    return whole(proxy.route_tables).get(ref.name)
+    return piece_named(proxy.route_tables, ref.name)
 
 
 def at_fault(table: ir.RouteTable, message: str) -> ir.RouteSource | None:

@@ -20,7 +20,8 @@ from roadstead.gateway.reflection.wiring import HOST_HEADER, REFLECTION_CLUSTER
 from roadstead.gateway.xds.cors import CORS_FILTER, cors_policy
 from roadstead.gateway.xds.messages import PARTS, flag, header_option, packed, seconds, uint32
 from roadstead.gateway.xds.persistence import SESSION_FILTER, persistent
-from roadstead.gateway.xds.scopes import piece_head
+from roadstead.gateway.xds.scopes import fit_scopes
+from roadstead.gateway.xds.tables import is_of_many
 from roadstead.gateway.xds.transcoding import TRANSCODING_FILTER, transcoder
 from roadstead.gateway.xds.web import WEB_FILTER, switched_on
 
@@ -43,12 +44,15 @@ _REDIRECTS = {
 
 
 def route_configuration(table: ir.RouteTable) -> bytes:
-    """Return the encoded RouteConfiguration of a piece of a table.
+    """Return the encoded RouteConfiguration of a table, or of a piece of it.
 
     It is put together from virtual hosts that are encoded once each: a field of a repeated message is its tag, its
     length and its bytes, so a change to one host leaves the work for the others undone.
     """
-    parts = [piece_head(table.name).SerializeToString(deterministic=True)]
+    head = route_pb2.RouteConfiguration(name=table.name, ignore_port_in_host_matching=True)
+    if is_of_many(table.name):
+        fit_scopes(head)
+    parts = [head.SerializeToString(deterministic=True)]
     tag = _varint(_VIRTUAL_HOSTS << 3 | _LENGTH_DELIMITED)
     for host in table.virtual_hosts:
         body = _encoded_host(host)

@@ -14,7 +14,7 @@ from typing import Any
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import address_pb2, base_pb2
 from envoy.config.core.v3 import extension_pb2 as config_extension_pb2
-from envoy.config.route.v3 import route_components_pb2, route_pb2, scoped_route_pb2
+from envoy.config.route.v3 import route_components_pb2, scoped_route_pb2
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2
 from envoy.extensions.filters.http.ip_tagging.v3 import ip_tagging_pb2
@@ -77,12 +77,11 @@ def look_up(settings: Any, table: str) -> None:
     settings.http_filters.extend(filters)
 
 
-def piece_head(name: str) -> Any:
-    """Return a piece without hosts: a RouteConfiguration that switches off what runs where no scope was found."""
-    made = route_pb2.RouteConfiguration(name=name, ignore_port_in_host_matching=True, request_headers_to_remove=[KEY])
+def fit_scopes(piece: Any) -> None:
+    """Have a RouteConfiguration take the key off requests, and switch off what runs where no scope was found."""
+    piece.request_headers_to_remove.append(KEY)
     for each in (_ANY_HOST, _CAPITALS, *_BY_LINE):
-        made.typed_per_filter_config[each].CopyFrom(_OFF)
-    return made
+        piece.typed_per_filter_config[each].CopyFrom(_OFF)
 
 
 def _short(table: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from roadstead.gateway.xds.resources import NOTHING, Ref, Resource, ResourceType, Snapshot
-from roadstead.gateway.xds.tables import any_scope, table_of, table_of_piece
+from roadstead.gateway.xds.tables import any_scope, is_of_many, table_of, table_of_piece
 
 WILDCARD = "*"
 _ABSENT = ""
@@ -383,8 +383,9 @@ class DeltaSession:
     def _is_asked_for(self, piece: str) -> bool:
         """Say whether Envoy will ask for a piece of a route table that it has not answered to: one that is in use."""
         listeners = self._target.resources[ResourceType.LISTENER].values() if self._target is not None else ()
-        scope = Ref(ResourceType.SCOPE, any_scope(table_of_piece(piece)))
-        return Ref(ResourceType.ROUTES, piece) not in self._rejected and any(scope in each.needs for each in listeners)
+        routes = Ref(ResourceType.ROUTES, piece)
+        need = Ref(ResourceType.SCOPE, any_scope(table_of_piece(piece))) if is_of_many(piece) else routes
+        return routes not in self._rejected and any(need in each.needs for each in listeners)
 
     def _is_answered(self, need: Ref) -> bool:
         return need.name in self._known[need.type] or need in self._rejected

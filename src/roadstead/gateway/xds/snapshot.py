@@ -5,8 +5,8 @@ next translation, so they are hardly looked at. Next: `session`, which sends the
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -88,7 +88,8 @@ class Encoder:
         ):
             self._take(type_, sources, changes)
         self._take_tables(proxy, changes)
-        self._take(ResourceType.LISTENER, tuple(_listeners(proxy, self._settings, self._features)), changes)
+        listeners = _listeners(proxy, self._settings, self._features, self._tables.spread)
+        self._take(ResourceType.LISTENER, tuple(listeners), changes)
         if changes:
             self._snapshot = self._snapshot.with_changes(changes)
         return self._snapshot
@@ -159,14 +160,17 @@ class _BoundListener:
     http: HttpOptions
 
 
-def _listeners(proxy: ir.Proxy, settings: NodeSettings, features: Mapping[str, int]) -> Iterable[_BoundListener]:
+def _listeners(
+    proxy: ir.Proxy, settings: NodeSettings, features: Mapping[str, int], spread: Set[str]
+) -> Iterable[_BoundListener]:
     """Bind every listener, but to secrets that exist only: Envoy would wait for others for ever."""
     known = {certificate_ref(each.name).name for each in proxy.certificates}
     http = _http_options(proxy, settings, features)
     for source in proxy.listeners:
         mentioned = {name for chain in source.chains if chain.tls for name in chain.tls.certificates}
         named = frozenset(certificate_ref(name).name for name in mentioned)
-        yield _BoundListener(source, named & known, settings, http)
+        tables = spread & {chain.route_table for chain in source.chains}
+        yield _BoundListener(source, named & known, settings, replace(http, spread=frozenset(tables)))
     if settings.ready_port:
         yield _BoundListener(None, frozenset(), settings, HttpOptions())
 
@@ -204,7 +208,7 @@ def _encode_listener(bound: _BoundListener) -> Resource:
         message = readiness_listener(settings.bind, port=settings.ready_port, statistics=settings.statistics)
         return resource(message, message.name)
     message = listener(bound.source, settings.bind, bound.secrets, bound.http)
-    return resource(message, bound.source.name, listener_needs(bound.source))
+    return resource(message, bound.source.name, listener_needs(bound.source, bound.http.spread))
 
 
 def _encode_routes(table: ir.RouteTable) -> Resource:

@@ -1,13 +1,14 @@
-"""Route tables are sent in pieces, so that one changed host is not paid for by thousands of others.
+"""Large route tables are sent in pieces, so that one changed host is not paid for by thousands of others.
 
 Envoy builds a RouteConfiguration anew as a whole, whatever has changed in it: some 25 µs for each host. So the hosts of
-a table are spread over pieces by a hash of their name, each a RouteConfiguration of its own, and a scope for each
-domain says where it is. Wildcards, which no scope can stand for, share one piece, the table's own; it is asked where no
-scope is found, so every request meets the very host that it would meet in the whole table. Next: `scopes`, how Envoy
-comes from a request to a scope.
+a table that is large are spread over pieces by a hash of their name, each a RouteConfiguration of its own, and a scope
+for each domain says where it is. Wildcards, which no scope can stand for, share one piece; it is asked where no scope
+is found, so every request meets the very host that it would meet in the whole table. Finding a scope costs each request
+a microsecond, so a table that is small is one piece without scopes. Once spread a table stays so: the change makes a
+listener anew. Next: `scopes`, how Envoy comes from a request to a scope.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from zlib import crc32
@@ -16,7 +17,9 @@ from roadstead.gateway import ir
 
 _One = TypeVar("_One")
 PIECES = 256
-"""For exact host names, of each table; those that have no host do not exist."""
+"""For exact host names, of each large table; those that have no host do not exist."""
+SPREAD_FROM = 128
+"""So many exact host names make a table large."""
 ANY = "*"
 
 
@@ -47,9 +50,10 @@ class Difference:
 
 
 class Tables:
-    """The tables of a proxy, as they change."""
+    """The tables of a proxy, as they change; `spread` are those that are sent in pieces."""
 
     def __init__(self) -> None:
+        self.spread: set[str] = set()
         self._hosts: dict[str, tuple[ir.VirtualHost, ...]] = {}
         self._pieces: dict[str, dict[str, ir.VirtualHost]] = {}
 
@@ -58,7 +62,15 @@ class Tables:
         now = {table.name: table.virtual_hosts for table in tables}
         difference = Difference()
         for name in {**self._hosts, **now}:
-            self._update(name, self._hosts.get(name), now.get(name), difference)
+            before, hosts = self._hosts.get(name), now.get(name)
+            if hosts is not None and name not in self.spread and _is_large(hosts):
+                if before is not None:
+                    self._update(name, before, None, difference)
+                    before = None
+                self.spread.add(name)
+            self._update(name, before, hosts, difference)
+            if hosts is None:
+                self.spread.discard(name)
         self._hosts = now
         return difference
 
@@ -69,25 +81,32 @@ class Tables:
         now: tuple[ir.VirtualHost, ...] | None,
         difference: Difference,
     ) -> None:
+        """Note how one table differs; None stands for one that is not there."""
         gone, new = changed_between(before or (), now or ())
         difference.hosts_gone += gone
         difference.hosts += new
-        touched = {piece_of(table, host) for host in (*gone, *new)} | (
-            {table} if before is None or now is None else set()
-        )
+        spread = table in self.spread
+        first = rest_of(table) if spread else table
+        touched = {piece_of(table, host, spread=spread) for host in (*gone, *new)}
         for host in gone:
-            self._pieces[piece_of(table, host)].pop(host.name, None)
-            difference.scopes_gone |= {scope.name for scope in _scopes(table, host)}
+            self._pieces[piece_of(table, host, spread=spread)].pop(host.name, None)
         for host in new:
-            self._pieces.setdefault(piece_of(table, host), {})[host.name] = host
-            difference.scopes |= {scope.name: scope for scope in _scopes(table, host)}
-        if before is None:
-            difference.scopes[any_scope(table)] = Scope(table, ANY, table)
-        elif now is None:
-            difference.scopes_gone.add(any_scope(table))
+            self._pieces.setdefault(piece_of(table, host, spread=spread), {})[host.name] = host
+        for piece in touched | ({first} if before is None or now is None else set()):
+            self._touch(piece, difference, kept=piece == first and now is not None)
+        if spread:
+            self._rescope(table, gone, new, difference)
+            if before is None:
+                difference.scopes[any_scope(table)] = Scope(table, ANY, first)
+            elif now is None:
+                difference.scopes_gone.add(any_scope(table))
+
+    def _rescope(
+        self, table: str, gone: Iterable[ir.VirtualHost], new: Iterable[ir.VirtualHost], difference: Difference
+    ) -> None:
+        difference.scopes_gone |= {scope.name for host in gone for scope in _scopes(table, host)}
+        difference.scopes |= {scope.name: scope for host in new for scope in _scopes(table, host)}
         difference.scopes_gone -= difference.scopes.keys()
-        for piece in touched:
-            self._touch(piece, difference, kept=piece == table and now is not None)
 
     def _touch(self, piece: str, difference: Difference, *, kept: bool) -> None:
         hosts = self._pieces.get(piece, {})
@@ -113,16 +132,40 @@ def table_of_piece(piece: str) -> str:
     return piece.partition("#")[0]
 
 
-def piece_of(table: str, host: ir.VirtualHost) -> str:
+def rest_of(table: str) -> str:
+    """Return the name of the piece of a large table that holds what no scope can stand for."""
+    return f"{table}#"
+
+
+def piece_of(table: str, host: ir.VirtualHost, *, spread: bool = True) -> str:
     """Return the name of the piece that holds a host."""
-    if not host.domains or any(domain.startswith(ANY) for domain in host.domains):
+    if not spread:
         return table
+    if not _is_exact(host):
+        return rest_of(table)
     return f"{table}#{crc32(host.domains[0].encode(errors='replace')) % PIECES:02x}"
 
 
-def whole(tables: Iterable[ir.RouteTable]) -> Mapping[str, ir.RouteTable]:
-    """Return all pieces of these tables."""
-    return Tables().update(tables).pieces
+def is_of_many(piece: str) -> bool:
+    """Say whether a piece, by its name, is one of a large table."""
+    return "#" in piece
+
+
+def piece_named(tables: Iterable[ir.RouteTable], name: str) -> ir.RouteTable | None:
+    """Return the piece of this name, or None if there is no such table."""
+    table = next((one for one in tables if one.name == table_of_piece(name)), None)
+    if table is None:
+        return None
+    hosts = {one.name: one for one in table.virtual_hosts if piece_of(table.name, one, spread=is_of_many(name)) == name}
+    return ir.RouteTable(name, tuple(hosts[each] for each in sorted(hosts)))
+
+
+def _is_exact(host: ir.VirtualHost) -> bool:
+    return bool(host.domains) and not any(domain.startswith(ANY) for domain in host.domains)
+
+
+def _is_large(hosts: Sequence[ir.VirtualHost]) -> bool:
+    return len(hosts) > SPREAD_FROM and sum(map(_is_exact, hosts)) > SPREAD_FROM
 
 
 def changed_between(before: Sequence[_One], now: Sequence[_One]) -> tuple[list[_One], list[_One]]:
@@ -147,6 +190,6 @@ def _alike(one: Iterable[object], other: Iterable[object]) -> int:
 
 
 def _scopes(table: str, host: ir.VirtualHost) -> Iterator[Scope]:
-    piece = piece_of(table, host)
-    if piece != table:
+    if _is_exact(host):
+        piece = piece_of(table, host)
         yield from (Scope(table, domain.lower(), piece) for domain in host.domains)

@@ -1,10 +1,10 @@
 """How requests come to scopes, as far as it can be said without an Envoy; tests/e2e/test_envoy_hosts.py asks one."""
 
-from envoy.config.route.v3 import route_components_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as manager
 
 from roadstead.gateway.xds.messages import as_json
-from roadstead.gateway.xds.scopes import KEY, look_up, piece_head, scope
+from roadstead.gateway.xds.scopes import KEY, fit_scopes, look_up, scope
 from roadstead.gateway.xds.tables import Scope
 from roadstead.gateway.xds.web import WEB_FILTER, web_filter
 
@@ -27,7 +27,8 @@ def test_what_runs_where_no_scope_is_found_is_switched_off_by_pieces() -> None:
     names = [one.name for one in settings.http_filters]
     assert names == ["roadstead.any_host", "roadstead.capitals", WEB_FILTER]
     assert not any(one.disabled for one in settings.http_filters)
-    head = piece_head("http#17")
+    head = route_pb2.RouteConfiguration(name="http#17")
+    fit_scopes(head)
     for name in names:
         off = route_components_pb2.FilterConfig()
         assert head.typed_per_filter_config[name].Unpack(off)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from roadstead.gateway import ir
 from roadstead.gateway.xds.resources import ResourceType
 from roadstead.gateway.xds.snapshot import Encoder, NodeSettings, render
-from roadstead.gateway.xds.tables import piece_of, whole
+from roadstead.gateway.xds.tables import piece_of
 
 KEY = ir.PrivateKey(b"-----BEGIN PRIVATE KEY-----\nvery private\n-----END PRIVATE KEY-----\n")
 MATCH = ir.Match(ir.PathMatch("exact", "/com.example.User/Login"), grpc=True)
@@ -75,8 +75,8 @@ def test_a_renewed_certificate_changes_its_secret_only():
     }
 
 
-def test_a_changed_host_changes_its_piece_only():
-    hosts = tuple(ir.VirtualHost(f"h{number}.a", (f"h{number}.a",), ()) for number in range(100))
+def test_a_changed_host_of_a_large_table_changes_its_piece_only():
+    hosts = tuple(ir.VirtualHost(f"h{number}.a", (f"h{number}.a",), ()) for number in range(200))
     changed = (*hosts[:50], msgspec.structs.replace(hosts[50], routes=(ir.Route("r", MATCH, ir.DirectResponse(404)),)))
     tables = [(ir.RouteTable("http-80", one),) for one in (hosts, (*changed, *hosts[51:]), (*hosts[:50], *hosts[51:]))]
     encoder, piece = Encoder(NodeSettings()), piece_of("http-80", hosts[50])
@@ -84,6 +84,18 @@ def test_a_changed_host_changes_its_piece_only():
     assert changed_between(encoder, before, after) == {("ROUTES", piece)}
     assert changed_between(encoder, after, without) == {("ROUTES", piece), ("SCOPE", "http-80/h50.a")}
     assert encoder.encode(before).version == Encoder(NodeSettings()).encode(before).version
+
+
+def test_a_table_that_becomes_large_makes_its_listener_anew_and_stays_so():
+    hosts = tuple(ir.VirtualHost(f"h{number}.a", (f"h{number}.a",), ()) for number in range(200))
+    large, small = foo_proxy(route_tables=(ir.RouteTable("http-80", hosts),)), foo_proxy()
+    encoder = Encoder(NodeSettings())
+    changed = changed_between(encoder, small, large)
+    assert {("LISTENER", "http-80"), ("ROUTES", "http-80"), ("SCOPE", "http-80/*")} <= changed
+    again = changed_between(encoder, large, small)
+    assert ("LISTENER", "http-80") not in again
+    assert ("SCOPE", "http-80/*") not in again
+    assert ("SCOPE", "http-80/h7.a") in again
 
 
 def test_two_processes_agree_on_versions():
@@ -109,9 +121,7 @@ def test_a_session_or_cors_on_some_route_puts_the_filter_into_the_listeners(wish
     hosts = (ir.VirtualHost("v", ("*",), (ir.Route("r", MATCH, ir.Forward((ir.Destination("c"),), **wish)),)),)
     tables = (ir.RouteTable("http-80", hosts), foo_proxy().route_tables[1])
     changed = changed_between(Encoder(NodeSettings()), foo_proxy(), foo_proxy(route_tables=tables))
-    piece = piece_of("http-80", foo_proxy().route_tables[0].virtual_hosts[0])
-    gone = {("ROUTES", piece), ("SCOPE", "http-80/foo.example.com")}
-    assert changed == {("ROUTES", "http-80"), ("LISTENER", "http-80"), ("LISTENER", "https-443"), *gone}
+    assert changed == {("ROUTES", "http-80"), ("LISTENER", "http-80"), ("LISTENER", "https-443")}
 
 
 def test_what_protobuf_cannot_hold_is_refused_by_name_and_the_rest_stays():
@@ -120,10 +130,10 @@ def test_what_protobuf_cannot_hold_is_refused_by_name_and_the_rest_stays():
     (host,) = foo_proxy().route_tables[0].virtual_hosts
     bad_table = ir.RouteTable("http-80", (msgspec.structs.replace(host, name="\ud800"),))
     proxy = foo_proxy(route_tables=(bad_table, foo_proxy().route_tables[1]))
-    encoded, piece = encoder.encode(proxy), piece_of("http-80", host)
-    assert [each.resource for each in encoder.refused] == [f"routes {piece}"]
+    encoded = encoder.encode(proxy)
+    assert [each.resource for each in encoder.refused] == ["routes http-80"]
     assert encoded.resources[ResourceType.ROUTES] == good.resources[ResourceType.ROUTES]
-    assert piece not in Encoder(NodeSettings()).encode(proxy).resources[ResourceType.ROUTES]
+    assert "http-80" not in Encoder(NodeSettings()).encode(proxy).resources[ResourceType.ROUTES]
     encoder.encode(foo_proxy())
     assert encoder.refused == ()
 
@@ -233,7 +243,7 @@ proxies = st.builds(
 def test_any_proxy_encodes_or_says_what_it_cannot(proxy):
     encoder = Encoder(NodeSettings())
     encoded = encoder.encode(proxy)
-    names = whole(proxy.route_tables).keys()
+    names = {each.name for each in proxy.route_tables}
     assert encoded.resources[ResourceType.ROUTES].keys() == names - {
         each.resource.removeprefix("routes ") for each in encoder.refused
     }
