@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from roadstead.apiserver.regex.syntax import Assertion, Characters, Choice, Node, PatternError, Repeat, Sequence, parse
 
 _LARGEST_PROGRAM = 10_000
-_MOST_REMEMBERED = 200_000
+_MOST_REMEMBERED = 100_000
 """How many steps the states that are kept may have in all."""
 _MOST_WORK = 1_000_000
 """How many steps one search may look at: about a second, which only a large pattern on a large text takes."""
@@ -34,8 +34,17 @@ class _Match(NamedTuple):
 
 
 _Step = Characters | Assertion | _Split | _Match
-_State = tuple[frozenset[int], str]
-"""The steps at which the program may be, and the character before: empty at the start of the text."""
+
+
+class _State:
+    """Where the program may be: at these steps, with this character before (empty at the start of the text)."""
+
+    __slots__ = ("before", "following", "steps")
+
+    def __init__(self, steps: frozenset[int], before: str) -> None:
+        self.steps = steps
+        self.before = before
+        self.following: dict[str, _State | None] = {}
 
 
 class Pattern:
@@ -47,15 +56,15 @@ class Pattern:
         self._steps: list[_Step] = []
         self._write(parse(text))
         self._steps.append(_Match())
-        self._start: _State = (frozenset({0}), "")
-        self._known: dict[tuple[_State, str], _State | None] = {}
+        self._start = _State(frozenset({0}), "")
+        self._states: dict[tuple[frozenset[int], str], _State] = {}
         self._remembered = self._work = 0
 
     def search(self, text: str) -> bool:
         """Say whether the pattern matches anywhere in a text. Raises TooMuchWork."""
         state, self._work = self._start, 0
         for character in text:
-            following = self._known.get((state, character), _UNKNOWN)
+            following = state.following.get(character, _UNKNOWN)
             if following is _UNKNOWN:
                 following = self._after(state, character)
             if following is _MATCHED:
@@ -114,23 +123,29 @@ class Pattern:
 
     def _after(self, state: _State, character: str) -> _State | None:
         """Return the state after a character, `""` being the end of the text, or that there is a match before it."""
-        following: _State | None = _MATCHED
+        if character in state.following:
+            return state.following[character]
         reached = set(self._reached(state, character))
         self._work += len(reached)
         if self._work > _MOST_WORK:
             raise TooMuchWork("the pattern is too large for so long a text")
+        following: _State | None = _MATCHED
         if not any(isinstance(self._steps[at], _Match) for at in reached):
             ahead = frozenset(at + 1 for at in reached if self._takes(at, character))
-            following = (ahead | {0}, _kind(character))  # a match may begin anywhere
-        self._remember(state, character, following)
+            following = self._state(ahead | {0}, _kind(character))  # a match may begin anywhere
+        state.following[character] = following
+        self._remembered += 1
         return following
 
-    def _remember(self, state: _State, character: str, following: _State | None) -> None:
-        self._remembered += len(following[0]) + 1 if following is not None else 1
+    def _state(self, steps: frozenset[int], before: str) -> _State:
         if self._remembered > _MOST_REMEMBERED:
-            self._known.clear()
             self._remembered = 0
-        self._known[state, character] = following
+            self._states.clear()
+            self._start = _State(frozenset({0}), "")
+        if (steps, before) not in self._states:
+            self._remembered += len(steps)
+            self._states[steps, before] = _State(steps, before)
+        return self._states[steps, before]
 
     def _takes(self, at: int, character: str) -> bool:
         step = self._steps[at]
@@ -138,12 +153,11 @@ class Pattern:
 
     def _reached(self, state: _State, character: str) -> Iterator[int]:
         """Yield the steps that can be reached before the next character is taken."""
-        steps, before = state
-        pending, seen = list(steps), set(steps)
+        pending, seen = list(state.steps), set(state.steps)
         while pending:
             at = pending.pop()
             yield at
-            for target in self._onward(at, before, character):
+            for target in self._onward(at, state.before, character):
                 if target not in seen:
                     seen.add(target)
                     pending.append(target)
