@@ -12,7 +12,7 @@ from roadstead.apiserver.regex.syntax import Assertion, Characters, Choice, Node
 _LARGEST_PROGRAM = 10_000
 _MOST_REMEMBERED = 100_000
 """How many steps the states that are kept may have in all."""
-_MOST_WORK = 1_000_000
+_MOST_WORK = 300_000
 """How many steps one search may look at: about a second, which only a large pattern on a large text takes."""
 _WORD = Characters(((48, 57), (65, 90), (95, 95), (97, 122)))
 _MATCHED = None
