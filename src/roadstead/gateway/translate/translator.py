@@ -219,7 +219,15 @@ class Translator:
 
     def _tell(self) -> None:
         told = (notice for gateway in self._gateways.values() for notice in gateway_notices(gateway))
-        self.notices = (*told, *self._ingresses.notices)
+        self.notices = (*told, *self._ingresses.notices, *self._refusal_notices())
+
+    def _refusal_notices(self) -> Iterator[Notice]:
+        """Yield what Envoy refuses of Ingresses: they have no condition that could tell."""
+        for one in sorted(self._refused.get(INGRESS_PROXY_KEY, ()), key=str):
+            source = one.source
+            found = self._plain.ingresses.get(ObjectKey(source.namespace, source.name)) if source else None
+            if found is not None:
+                yield Notice(found, "Refused", f"{source} is left out, since Envoy refuses it: {one.message}")
 
     # Routes
 
@@ -376,10 +384,13 @@ class Translator:
         for key in changes.get("proxy_states", ()):
             state = self._plain.proxy_states.get(key, ProxyState())
             found = frozenset(one for one in state.rejections if one.source is not None)
-            for source in (one.source for one in found ^ self._refused.get(key, frozenset())):
+            changed = found ^ self._refused.get(key, frozenset())
+            self._refused[key] = found
+            for source in (one.source for one in changed):
                 if source is not None and source.kind in _FIELDS:
                     self._unsaid[RouteId(_FIELDS[source.kind], ObjectKey(source.namespace, source.name))] = None
-            self._refused[key] = found
+            if changed and key == INGRESS_PROXY_KEY:
+                self._tell()
 
     def _class_statuses(self) -> Iterator[StatusUpdate]:
         for key, found in self._plain.gateway_classes.items():

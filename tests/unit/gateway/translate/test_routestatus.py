@@ -11,6 +11,7 @@ from gateway_objects import (
     http_listener,
     message,
     method,
+    objects,
     resources,
     rule,
     service,
@@ -18,7 +19,7 @@ from gateway_objects import (
     verdict,
 )
 
-from roadstead.gateway.ir import ProxyState, Rejection, RouteSource
+from roadstead.gateway.ir import INGRESS_PROXY_KEY, ProxyState, Rejection, RouteSource
 from roadstead.gateway.translate import Translator, everything, translate
 
 ROUTE = grpc_route(
@@ -27,6 +28,16 @@ ROUTE = grpc_route(
     rule(backend("foo-svc"), matches=[method("com.example.User", "Delete")]),
 )
 OBJECTS = [gateway_class(), gateway(http_listener()), service("foo-svc"), ROUTE]
+
+
+INGRESS = f"""
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: echo, namespace: {NAMESPACE}}}
+spec:
+  ingressClassName: nginx
+  rules: [{{http: {{paths: []}}}}]
+"""
 
 
 def refusing(*rules, name="foo-route"):
@@ -73,3 +84,15 @@ def test_it_is_told_when_envoy_says_so_and_no_longer_than_that():
     assert said(refusing(1), changed) == [[*usual, "PartiallyInvalid"]]
     assert said(refusing(1), changed) == []
     assert said({}, changed) == [usual]
+
+
+def test_of_an_ingress_an_event_tells():
+    ingress = objects(INGRESS)[0]
+    source = RouteSource("Ingress", NAMESPACE, "echo", 0)
+    states = {INGRESS_PROXY_KEY: ProxyState(1, rejections=(Rejection("routes", "too large", source),))}
+    translator = Translator()
+    translator.advance(resources([ingress]), everything(resources([ingress])))
+    translator.advance(resources([ingress], proxy_states=states), {"proxy_states": [INGRESS_PROXY_KEY]})
+    (notice,) = translator.notices
+    told = f"Ingress {NAMESPACE}/echo rule 0 is left out, since Envoy refuses it: too large"
+    assert (notice.regarding["metadata"]["name"], notice.reason, notice.message) == ("echo", "Refused", told)
