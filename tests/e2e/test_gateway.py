@@ -11,7 +11,8 @@ import gateway_objects as made
 import grpc
 import pytest
 import trustme
-from envoy_bed import KEY, SERVICE, Backend, Envoy, alpn, call, channel, failure, run, until
+from described_service import V1, DescribedService, file_of
+from envoy_bed import KEY, SERVICE, Backend, Envoy, alpn, call, channel, failure, http_get, run, until
 from free_ports import free_port
 
 from roadstead.api.conditions import find_condition, is_true
@@ -337,3 +338,35 @@ async def answers(over: grpc.aio.Channel, service: str) -> bool:
     with contextlib.suppress(grpc.aio.AioRpcError):
         return await call(over, service=service) == "foo-svc"
     return False
+
+
+async def served_json(system: System, path: str) -> bool:
+    status, body = await http_get(system.port, path, "foo.example.com")
+    return status == 200 and '"name":"TEA"' in body
+
+
+def test_json_is_served_as_soon_as_a_backend_has_described_itself(tmp_path: Path) -> None:
+    async def test(system: System) -> None:
+        mute, shop = DescribedService(described("Hidden")), DescribedService(described("Get"), reflects=(V1,))
+        for name, service in (("mute", await mute.start()), ("shop", await shop.start())):
+            await system.create(made.service(name), made.endpoint_slice(name, "127.0.0.1", port=service.port))
+        route = made.grpc_route(
+            "shop",
+            made.rule(made.backend("shop"), matches=[made.method("shop.Shop", "Get")]),
+            made.rule(made.backend("mute"), matches=[made.method("shop.Shop", "Hidden")]),
+            annotations={"roadstead.dev/json-transcoding": "reflection"},
+        )
+        await system.create(route)
+        await until(lambda: served_json(system, "/v1/get/tea"), "JSON is served")
+        found = await system.route_condition("shop", "roadstead.dev/AnnotationsUsable", "ReflectionFailed")
+        assert "backend user-platform/mute/50051: its reflection does not answer: UNIMPLEMENTED" in found["message"]
+        async with channel(system.port) as over:
+            assert await call(over, "Hidden", service="shop.Shop") == ""  # gRPC is served as ever
+        await mute.stop()
+        await shop.stop()
+
+    whole(test, tmp_path)
+
+
+def described(method: str) -> Any:
+    return file_of("shop.Shop", {method: {"get": f"/v1/{method.lower()}/{{name}}"}})

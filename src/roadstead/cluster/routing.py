@@ -150,5 +150,9 @@ class _NoEnvoys:
         """Return that no Envoy is known."""
         return ProxyState()
 
+    def reflection_sockets(self, key: str) -> tuple[str, ...]:
+        """Return that there are none."""
+        return ()
+
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Nothing ever changes."""

@@ -22,6 +22,7 @@ from roadstead.client import ApiClient, EventRecorder, Informers, own_informers
 from roadstead.gateway.gather import READ_KINDS, Gathering
 from roadstead.gateway.infra import InfraSettings
 from roadstead.gateway.ir import Certificate, PrivateKey, Proxies, ProxyServer
+from roadstead.gateway.reflection.learning import Learner
 from roadstead.gateway.reflection.serving import ReflectionServer, find_place
 from roadstead.gateway.reflection.wiring import SERVER_SOCKET
 from roadstead.gateway.resources import CONTROLLER_NAME
@@ -96,7 +97,8 @@ class GatewayController:
         self._saying: asyncio.TimerHandle | None = None
         caches = {name: informer.objects for name, informer in self._informers.items()}
         default = fallback_certificate(datetime.now(UTC))
-        self._gathering = Gathering(caches, server, config.controller_names, default)
+        self._learner = Learner(lambda: self.proxies, lambda key: server.reflection_sockets(key))
+        self._gathering = Gathering(caches, server, config.controller_names, default, self._learner)
 
     @property
     def proxies(self) -> Proxies:
@@ -109,6 +111,7 @@ class GatewayController:
         tasks = [spawn(one.run(), name=f"gateway {name}") for name, one in self._informers.items()]
         tasks += [spawn(self._statuses.run(), name="gateway statuses")]
         tasks += [spawn(self._workloads.run(), name="gateway workloads")]
+        tasks += [spawn(self._learner.run(), name="gateway reflection")]
         try:
             await asyncio.gather(*(informer.wait_known() for informer in self._informers.values()))
             while True:
@@ -126,6 +129,7 @@ class GatewayController:
             if name in _WITH_STATUS:
                 informer.on_change(partial(self._written, READ_KINDS[name].kind))
         self._server.on_change(self._proxy_changed)
+        self._learner.on_change(self._learned)
 
     def _changed(self, name: str, key: ObjectKey, old: Object | None, new: Object | None) -> None:
         if self._gathering.note(name, key, old, new):
@@ -133,6 +137,11 @@ class GatewayController:
 
     def _proxy_changed(self, key: str) -> None:
         self._gathering.note_proxy(key)
+        self._learner.look()
+        self._wake.set()
+
+    def _learned(self, cluster: str) -> None:
+        self._gathering.note_reflected(cluster)
         self._wake.set()
 
     def _written(self, kind: str, key: ObjectKey, _old: Object | None, _new: Object | None) -> None:
@@ -157,6 +166,7 @@ class GatewayController:
         translator.advance(resources, changes)
         if translator.proxies is not before or self._begin_anew:
             self._server.update(translator.proxies)
+            self._learner.look()
             self._workloads.wanted(translator.proxies.values())
         if translator.notices is not notices:
             self._tell(translator.notices)

@@ -36,7 +36,7 @@ READ_KINDS: Mapping[str, Resource] = {
 """Every kind that translation reads, under the name of its field in `Resources`."""
 
 SERVICE_LABEL = "kubernetes.io/service-name"
-_SLICES, _STATES = "endpoint_slices", "proxy_states"
+_SLICES, _STATES, _REFLECTED = "endpoint_slices", "proxy_states", "reflected"
 _STATUS_IS_OURS = frozenset(
     {
         "GatewayClass",
@@ -78,6 +78,7 @@ class Gathering:
         server: ProxyServer,
         controller_names: frozenset[str],
         default_certificate: Certificate | None,
+        reflected: Mapping[str, bytes | str] | None = None,
     ) -> None:
         self._slices: dict[ObjectKey, dict[ObjectKey, Object]] = defaultdict(dict)
         self._by_service: dict[ObjectKey, tuple[Object, ...]] = {}
@@ -86,6 +87,7 @@ class Gathering:
             **caches,
             _SLICES: self._by_service,
             _STATES: _ProxyStates(server),
+            _REFLECTED: {} if reflected is None else reflected,
             "controller_names": controller_names,
             "default_certificate": default_certificate,
         }
@@ -103,6 +105,10 @@ class Gathering:
     def note_proxy(self, key: str) -> None:
         """Take note that something else may be known of the Envoys of a proxy."""
         self._changes[_STATES][key] = None
+
+    def note_reflected(self, cluster: str) -> None:
+        """Take note that something else is known of a cluster's descriptors."""
+        self._changes[_REFLECTED][cluster] = None
 
     def resources(self, now: datetime) -> Resources:
         """Return what is known now."""

@@ -11,7 +11,7 @@ collections are tuples in a settled order: equal input gives equal output. Names
 Next: `xds` (IR to Envoy's resources), `infra` (Proxy to the Deployment and Service that run it).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 import msgspec
@@ -535,6 +535,9 @@ class ProxyServer(Protocol):
 
     def state(self, key: str) -> ProxyState:
         """Return what is known of this proxy's Envoys; the default state for a key it has not heard of."""
+
+    def reflection_sockets(self, key: str) -> Sequence[str]:
+        """Return the sockets through which this proxy's Envoys let the reflection of backends be asked."""
 
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Call back with a proxy's key, in the event loop, whenever its state may have changed."""

@@ -28,6 +28,7 @@ class Resources:
     """The cluster as the gateway sees it. All mappings are keyed by namespace and name.
 
     `endpoint_slices` is keyed by the Service's key, `proxy_states` by the proxy's.
+    `reflected`: by cluster its descriptors from reflection, or why there are none.
     `controller_names`: the `spec.controllerName`s of GatewayClasses that we serve. `now` is aware.
     `backend_tls` is what translation makes of the policies before it looks at routes; nobody else fills it.
     """
@@ -51,5 +52,6 @@ class Resources:
     listener_sets: Objects = field(default_factory=dict)
     namespaces: Objects = field(default_factory=dict)
     proxy_states: Mapping[str, ProxyState] = field(default_factory=dict)
+    reflected: Mapping[str, bytes | str] = field(default_factory=dict)
     default_certificate: Certificate | None = None
     backend_tls: "BackendTls" = field(default_factory=dict)

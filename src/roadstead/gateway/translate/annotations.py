@@ -102,7 +102,7 @@ ANNOTATIONS = (
         "json-transcoding",
         _GRPC,
         DescriptorSource.of,
-        "ConfigMap/NAME, Secret/NAME or one of these with /KEY behind it",
+        "reflection, ConfigMap/NAME, Secret/NAME or one of these with /KEY behind it",
     ),
     Annotation(
         "cors-allow-origins", _GRPC, _origins, "a list of origins like https://app.example.com, https://*.a.com"

@@ -20,10 +20,14 @@ _VARIABLE = re.compile(r"\{([\w.]+)(?:=([^{}]*))?\}")
 _SEGMENT = re.compile(r"\*\*|\*|[^/*{}?#:]+")
 _VERB = re.compile(r":[\w.~-]+$")
 _PARSED = 64
+REFLECTION = "reflection"
 
 
 class DescriptorSource(NamedTuple):
-    """Where descriptors are: an object of the route's namespace, and a key of it (empty: the only one)."""
+    """Where descriptors are: an object of the route's namespace, and a key of it (empty: the only one).
+
+    The kind `reflection` is each backend itself.
+    """
 
     kind: str
     name: str
@@ -31,7 +35,9 @@ class DescriptorSource(NamedTuple):
 
     @classmethod
     def of(cls, value: str) -> "DescriptorSource | None":
-        """Read `ConfigMap/NAME`, `Secret/NAME/KEY`."""
+        """Read `ConfigMap/NAME`, `Secret/NAME/KEY` or `reflection`."""
+        if value.strip() == REFLECTION:
+            return cls(REFLECTION, "")
         kind, _, rest = value.strip().partition("/")
         name, _, key = rest.partition("/")
         return cls(kind, name, key) if kind in ("ConfigMap", "Secret") and name else None

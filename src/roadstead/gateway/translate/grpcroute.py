@@ -50,11 +50,9 @@ def _extended(
     if stated.get("grpc-web"):
         entries = web_entries(entries, cors)
     source = stated.get("json-transcoding")
-    json = json_entries(plan, source, cors, resources) if source else ()
-    if isinstance(json, Problem):
-        unheeded.append(json)
-    else:
-        entries = (*json, *entries)
+    if source:
+        json, missing = json_entries(plan, source, cors, resources)
+        entries, unheeded = (*json, *entries), [*unheeded, *missing]
     return replace(plan, entries=entries, unheeded=joined(unheeded), reflects="reflection" in stated)
 
 

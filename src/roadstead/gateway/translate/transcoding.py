@@ -15,7 +15,7 @@ from roadstead.gateway.ir import Cors, Forward, Match, PathMatch, Route, Transco
 from roadstead.gateway.matching import Request, mismatch
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.translate.annotations import PREFIX
-from roadstead.gateway.translate.descriptors import Binding, Descriptors, DescriptorSource, read_descriptors
+from roadstead.gateway.translate.descriptors import REFLECTION, Binding, Descriptors, DescriptorSource, read_descriptors
 from roadstead.gateway.translate.fields import mapping, text
 from roadstead.gateway.translate.problem import Problem
 from roadstead.gateway.translate.routes import Entry, RoutePlan
@@ -30,16 +30,46 @@ _FIELD = f"metadata.annotations[{PREFIX}{ANNOTATION}]"
 
 def json_entries(
     plan: RoutePlan, source: DescriptorSource, cors: Cors | None, resources: Resources
-) -> tuple[Entry, ...] | Problem:
-    """Return what a GRPCRoute that takes JSON adds to its entries, or why it cannot."""
+) -> tuple[tuple[Entry, ...], list[Problem]]:
+    """Return what a GRPCRoute that takes JSON adds to its entries, and why that is not all."""
+    if source.kind == REFLECTION:
+        return _by_reflection(plan, cors, resources)
     found = _descriptors(source, plan.key.namespace, resources)
     if isinstance(found, Problem):
-        return found
-    entries = tuple(_entries(plan.entries, found, cors))
-    if not entries:
-        names = ", ".join(service.name for service in found.services)
-        return Problem("InvalidDescriptor", f"{_FIELD}: no match of the route is for a method of {names}")
-    return entries
+        return (), [found]
+    return _offered(plan.entries, found, cors)
+
+
+def _offered(
+    entries: Iterable[Entry], found: Descriptors, cors: Cors | None
+) -> tuple[tuple[Entry, ...], list[Problem]]:
+    made = tuple(_entries(entries, found, cors))
+    if made:
+        return made, []
+    names = ", ".join(service.name for service in found.services)
+    return (), [Problem("InvalidDescriptor", f"{_FIELD}: no match of the route is for a method of {names}")]
+
+
+def _by_reflection(plan: RoutePlan, cors: Cors | None, resources: Resources) -> tuple[tuple[Entry, ...], list[Problem]]:
+    """Take the descriptors of each backend from its own reflection, as far as that is known by now."""
+    by_backend: dict[str, list[Entry]] = defaultdict(list)
+    for entry in plan.entries:
+        action = entry.routes[-1].action
+        if isinstance(action, Forward):
+            by_backend[max(action.destinations, key=lambda one: one.weight).cluster].append(entry)
+    made: list[Entry] = []
+    problems: list[Problem] = []
+    for backend, entries in by_backend.items():
+        told = resources.reflected.get(backend)
+        found = read_descriptors(told) if isinstance(told, bytes) else told or "has not been asked yet"
+        if isinstance(found, str):
+            reason = "Pending" if told is None else "ReflectionFailed"
+            problems.append(Problem(reason, f"{_FIELD}: backend {backend.rpartition('/')[0]}: {found}"))
+        else:
+            more, missing = _offered(entries, found, cors)
+            made += more
+            problems += missing
+    return tuple(made), problems
 
 
 def _holder(source: DescriptorSource, namespace: str, resources: Resources) -> Object | None:

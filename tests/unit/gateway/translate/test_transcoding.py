@@ -85,7 +85,7 @@ def test_browsers_may_ask_where_origins_are_named() -> None:
         ("ConfigMap/shop", [holder(a="", b="")], "DescriptorNotFound", "there are: a.binpb, b.binpb"),
         ("Secret/shop", [holder("Secret", a="?")], "InvalidDescriptor", "user-platform/shop: a.binpb is not base64"),
         ("ConfigMap/shop", [holder(a="")], "InvalidDescriptor", "a.binpb has no service"),
-        ("File/shop", [], "InvalidAnnotation", "'File/shop' is not ConfigMap/NAME, Secret/NAME"),
+        ("File/shop", [], "InvalidAnnotation", "'File/shop' is not reflection, ConfigMap/NAME,"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_and_grpc_is_served(stated: str, objects: list[Object], reason: str, said: str) -> None:
@@ -107,3 +107,32 @@ def test_good_ones_are_not_spoken_of() -> None:
     found = translation("ConfigMap/shop/shop.binpb", holder(shop=ENCODED))
     conditions = status_of(found, "GRPCRoute", "foo")["parents"][0]["conditions"]
     assert find_condition(conditions, ANNOTATIONS_USABLE) is None
+
+
+CLUSTER = "user-platform/foo-svc/50051/h2"
+
+
+def by_reflection(told: bytes | str | None = None) -> tuple[list[ir.Route], str]:
+    """Return the lines of a route that asks its backend for descriptors, and what is said of its annotations."""
+    route = grpc_route("foo", rule(backend("foo-svc")), annotations={"roadstead.dev/json-transcoding": "reflection"})
+    known = {} if told is None else {CLUSTER: told}
+    found = translated(gateway_class(), gateway(), service("foo-svc"), route, reflected=known)
+    condition = find_condition(status_of(found, "GRPCRoute", "foo")["parents"][0]["conditions"], ANNOTATIONS_USABLE)
+    return lines(found), f"{condition['reason']}: {condition['message']}" if condition else ""
+
+
+def test_descriptors_from_reflection_as_soon_as_they_are_known() -> None:
+    found, said = by_reflection()
+    assert len(found) == 1
+    assert said.endswith("backend user-platform/foo-svc/50051: has not been asked yet")
+    found, said = by_reflection(told=descriptor_set(SHOP))
+    assert [route.match.method for route in found] == ["POST", "GET", "PUT", ""]
+    assert said == ""
+
+
+@pytest.mark.parametrize(("told", "said"), [("does not answer", "does not answer"), (b"", "has no service")])
+def test_a_backend_that_does_not_describe_itself_is_told_of(told: bytes | str, said: str) -> None:
+    found, message_ = by_reflection(told=told)
+    assert len(found) == 1
+    assert message_.startswith("ReflectionFailed: ")
+    assert message_.endswith(said)
