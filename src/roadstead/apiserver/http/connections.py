@@ -73,6 +73,11 @@ class GatheringTransport(asyncio.Transport):
             self._loop.call_soon(self._send)
         self._parts.append(data)
 
+    def ungathered(self) -> asyncio.Transport:
+        """Return the transport itself, after what is kept."""
+        self._send()
+        return self._transport
+
     def write_now(self, data: bytes) -> None:
         """Send something without waiting for more, after what is kept."""
         self._send()
@@ -186,8 +191,12 @@ class WebSocketConnection(WSProtocol):
         super().__init__(config, server_state, app_state)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Remember the verified certificate of the client, if it showed one."""
-        super().connection_made(transport)
+        """Remember the verified certificate of the client, if it showed one.
+
+        Each frame is sent for itself: clients that wait for the socket and then read one frame would not see a second
+        one that came in the same TLS record (the Python client of Kubernetes is one).
+        """
+        super().connection_made(transport.ungathered() if isinstance(transport, GatheringTransport) else transport)
         self.app_state = {**self.app_state, "peer_certificate": _certificate(transport)}
 
 

@@ -1,11 +1,13 @@
 """Rude clients on real sockets: what they may take is bounded, and polite ones do not notice them."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from apiserver_bed import CONFIGMAPS, configmap, prepare, serving
+from apiserver_bed import CONFIGMAPS, PODS, HostKubelet, configmap, pod, prepare, serving
 from polling import until
 from raw_http import RawConnection, request, trusting
 
@@ -281,6 +283,47 @@ def test_clients_that_vanish_leave_nothing_behind(tmp_path: Path) -> None:
         assert (await polite.send("GET", CONFIGMAPS))[0] == 200
 
     talk(tmp_path, conversation)
+
+
+def test_each_frame_of_a_websocket_is_a_message_of_its_own(tmp_path: Path) -> None:
+    """Clients poll the socket before each frame, and would not see a second one that TLS has already taken from it."""
+    script = "command=sh&command=-c&command=echo+out%3B+echo+err+>%262%3B+sleep+0.2%3B+echo+out"
+    path = f"{PODS}/a/exec?{script}&stdout=true&stderr=true"
+    fields = (
+        "upgrade: websocket",
+        "connection: upgrade",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: " + "x" * 22,
+    )
+
+    def follow(tls: ssl.SSLContext, port: int) -> list[tuple[int, bytes]]:
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        ):
+            connection.sendall(request("GET", path, *fields, "sec-websocket-protocol: v4.channel.k8s.io"))
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += connection.recv(1)
+            assert head.startswith(b"HTTP/1.1 101")
+            frames = []
+            while not frames or frames[-1][0] != 8:
+                assert not connection.pending()
+                code, length = connection.recv(2)
+                frames.append((code & 15, connection.recv(length) if length else b""))
+            return frames
+
+    async def whole() -> None:
+        site = prepare(tmp_path, durable=False)
+        async with serving(site, HostKubelet()), asyncio.timeout(30):
+            tls = trusting(site.config.client_ca)
+            client = await RawConnection.open(tls, site.port)
+            await client.send("POST", PODS, pod("a", node="here"))
+            frames = await asyncio.to_thread(follow, tls, site.port)
+            assert b"".join(content[1:] for _, content in frames if content[:1] == b"\1") == b"out\nout\n"
+            await client.close()
+
+    asyncio.run(whole())
 
 
 def test_a_process_may_open_as_many_files_as_it_can() -> None:
