@@ -102,7 +102,7 @@ def test_connections_are_divided_by_weight_and_the_share_of_invalid_backends_is_
         async with running(tmp_path, proxy):
             found = await asyncio.to_thread(lambda: Counter(shaken(port) for _ in range(200)))
             assert found.keys() == {True, False}
-            assert 25 <= found[False] <= 75  # a quarter of 200; outside of this once in 100,000 runs
+            assert 19 <= found[False] <= 81  # a quarter of 200; outside of this once in a million runs
 
     run(test)
 
@@ -298,7 +298,7 @@ def test_envoy_leads_connections_where_explain_says(tmp_path):
         port, found = free_port(), Counter()
         async with contextlib.AsyncExitStack() as stack:
             backends = {name: await stack.enter_async_context(naming(name)) for name in BACKENDS}
-            proxies = [made.served_here(port, backends, *random_system(random.Random(seed))) for seed in range(25)]
+            proxies = [made.served_here(port, backends, *random_system(random.Random(seed))) for seed in range(15)]
             bed = await stack.enter_async_context(running(tmp_path, proxies[0]))
             for proxy in proxies:
                 assert (await bed.serve(proxy)).rejections == ()
