@@ -107,7 +107,8 @@ async def _is_closed(port: int) -> bool:
     return status == 0
 
 
-def test_a_rule_that_envoy_refuses_is_left_out_and_everything_beside_it_is_served(tmp_path):
+@pytest.mark.parametrize("others", [0, 200], ids=["in a small table", "in a large table"])
+def test_a_rule_that_envoy_refuses_is_left_out_and_everything_beside_it_is_served(tmp_path, others):
     async def test():
         foo, bar, port = await Backend("foo").start(), await Backend("bar").start(), free_port()
         services = [cluster("foo", foo), cluster("bar", bar)]
@@ -119,7 +120,8 @@ def test_a_rule_that_envoy_refuses_is_left_out_and_everything_beside_it_is_serve
             )
 
         def serving(*found):
-            hosts = [ir.VirtualHost("wildcard", ("*",), found), ir.VirtualHost("exact", ("foo.example.com",), found)]
+            names = ["foo.example.com", *(f"h{number}.example.com" for number in range(others)), "*"]
+            hosts = [ir.VirtualHost(name, (name,), found) for name in names]
             return proxy([http_listener(port)], hosts, services)
 
         good, too_large = (
