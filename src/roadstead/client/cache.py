@@ -101,6 +101,7 @@ class Cache:
             return
         if old is not None and new is not None and _same(old, new):
             return
+        new = _without_managers(new) if new is not None else None
         for name in self._indexes:
             self._take_from_index(name, key, old)
             self._put_in_index(name, key, new)
@@ -123,6 +124,14 @@ class Cache:
         function, values = self._indexes[name]
         for value in function(obj) if obj is not None else ():
             values.setdefault(value, {})[key] = obj  # type: ignore[assignment]  # not None: see the loop
+
+
+def _without_managers(obj: Object) -> Object:
+    """Return an object without `managedFields`: they are a good part of it, and nobody asks a cache for them."""
+    metadata: Object = obj.get("metadata") or {}
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
 
 
 def _same(old: Object, new: Object) -> bool:

@@ -9,7 +9,7 @@ that is garbage later, in a circle, is never found: so this is not done at each 
 import gc
 import time
 
-_YOUNG = 5_000  # objects between two looks at the youngest; Python's default of 700 is one decoded list of pods
+_YOUNG = 2_000  # objects between two looks at the youngest; with 700, the default, a decoded list of pods is several
 _FULL = 2  # looks at the middle-aged between two at everything: often, so that not too much has come together
 _LONG = 0.02
 

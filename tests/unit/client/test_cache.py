@@ -119,3 +119,11 @@ def test_a_store_begun_anew_counts_although_its_versions_are_smaller():
     assert names(cache) == {"a": "2"}
     cache.apply(Updated(pod("a", "4", uid="another")))
     assert names(cache) == {"a": "4"}
+
+
+def test_who_manages_which_field_is_not_kept() -> None:
+    cache = Cache()
+    found = {"metadata": {"name": "a", "resourceVersion": "1", "managedFields": [{"manager": "kubectl"}]}}
+    cache.apply(Updated(found))
+    assert cache.objects[ObjectKey("", "a")]["metadata"] == {"name": "a", "resourceVersion": "1"}
+    assert "managedFields" in found["metadata"]
