@@ -25,7 +25,8 @@ _WISHED: Mapping[str, tuple[str, Severity]] = {
     ANNOTATIONS_USABLE: ("True", "error"),
     "InsecureFrontendValidationMode": ("False", "warning"),
 }
-_SAID_ELSEWHERE = {"ListenersNotValid"}
+_SAID_ELSEWHERE = {"ListenersNotValid", "Pending"}
+"""Reasons that are told at a listener, or that only a running cluster can do away with."""
 _FIELD = r"(?:spec|metadata|tls|hostname|allowedRoutes|port|protocol)(?:[.\[][\w.\[\]/-]*)?"
 _AT_FIELD = re.compile(rf"({_FIELD}): (.*)", re.DOTALL)
 _BETWEEN = re.compile(rf"; (?={_FIELD}: )")

@@ -20,6 +20,8 @@ _VARIABLE = re.compile(r"\{([\w.]+)(?:=([^{}]*))?\}")
 _SEGMENT = re.compile(r"\*\*|\*|[^/*{}?#:]+")
 _VERB = re.compile(r":[\w.~-]+$")
 _PARSED = 64
+_LARGEST = 4 << 20
+_MANY = ".*"
 REFLECTION = "reflection"
 
 
@@ -76,6 +78,8 @@ class Descriptors:
 def read_descriptors(encoded: bytes) -> Descriptors | str:
     """Return what an encoded FileDescriptorSet says, or what is wrong with it as a sentence."""
     files = descriptor_pb2.FileDescriptorSet()
+    if len(encoded) > _LARGEST:
+        return f"is larger than {_LARGEST >> 20} MiB"
     try:
         files.ParseFromString(encoded)
     except DecodeError:
@@ -87,7 +91,7 @@ def read_descriptors(encoded: bytes) -> Descriptors | str:
         services = tuple(_service(file.package, each) for file in files.file for each in file.service)
     except _MissingImportError as missing:
         return f"imports {missing}, which it does not have; make it with protoc --include_imports"
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         return f"is not valid: {error}"
     if not services:
         return "has no service"
@@ -133,10 +137,27 @@ def _well_known(name: str) -> Any:
 
 
 def _check(ordered: list[Any]) -> None:
-    """Link everything as Envoy will. Raises TypeError that says what does not fit."""
+    """Link everything as Envoy will. Raises TypeError or ValueError that says what does not fit."""
     pool = descriptor_pool.DescriptorPool()
     for file in ordered:
         pool.AddSerializedFile(file.SerializeToString())
+    for file in ordered:
+        for service in file.service:
+            linked = pool.FindServiceByName(_full_name(file.package, service.name))
+            for method in (each for each in service.method if each.options.HasExtension(annotations_pb2.http)):
+                rule, found = method.options.Extensions[annotations_pb2.http], linked.methods_by_name[method.name]
+                for each in (rule, *rule.additional_bindings):
+                    _check_field(found.input_type, each.body)
+                    _check_field(found.output_type, each.response_body)
+
+
+def _check_field(message: Any, path: str) -> None:
+    """Raise ValueError unless a body is the whole message, none, or a field of it."""
+    for name in path.split(".") if path not in ("", "*") else ():
+        field = message.fields_by_name.get(name) if message is not None else None
+        if field is None:
+            raise ValueError(f"{path!r} is not a field of {message.full_name if message else path}")
+        message = field.message_type
 
 
 def _service(package: str, service: Any) -> Service:
@@ -182,10 +203,12 @@ def template_expression(template: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"{template!r} is not the template of a path")
     segments = [_segment(part, template) for part in path[1:].split("/")]
+    if segments.count(_MANY) > 1:
+        raise ValueError(f"{template!r} has ** more than once")
     return "/" + "/".join(segments) + (re.escape(verb[0]) if verb else "")
 
 
 def _segment(segment: str, template: str) -> str:
     if not _SEGMENT.fullmatch(segment):
         raise ValueError(f"{template!r} is not the template of a path")
-    return {"*": "[^/]+", "**": ".*"}.get(segment, re.escape(segment))
+    return {"*": "[^/]+", "**": _MANY}.get(segment, re.escape(segment))

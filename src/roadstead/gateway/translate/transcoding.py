@@ -22,6 +22,7 @@ from roadstead.gateway.translate.routes import Entry, RoutePlan
 from roadstead.gateway.translate.web import preflight
 
 ANNOTATION = "json-transcoding"
+PENDING = "Pending"
 _JSON = ValueMatch("content-type", "regex", r"application/json(?:;.*)?")
 _RANK = (0,)
 """Before every rank of a GRPCRoute's matches; what they take is no gRPC."""
@@ -63,12 +64,13 @@ def _by_reflection(plan: RoutePlan, cors: Cors | None, resources: Resources) -> 
         told = resources.reflected.get(backend)
         found = read_descriptors(told) if isinstance(told, bytes) else told or "has not been asked yet"
         if isinstance(found, str):
-            reason = "Pending" if told is None else "ReflectionFailed"
+            reason = PENDING if told is None else "ReflectionFailed"
             problems.append(Problem(reason, f"{_FIELD}: backend {backend.rpartition('/')[0]}: {found}"))
         else:
             more, missing = _offered(entries, found, cors)
             made += more
             problems += missing
+    problems.sort(key=lambda one: one.reason == PENDING)  # The first one's reason is that of all.
     return tuple(made), problems
 
 

@@ -58,6 +58,11 @@ def broken() -> descriptor_pb2.FileDescriptorProto:
         (descriptor_set(importing("a.proto", "google/api/none.proto")), "imports google/api/none.proto"),
         (descriptor_set(importing("a.proto", "b.proto"), importing("b.proto", "a.proto")), "a.proto imports itself"),
         (descriptor_set(broken()), "is not valid: "),
+        (descriptor_set(file_of("a.B", {"C": {"post": "/x", "body": "no"}})), "'no' is not a field of a.Item"),
+        (descriptor_set(file_of("a.B", {"C": {"post": "/x", "body": "name.x"}})), "'name.x' is not a field of name.x"),
+        (descriptor_set(file_of("a.B", {"C": {"get": "/x", "response_body": "no"}})), "'no' is not a field of a.Item"),
+        (descriptor_set(file_of("a.B", {"C": {"get": "/**/**"}})), "'/**/**' has ** more than once"),
+        (bytes(5 << 20), "is larger than 4 MiB"),
         (descriptor_set(file_of("a.B", {"C": {"get": "v1/no-slash"}})), "'v1/no-slash' is not the template of a path"),
     ],
 )
