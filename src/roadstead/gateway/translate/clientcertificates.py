@@ -17,6 +17,8 @@ from roadstead.gateway.translate.backendtls import authorities_of
 from roadstead.gateway.translate.fields import integer, mapping, mappings, spec_of, text
 from roadstead.gateway.translate.listeners import (
     HTTPS,
+    TERMINATE,
+    TLS,
     ClientCheck,
     ListenerPlan,
     referenced_certificate,
@@ -66,6 +68,16 @@ def asking_clients(
     """Return the listeners, those for HTTPS with what they ask of clients."""
     frontend = mapping(_tls(gateway).get("frontend"))
     return tuple(_asking(gateway, frontend, plan, resources) if frontend else plan for plan in listeners)
+
+
+def is_exempt(gateway: Object, plan: ListenerPlan) -> bool:
+    """Say whether `tls.frontend` asks clients of this port for a certificate, but not those of this listener.
+
+    It is for HTTPS (FrontendTLSConfig), and a listener for TLS that ends here is none, though it may look like one.
+    """
+    stated = dict(_validations(mapping(_tls(gateway).get("frontend"))))
+    asked = bool(stated[plan.port if plan.port in stated else 0])
+    return asked and plan.protocol == TLS and plan.mode == TERMINATE
 
 
 def is_insecure(gateway: Object) -> bool:

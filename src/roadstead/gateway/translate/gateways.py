@@ -15,7 +15,7 @@ from roadstead.gateway.resources import GATEWAY_GROUP, Resources
 from roadstead.gateway.statuses import ANNOTATIONS_USABLE, CERTIFICATE_USABLE, StatusUpdate, generation_of, update_for
 from roadstead.gateway.translate.annotations import read_annotations
 from roadstead.gateway.translate.certificates import uncovered_problem
-from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_insecure
+from roadstead.gateway.translate.clientcertificates import asking_clients, backend_identity, is_exempt, is_insecure
 from roadstead.gateway.translate.fields import mapping, mappings, spec_of, text
 from roadstead.gateway.translate.hostnames import ANY
 from roadstead.gateway.translate.listeners import PASSTHROUGH, ListenerPlan, plan_listeners
@@ -120,6 +120,9 @@ def gateway_notices(plan: GatewayPlan) -> Iterator[Notice]:
             message = f"spec.listeners[{listener.name}].tls.options[{key}]: has no effect; {why}"
             regarding = plan.obj if listener.origin is None else objects[listener.origin]
             yield Notice(regarding, "Ignored", message)
+        if is_exempt(plan.obj, listener):
+            exempt = f"clients of listener {listener.label} are not asked for certificates"
+            yield Notice(plan.obj, "Ignored", f"spec.tls.frontend: is for listeners for HTTPS; {exempt}")
 
 
 def _conditions_where_stated(plan: GatewayPlan, generation: int) -> Iterator[Object]:

@@ -22,6 +22,7 @@ from gateway_objects import (
     service,
     status_of,
     stored,
+    tls_listener,
     translated,
     verdict,
 )
@@ -70,6 +71,31 @@ def test_https_listeners_ask_clients_as_their_port_or_the_default_says() -> None
     assert checks(translation) == {443: ir.ClientValidation(default), 8443: ir.ClientValidation(one)}
     assert [bundle.name for bundle in translation.proxies[PROXY].trust_bundles] == [one, default]
     assert verdict(conditions(translation, "http"), "Accepted") == ("True", "Accepted")
+
+
+@pytest.mark.parametrize(
+    ("frontend", "told"),
+    [
+        ({"default": asks("all")}, ["ended"]),
+        ({"default": asks("all"), "perPort": [{"port": 443, "tls": {}}]}, []),
+        ({"default": {}, "perPort": [{"port": 443, "tls": asks("all")}]}, ["ended"]),
+    ],
+)
+def test_listeners_for_tls_ask_nobody_and_that_is_told(frontend: Object, told: list[str]) -> None:
+    listeners = (tls_listener("ended", "foo.example.com", secret="example-gateway"), tls_listener("passed", "a.com"))
+    certificate = secret("example-gateway", key_pair("foo.example.com"))
+    translation = translated(
+        gateway_class(), gateway(*listeners, tls={"frontend": frontend}), certificate, authorities("all")
+    )
+    assert [one.message for one in translation.notices] == [
+        f"spec.tls.frontend: is for listeners for HTTPS; clients of listener {name} are not asked for certificates"
+        for name in told
+    ]
+    assert all(chain.tls is None or chain.tls.client_validation is None for chain in _all_chains(translation))
+
+
+def _all_chains(translation: Translation) -> list[ir.FilterChain]:
+    return [chain for listener in translation.proxies[PROXY].listeners for chain in listener.chains]
 
 
 def test_a_port_may_ask_nobody() -> None:
