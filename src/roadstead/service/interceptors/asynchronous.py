@@ -160,6 +160,10 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
                 raise
+            except grpc.aio.InternalError:
+                # The core takes nothing more for this call: the caller has gone. grpc knows what to do with that.
+                code = _cancelled_code(context)
+                raise
             except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
                 refusal = stages.convert(call, error)
                 code, call.reason = refusal.code, refusal.reason
