@@ -16,6 +16,12 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from roadstead.gateway.options import Cors as Cors
+from roadstead.gateway.options import Telemetry as Telemetry
+from roadstead.gateway.options import Tracing as Tracing
+from roadstead.gateway.options import Transcoding as Transcoding
+from roadstead.gateway.options import Web as Web
+
 INGRESS_PROXY_KEY = "ingress/nginx"
 PRIVILEGED_PORTS = 1024
 PRIVILEGED_PORT_OFFSET = 10000
@@ -165,20 +171,6 @@ class SessionPersistence(_Part, frozen=True):
     path: str = "/"
 
 
-class Cors(_Part, frozen=True):
-    """Which scripts of other origins browsers let ask. `origins`: RE2 expressions of whole origins.
-
-    `*` stands for every method or header. `max_age`: for how many seconds browsers may remember the answer.
-    """
-
-    origins: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    exposed_headers: tuple[str, ...] = ()
-    max_age: int = 5
-    credentials: bool = False
-
-
 class Forward(_Part, frozen=True, tag="forward"):
     """Send the request to one of the destinations, chosen by weight. There is at least one."""
 
@@ -237,24 +229,6 @@ class RouteSource(_Part, frozen=True):
     def __str__(self) -> str:
         named = f" ({self.rule_name})" if self.rule_name else ""
         return f"{self.kind} {self.namespace}/{self.name} rule {self.rule}{named}"
-
-
-class Transcoding(_Part, frozen=True):
-    """A JSON request becomes a call of a method of these services, and is then routed again as that call.
-
-    `descriptors`: an encoded FileDescriptorSet that has the services and everything that their files import.
-    """
-
-    descriptors: bytes
-    services: tuple[str, ...]
-
-
-class Web(_Part, frozen=True):
-    """What a line does for browsers: who may ask; with `translated` gRPC-Web becomes gRPC and back, or JSON does."""
-
-    cors: Cors | None = None
-    translated: bool = True
-    transcoding: Transcoding | None = None
 
 
 class Route(_Part, frozen=True):
@@ -463,24 +437,6 @@ class Workload(_Part, frozen=True):
     addresses: tuple[str, ...] = ()
     owner: Owner | None = None
     parameters: Parameters | None = Parameters()
-
-
-class Tracing(_Part, frozen=True):
-    """Make spans under the name of this service, and send them by OTLP over gRPC to a cluster.
-
-    `parts_per_million`: of the requests that come without a decision of the client.
-    """
-
-    cluster: str
-    service: str
-    parts_per_million: int = 1_000_000
-
-
-class Telemetry(_Part, frozen=True):
-    """What a proxy tells of requests beside its access log; `route_metrics`: numbers by route."""
-
-    route_metrics: bool = False
-    tracing: Tracing | None = None
 
 
 class Proxy(_Part, frozen=True):
