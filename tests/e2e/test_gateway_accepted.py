@@ -36,7 +36,13 @@ def examples(count: int) -> list[ir.Proxy]:
     found: list[ir.Proxy] = []
 
     @seed(20261122)
-    @settings(max_examples=count, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
     @given(spoiled())
     def collect(objects: list[Any]) -> None:
         found.extend(translate(made.resources(objects)).proxies.values())
