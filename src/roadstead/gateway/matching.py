@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from roadstead.gateway.ir import FilterChain, Match, PathMatch, ValueMatch, VirtualHost
+from roadstead.lib.patterns import compile_pattern
 
 _ANY = "*"
 _GRPC_CONTENT = "application/grpc"
@@ -58,7 +59,7 @@ def _path_matches(wanted: PathMatch, path: str) -> bool:
     if wanted.kind == "exact":
         return path == wanted.value
     if wanted.kind == "regex":
-        return re.fullmatch(wanted.value, path) is not None
+        return compile_pattern(wanted.value).covers(path)
     if wanted.value.endswith("/"):
         return path.startswith(wanted.value)
     return path == wanted.value or path.startswith(f"{wanted.value}/")
@@ -73,7 +74,7 @@ def _value_mismatch(what: str, wanted: Iterable[ValueMatch], found: Mapping[str,
         value = found.get(one.name)
         if value is None:
             return f"it has no {what} {one.name}"
-        matches = value == one.value if one.kind == "exact" else re.fullmatch(one.value, value) is not None
+        matches = value == one.value if one.kind == "exact" else compile_pattern(one.value).covers(value)
         if not matches:
             return f"its {what} {one.name} is {value!r}, not {'' if one.kind == 'exact' else 'like '}{one.value!r}"
     return None

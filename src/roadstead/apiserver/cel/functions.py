@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from roadstead.api.quantities import parse_quantity
-from roadstead.apiserver.regex import PatternError, TooMuchWork, compile_pattern
+from roadstead.lib.patterns import PatternError, compile_pattern
 
 
 class CelError(Exception):
@@ -48,7 +48,7 @@ def _size(value: Any) -> int:
 def _matches(value: Any, pattern: Any) -> bool:
     try:
         return compile_pattern(_is(str, pattern)).search(_is(str, value))
-    except (PatternError, TooMuchWork) as error:
+    except PatternError as error:
         raise CelError(str(error)) from error
 
 

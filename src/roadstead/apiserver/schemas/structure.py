@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from roadstead.api.objects import ReadOnlyObject
-from roadstead.apiserver.regex import Pattern, PatternError, compile_pattern
+from roadstead.lib.patterns import Pattern, PatternError, compile_pattern
 
 MISSING: Final = object()
 """The default of a field that has none (None would be a default of null)."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
-from roadstead.apiserver.regex import PatternError, compile_pattern
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, immutable, one_of, required_name
+from roadstead.lib.patterns import PatternError, compile_pattern
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 

@@ -1,6 +1,5 @@
-"""Matching: as Python's own matcher where both read a pattern alike, and in one pass whatever the pattern."""
+"""Patterns: as Python's own matcher where both read one alike, and in linear time whatever the pattern."""
 
-import random
 import re
 import time
 
@@ -8,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from roadstead.apiserver.regex import TooMuchWork, compile_pattern
 from roadstead.apiserver.schemas.tables import definitions
+from roadstead.lib.patterns import PatternError, compile_pattern
 
 ATOMS = st.sampled_from(["a", "b", "c", ".", "[ab]", "[^a]", r"\d", r"\w", r"\b", "^", r"\B"])
 
@@ -59,12 +58,34 @@ def test_hostile_patterns_take_no_longer_than_others(pattern: str, text: str) ->
     assert time.process_time() - begun < 2
 
 
-def test_what_would_take_too_long_is_given_up() -> None:
-    pattern = compile_pattern("(x|[ab]*a[ab]{900}c)$")
-    with pytest.raises(TooMuchWork):
-        pattern.search("".join(random.Random(1).choices("ab", k=100_000)))
-    assert not pattern.search("ab")
-    assert pattern.search("x")
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("a(b", "missing ): a(b"),
+        ("*a", "no argument for repetition operator: *"),
+        ("a{1001}", "invalid repetition size: {1001}"),
+        ("((a{100}){100}){100}", "invalid repetition size"),
+        ("(?=a)", "invalid perl operator: (?="),
+        (r"(a)\1", r"invalid escape sequence: \1"),
+        ("\ud800", "surrogates not allowed"),
+    ],
+)
+def test_what_is_no_pattern(pattern: str, problem: str) -> None:
+    with pytest.raises(PatternError) as refused:
+        compile_pattern(pattern)
+    assert str(refused.value).startswith("error parsing regexp: ")
+    assert problem in str(refused.value)
+
+
+def test_a_whole_text_or_a_part_of_it() -> None:
+    pattern = compile_pattern("b+")
+    assert pattern.search("abbc")
+    assert not pattern.covers("abbc")
+    assert pattern.covers("bb")
+
+
+def test_text_that_cannot_be_written_in_utf_8_is_matched_all_the_same() -> None:
+    assert compile_pattern("^a.$").search("a\ud800")
 
 
 def patterns_in(schema: object) -> set[str]:
