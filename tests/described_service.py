@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 from envoy_bed import HERE
 from google.api import annotations_pb2
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory
+from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -43,7 +44,10 @@ def descriptor_set(*files: Any) -> bytes:
 
 
 class DescribedService(grpc.GenericRpcHandler):
-    """Serves a file's service: answers with the item that it got, the name in capitals; `missing` is NOT_FOUND."""
+    """Serves a file's service: answers with the item that it got, the name in capitals.
+
+    `missing` is NOT_FOUND; `refused` FAILED_PRECONDITION, after initial metadata and with details.
+    """
 
     def __init__(self, file: Any, *, reflects: tuple[str, ...] = ()) -> None:
         self.pool = descriptor_pool.DescriptorPool()
@@ -85,6 +89,13 @@ class DescribedService(grpc.GenericRpcHandler):
     async def _answer(self, item: Any, context: grpc.aio.ServicerContext) -> Any:
         self.calls += 1
         self.metadata = dict(context.invocation_metadata() or ())
+        if item.name == "refused":
+            await context.send_initial_metadata((("x-pod", "one"),))
+            detail = any_pb2.Any()
+            detail.Pack(error_details_pb2.ErrorInfo(reason="CLOSED", domain="shop"))
+            status = status_pb2.Status(code=9, message="closed", details=[detail])
+            context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "closed")
         if item.name == "missing":
             await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such item")
         return self.item(name=item.name.upper(), count=item.count)

@@ -122,6 +122,10 @@ def test_errors_are_json_with_the_status_that_fits(tmp_path: Path) -> None:
     async def test(port: int, _stable: DescribedService, _canary: DescribedService) -> None:
         status, body = await send(port, "GET", "/v1/items/missing")
         assert (status, body["code"], body["message"]) == (404, 5, "there is no such item")
+        status, body = await send(port, "GET", "/v1/items/refused")
+        assert (status, body["code"], body["message"]) == (400, 9, "closed")
+        (detail,) = body["details"]
+        assert (detail["@type"], detail["reason"]) == ("type.googleapis.com/google.rpc.ErrorInfo", "CLOSED")
         assert (await send(port, "POST", "/v1/items", {"count": "many"}, JSON))[0] == 400
         status, body = await send(port, "POST", "/v1/items", {"name": "x" * (5 << 20)}, JSON)
         assert (status, body["code"]) == (429, 8)  # what the backend says of it: it takes 4 MiB

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 
 _VERBS = {"get": "GET", "put": "PUT", "post": "POST", "delete": "DELETE", "patch": "PATCH"}
 _VARIABLE = re.compile(r"\{([\w.]+)(?:=([^{}]*))?\}")
@@ -21,6 +22,9 @@ _SEGMENT = re.compile(r"\*\*|\*|[^/*{}?#:]+")
 _VERB = re.compile(r":[\w.~-]+$")
 _PARSED = 64
 _LARGEST = 4 << 20
+_WELL_KNOWN = ("google/protobuf/", "google/api/", "google/rpc/")
+_OF_ERRORS = tuple(each.DESCRIPTOR.name for each in (status_pb2, error_details_pb2))
+"""What errors have in them (google.rpc): Envoy says nothing at all of one whose details it cannot read."""
 _MANY = ".*"
 REFLECTION = "reflection"
 
@@ -85,6 +89,7 @@ def read_descriptors(encoded: bytes) -> Descriptors | str:
     except DecodeError:
         return "is not a FileDescriptorSet; make one with protoc --include_imports --descriptor_set_out"
     named = {file.name: file for file in files.file}
+    named |= {name: _well_known(name) for name in _OF_ERRORS if name not in named}
     try:
         ordered = _in_order(named)
         _check(ordered)
@@ -125,7 +130,7 @@ def _in_order(named: dict[str, Any]) -> list[Any]:
 
 
 def _well_known(name: str) -> Any:
-    if not name.startswith(("google/protobuf/", "google/api/")):
+    if not name.startswith(_WELL_KNOWN):
         raise _MissingImportError(name)
     try:
         known = descriptor_pool.Default().FindFileByName(name)
