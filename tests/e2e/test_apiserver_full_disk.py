@@ -92,7 +92,7 @@ def talk(folder: Path, wrapper: list[str], free: Callable[[Nursery, int], None],
     async def whole() -> None:
         nursery = await Nursery.open(folder, *wrapper)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(100):
                 await converse(Disk(nursery, folder, lambda pid: free(nursery, pid)), cause)
         finally:
             await nursery.close()
