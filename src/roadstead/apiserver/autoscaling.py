@@ -66,6 +66,8 @@ def to_v1(hpa: ReadOnlyObject) -> Object:
         _BEHAVIOR: behavior,
         _CONDITIONS: conditions,
     }
+    if "status" in hpa:
+        status = {"currentReplicas": 0, "desiredReplicas": 0, **status}  # v1 has no way to leave them out
     added = {key: msgspec.json.encode(value).decode() for key, value in kept.items() if value}
     return _made(hpa, spec, status, added)
 

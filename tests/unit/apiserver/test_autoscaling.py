@@ -52,6 +52,7 @@ def test_metrics_of_all_sources_survive_the_way_to_v1_and_back() -> None:
     new = hpa(metrics=[*EVERY_SOURCE, cpu(70)], behavior={"scaleDown": {"stabilizationWindowSeconds": 5}})
     new["status"] = {
         "currentReplicas": 1,
+        "desiredReplicas": 2,
         "conditions": [{"type": "AbleToScale", "status": "True"}],
         "currentMetrics": [
             {
@@ -62,7 +63,11 @@ def test_metrics_of_all_sources_survive_the_way_to_v1_and_back() -> None:
     }
     old = to_v1(new)
     assert old["spec"] == {"scaleTargetRef": TARGET, "maxReplicas": 3, "targetCPUUtilizationPercentage": 70}
-    assert old["status"] == {"currentReplicas": 1, "currentCPUUtilizationPercentage": 50}
+    assert old["status"] == {
+        "currentReplicas": 1,
+        "desiredReplicas": 2,
+        "currentCPUUtilizationPercentage": 50,
+    }
     kept = json.loads(old["metadata"]["annotations"]["autoscaling.alpha.kubernetes.io/metrics"])
     assert kept[0] == {"type": "Resource", "resource": {"name": "memory", "targetAverageValue": "1Gi"}}
     assert to_v2(old) == new
@@ -88,6 +93,7 @@ def test_both_versions_show_the_same_stored_object() -> None:
         assert made["apiVersion"] == "autoscaling/v1"
         assert made["spec"]["minReplicas"] == 1
         assert "metrics" not in made["spec"]
+        assert made["status"] == {"currentReplicas": 0, "desiredReplicas": 0}
         new = await server.get(f"{V2}/web")
         assert new["metadata"]["uid"] == made["metadata"]["uid"]
         assert new["spec"]["metrics"] == [cpu(60)]

@@ -227,3 +227,25 @@ def test_selectors_of_any_shape_choose_or_are_refused(text: str) -> None:
                 assert reply.code in {200, 400}, (name, text, reply.body)
 
     asyncio.run(conversation())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data: {d: 2026-01-01}", "data: {1: x}", "data: !!set {a, b}", "data: {a: !!binary aGk=}", "data: {a: .inf}",
+        "data: &a {b: *a}", "data: {a: 1:30}", "? [a]\n: b", "data: !!python/name:os.system", "a: b\n---\nc: d",
+        "data: {~: x, true: y}", "null", "- a", "[" * 100_000, "data: {<<: {a: b}}", "data: {a: x, a: y}",
+    ],
+)  # fmt: skip
+def test_yaml_of_any_shape_is_stored_or_refused(text: str) -> None:
+    async def conversation() -> None:
+        async with bench() as server:
+            body = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\n{text}\n".encode()
+            reply = await server.send(
+                "POST", f"{CONFIGMAPS}?fieldValidation=Strict", body, content_type="application/yaml"
+            )
+            assert reply.code < 500, reply.body
+            reply = await server.patch(f"{CONFIGMAPS}/a?fieldManager=m&force=true", body, "apply")
+            assert reply.code < 500, reply.body
+
+    asyncio.run(conversation())

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from apiserver_bed import CONFIGMAPS, DEPLOYMENTS, PODS, SERVICES, Bench, bench, configmap, deployment, pod
 
+from roadstead.apiserver.http.exchange import warning_headers
+
 Conversation = Callable[[Bench], Coroutine[Any, Any, None]]
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
@@ -485,3 +487,10 @@ def test_warnings_may_quote_anything_that_a_client_sent() -> None:
         assert reply.headers["warning"] == '299 - "unknown field \\"a\\"\\u000a\\u0001é\\\\\\""'
 
     talk(conversation)
+
+
+def test_warnings_are_no_more_than_clients_take() -> None:
+    shown = warning_headers([*(f"w{number}" for number in range(200)), "w1", "x" * 1000])
+    assert len(shown) == 33
+    assert shown[-1] == (b"warning", b'299 - "and 169 more warnings"')
+    assert len(warning_headers(["x" * 1000])[0][1]) < 300

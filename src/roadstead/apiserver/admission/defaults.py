@@ -171,6 +171,7 @@ def _horizontal_pod_autoscaler(obj: Object) -> None:
     spec = _spec(obj)
     spec.setdefault("minReplicas", 1)
     if obj.get("apiVersion") == "autoscaling/v1":  # it has no metrics; conversion gives it those of v2
+        obj["status"] = {"currentReplicas": 0, **(obj.get("status") or {})}
         return
     set_if_empty(spec, "metrics", [clone(_CPU_METRIC)])
     if "behavior" in spec:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-import yaml
 
 from roadstead.api.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from roadstead.api.objects import Object
 from roadstead.apiserver.http import protobuf
+from roadstead.apiserver.http.yaml_bodies import read_yaml
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
@@ -54,10 +54,7 @@ def decode_json(body: bytes) -> Any:
 
 def decode_yaml(body: bytes) -> Any:
     """Read YAML (JSON is YAML). Raises BadRequest that says where it is broken."""
-    try:
-        return decode_json(body) if body[:1] == b"{" else yaml.safe_load(body)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise BadRequest(f"the body of the request is not YAML: {error}") from None
+    return decode_json(body) if body[:1] == b"{" else read_yaml(body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from typing import Any
 
 import yaml
 
+from roadstead.api.errors import ApiError
+from roadstead.apiserver.http.yaml_bodies import check_depth
+
 
 class _Twice(dict[str, Any]):
     """An object of a body in which these names came more than once."""
@@ -59,21 +62,25 @@ def duplicate_yaml_fields(body: bytes) -> list[str]:
     if body[:1] == b"{":
         return duplicate_fields(body)
     try:
+        check_depth(body)
         root = yaml.compose(body, yaml.CSafeLoader)
-        return list(_twice_below(root, "")) if root is not None else []
-    except (yaml.YAMLError, RecursionError, ValueError):
+        return list(_twice_below(root, "", set())) if root is not None else []
+    except (ApiError, yaml.YAMLError, RecursionError, ValueError):
         return []
 
 
-def _twice_below(node: yaml.Node, path: str) -> Iterator[str]:
+def _twice_below(node: yaml.Node, path: str, seen: set[int]) -> Iterator[str]:
+    if id(node) in seen:  # an alias: what it stands for was looked at
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for position, entry in enumerate(node.value):
-            yield from _twice_below(entry, f"{path}[{position}]")
+            yield from _twice_below(entry, f"{path}[{position}]", seen)
     elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        names: set[str] = set()
         for key, entry in node.value:
             name = f"{path}.{key.value}" if path else str(key.value)
-            if name in seen:
+            if name in names and key.value != "<<":
                 yield name
-            seen.add(name)
-            yield from _twice_below(entry, name)
+            names.add(name)
+            yield from _twice_below(entry, name, seen)

@@ -15,6 +15,8 @@ BODY_SECONDS = 60.0
 PIECE_BYTES = 128 << 10
 """How much of a long answer is handed to a connection at once."""
 _JSON = b"application/json"
+_MOST_WARNINGS = 32
+_LONGEST_WARNING = 256
 Header = tuple[bytes, bytes]
 
 
@@ -159,8 +161,15 @@ async def until_disconnected(receive: Receive) -> None:
 
 
 def warning_headers(warnings: Sequence[str]) -> list[Header]:
-    """Return warnings as RFC 7234 headers, the way in which kubectl shows them; they may quote what a client sent."""
-    return [(b"warning", f'299 - "{_quoted(warning)}"'.encode("utf-8", "replace")) for warning in warnings]
+    """Return warnings as RFC 7234 headers, the way in which kubectl shows them; they may quote what a client sent.
+
+    No more than clients take: Python's refuse an answer of more than a hundred headers.
+    """
+    told = list(dict.fromkeys(warnings))
+    shown = told[:_MOST_WARNINGS]
+    if len(told) > len(shown):
+        shown.append(f"and {len(told) - len(shown)} more warnings")
+    return [(b"warning", f'299 - "{_quoted(text[:_LONGEST_WARNING])}"'.encode("utf-8", "replace")) for text in shown]
 
 
 def _quoted(text: str) -> str:
