@@ -15,9 +15,19 @@ MALFORMED: Final = "quantities must match the regular expression '^([+-]?[0-9.]+
 """What Kubernetes answers to a text that is no quantity."""
 
 
-@lru_cache(4096)
+_LONGEST: Final = 256
+"""Longer texts are no quantities that anybody means, and would fill what is remembered."""
+
+
 def parse_quantity(text: str) -> Decimal:
     """Return the number that a quantity stands for. Raises ValueError for a text that is none."""
+    if len(text) > _LONGEST:
+        raise ValueError(MALFORMED)
+    return _parsed(text)
+
+
+@lru_cache(4096)
+def _parsed(text: str) -> Decimal:
     match = _SYNTAX.fullmatch(text)
     if match is None:
         raise ValueError(MALFORMED)
@@ -40,10 +50,16 @@ def _bounded(number: Decimal) -> Decimal:
         return number
 
 
-@lru_cache(4096)
 def canonical_quantity(text: str) -> str:
     """Return a quantity as the API server stores it: `1000m` is `1`, `1024Mi` is `1Gi`. Raises ValueError."""
-    number = parse_quantity(text)
+    if len(text) > _LONGEST:
+        raise ValueError(MALFORMED)
+    return _canonical(text)
+
+
+@lru_cache(4096)
+def _canonical(text: str) -> str:
+    number = _parsed(text)
     match = _SYNTAX.fullmatch(text)
     suffix = (match[2] if match else "") or ""
     if suffix in _BINARY and abs(number) >= 1024 and number == number.to_integral_value():

@@ -51,3 +51,9 @@ def test_the_canonical_spelling_means_the_same_and_is_its_own(number, suffix):
     canonical = canonical_quantity(text)
     assert parse_quantity(canonical) == parse_quantity(text)
     assert canonical_quantity(canonical) == canonical
+
+
+def test_a_text_that_is_too_long_is_no_quantity():
+    assert parse_quantity("0" * 255 + "1") == 1
+    with pytest.raises(ValueError, match="regular expression"):
+        parse_quantity("0" * 256 + "1")

@@ -271,8 +271,15 @@ def _is_base64(value: str) -> bool:
         return False
 
 
-@lru_cache(4096)
+_LONGEST_TIME = 64
+
+
 def _is_date_time(value: str) -> bool:
+    return len(value) <= _LONGEST_TIME and _is_moment(value)
+
+
+@lru_cache(4096)
+def _is_moment(value: str) -> bool:
     try:
         return "T" in value.upper() and datetime.fromisoformat(value.upper().replace("Z", "+00:00")).tzinfo is not None
     except ValueError:
