@@ -5,8 +5,9 @@ import contextlib
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,19 @@ async def _exchange(port: int, path: str, host_name: str) -> str:
             await writer.wait_closed()
 
 
+@contextlib.contextmanager
+def place_for_sockets() -> Iterator[Path]:
+    """Make a folder with a short path: that of a Unix socket may have 108 characters, and pytest's own are long."""
+    with tempfile.TemporaryDirectory(prefix="envoy-") as folder:
+        yield Path(folder)
+
+
 class Bed:
     """An xDS server and an Envoy that gets everything from it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sockets: Path) -> None:
         self.directory = directory
-        self.socket = str(directory / "xds.sock")
+        self.socket = str(sockets / "xds.sock")
         self.server = XdsServer()
         self.envoy = Envoy(directory, self.socket)
 
@@ -274,17 +282,18 @@ class Bed:
 @contextlib.asynccontextmanager
 async def running(directory: Path, first: ir.Proxy) -> AsyncIterator[Bed]:
     """Start the xDS server and an Envoy with a first configuration, and end both."""
-    bed = Bed(directory)
-    await bed.server.start(bed.socket)
-    bed.server.update({first.key: first})
-    bed.envoy.start()
-    try:
-        await bed.envoy.ready()
-        await bed.settled()
-        yield bed
-    finally:
-        bed.envoy.kill()
-        await bed.server.stop()
+    with place_for_sockets() as sockets:
+        bed = Bed(directory, sockets)
+        await bed.server.start(bed.socket)
+        bed.server.update({first.key: first})
+        bed.envoy.start()
+        try:
+            await bed.envoy.ready()
+            await bed.settled()
+            yield bed
+        finally:
+            bed.envoy.kill()
+            await bed.server.stop()
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

@@ -64,7 +64,7 @@ class Reflecting:
             proxy = self._proxy()
             bed = await stack.enter_async_context(running(self._directory, proxy))
             server = ReflectionServer(lambda key: find_place(key, {proxy.key: proxy}, bed.server.reflection_sockets))
-            await server.start(self._directory / SERVER_SOCKET)
+            await server.start(Path(bed.socket).with_name(SERVER_SOCKET))
             stack.push_async_callback(server.stop)
             yield bed
 
@@ -180,8 +180,8 @@ def test_without_the_control_plane_it_is_unavailable_and_calls_go_on(tmp_path: P
     async def test() -> None:
         service = DescribedService(shop())
         reflecting = Reflecting(tmp_path, made.grpc_route("all", to("shop"), **ON), {"shop": service})
-        async with reflecting():
-            (tmp_path / SERVER_SOCKET).unlink()
+        async with reflecting() as bed:
+            Path(bed.socket).with_name(SERVER_SOCKET).unlink()
             async with channel(reflecting.port) as over:
                 refused = await failure(call(over, "ServerReflectionInfo", service=V1))
                 assert refused.code() is grpc.StatusCode.UNAVAILABLE

@@ -12,7 +12,20 @@ import grpc
 import pytest
 import trustme
 from described_service import V1, DescribedService, file_of
-from envoy_bed import KEY, SERVICE, Backend, Envoy, alpn, call, channel, failure, http_get, run, until
+from envoy_bed import (
+    KEY,
+    SERVICE,
+    Backend,
+    Envoy,
+    alpn,
+    call,
+    channel,
+    failure,
+    http_get,
+    place_for_sockets,
+    run,
+    until,
+)
 from free_ports import free_port
 
 from roadstead.api.conditions import find_condition, is_true
@@ -90,10 +103,10 @@ class System:
 async def system(directory: Path) -> AsyncIterator[System]:
     site = apiserver_bed.prepare(directory / "api", durable=False)
     port, server = free_port(), XdsServer()
-    socket = directory / "xds.sock"
-    envoy = Envoy(directory, str(socket))
-    config = GatewayConfig(socket, InfraSettings(str(socket)))
     async with contextlib.AsyncExitStack() as stack:
+        socket = stack.enter_context(place_for_sockets()) / "xds.sock"
+        envoy = Envoy(directory, str(socket))
+        config = GatewayConfig(socket, InfraSettings(str(socket)))
         await stack.enter_async_context(apiserver_bed.serving(site))
         client = await stack.enter_async_context(ApiClient.from_kubeconfig(site.kubeconfig, user_agent="test"))
         await server.start(socket)
