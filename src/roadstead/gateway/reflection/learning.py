@@ -6,6 +6,7 @@ Nobody waits for it: a route is served without JSON for as long as nothing is kn
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,17 @@ from roadstead.gateway.reflection.asking import Asker, Silence
 from roadstead.gateway.reflection.wiring import V1, V1ALPHA
 
 _FIRST_RETRY, _LAST_RETRY = 1.0, 30.0
+_SHORTEST_WAIT = 0.05
 _MOST_FILES = 1_000
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class _Lesson:
-    """What is known of a cluster (nothing yet: None), for which endpoints, and when it is to be asked again."""
+    """What is known of a cluster (nothing yet: None), for which endpoints, and when it is to be asked again.
+
+    `due` is infinite while there is no Envoy through which it could be asked.
+    """
 
     told: bytes | str | None = None
     endpoints: EndpointSet | None = None
@@ -81,7 +86,7 @@ class Learner(Mapping[str, bytes | str]):
     def _until_due(self) -> float | None:
         now = asyncio.get_running_loop().time()
         waits = [lesson.due - now for lesson in self._lessons.values() if not isinstance(lesson.told, bytes)]
-        return max(min(waits), 0.05) if waits else None
+        return max(min(waits), _SHORTEST_WAIT) if waits and min(waits) < math.inf else None
 
     async def _round(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -90,9 +95,10 @@ class Learner(Mapping[str, bytes | str]):
             for cluster, lesson in self._lessons.items():
                 place = self._place(cluster, proxies)
                 if place is None:
-                    lesson.due = max(lesson.due, now + _FIRST_RETRY)
+                    lesson.due = math.inf
                     continue
                 socket, endpoints = place
+                lesson.due = now if lesson.due == math.inf else lesson.due
                 if endpoints != lesson.endpoints or (not isinstance(lesson.told, bytes) and now >= lesson.due):
                     lesson.endpoints = endpoints
                     tasks.create_task(self._learn(cluster, lesson, socket), name=f"learn {cluster}")

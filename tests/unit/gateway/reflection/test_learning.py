@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from roadstead.gateway import ir
 from roadstead.gateway.reflection.asking import Asker, Silence
 from roadstead.gateway.reflection.learning import Learner, described
+from roadstead.lib.tasks import cancel_all, spawn
 
 SILENCE = Silence(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 
@@ -75,13 +76,20 @@ def test_why_a_backend_cannot_be_described() -> None:
 def test_what_is_asked_for_is_worth_knowing_and_nobody_waits() -> None:
     async def test() -> None:
         proxy = ir.Proxy("p", ir.Workload("n", "p"), clusters=(ir.Cluster("c", "c", "h2"),))
-        learner = Learner(lambda: {"p": proxy}, lambda _: [])
+        sockets: list[str] = []
+        learner = Learner(lambda: {"p": proxy}, lambda _: sockets)
+        learned = asyncio.Event()
+        learner.on_change(lambda cluster: learned.set() if cluster == "c" else None)
         assert learner.get("c") is None
         assert (list(learner), len(learner)) == ([], 0)
+        running = spawn(learner.run(), name="learn")
+        await asyncio.sleep(0.05)
+        assert not learned.is_set()  # no Envoy is there to ask through
+        sockets.append("/no/such/socket")
         learner.look()
-        running = asyncio.get_running_loop().create_task(learner.run())
-        await asyncio.sleep(0)  # no Envoy is there to ask through: it waits
-        assert not running.done()
-        running.cancel()
+        async with asyncio.timeout(10):
+            await learned.wait()
+        assert "its reflection does not answer: UNAVAILABLE" in str(learner["c"])
+        await cancel_all([running])
 
     asyncio.run(test())
