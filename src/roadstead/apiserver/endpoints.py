@@ -42,6 +42,7 @@ from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.validation import check_types
 from roadstead.apiserver.watch import WatchHub
 from roadstead.lib.tasks import spawn
+from roadstead.lib.turns import in_turns
 
 _OF_OBJECT = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
 _OF_COLLECTION = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -178,7 +179,7 @@ class ResourceEndpoints:
     async def _list(self, call: Call, scope: Scope, send: Send) -> None:
         presenter = self._presenter(call, scope)
         records, metadata = await self._records(call)
-        await send_parts(send, 200, presenter.many(records, self._services.clock(), metadata))
+        await send_parts(send, 200, await in_turns(presenter.many(records, self._services.clock(), metadata)))
 
     async def _records(self, call: Call) -> tuple[list[Record], Object]:
         if _is_measured(call):
@@ -189,7 +190,7 @@ class ResourceEndpoints:
         records = await self._services.rest.delete_collection(call)
         presenter = Presenter(call.resource, self._services.registry.storage_version(call.resource), negotiate("", ""))
         metadata: Object = {"resourceVersion": str(self._services.rest.revision)}
-        await send_parts(send, 200, presenter.many(records, self._services.clock(), metadata))
+        await send_parts(send, 200, await in_turns(presenter.many(records, self._services.clock(), metadata)))
 
     async def _watch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         presenter = self._presenter(call, scope)

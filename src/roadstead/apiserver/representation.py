@@ -3,7 +3,7 @@
 Stored JSON is passed on as it is wherever the client asked for the stored version; nothing is decoded for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -44,28 +44,31 @@ class Presenter:
             return self._table([obj], now, obj["metadata"].get("resourceVersion", ""))
         return _metadata_only(obj) if self.form.kind == "metadata" else obj
 
-    def many(self, records: Sequence[Record], now: datetime, list_metadata: Object) -> list[bytes]:
+    def many(self, records: Sequence[Record], now: datetime, list_metadata: Object) -> Iterator[bytes]:
         """Write a list of stored objects, in parts: those that are shown as they are stored are not copied."""
-        if self.form.kind == "object":
-            kind = f'{{"kind":"{self.resource.kind}List","apiVersion":"{self.resource.api_version}","metadata":'
-            parts = [kind.encode(), _encode(list_metadata), b',"items":[']
-            for record in records:
-                parts += (self._whole(record), b",")
-            if records:
-                parts.pop()
-            return [*parts, b"]}"]
-        objects = [self._decoded(record) for record in records]
+        yield self._head_of_many(now, list_metadata)
+        for position, record in enumerate(records):
+            if position:
+                yield b","
+            yield self._one_of_many(record, now)
+        yield b"]}"
+
+    def _head_of_many(self, now: datetime, list_metadata: Object) -> bytes:
+        entries = "rows" if self.form.kind == "table" else "items"
+        head: Object = {"kind": f"{self.resource.kind}List", "apiVersion": self.resource.api_version}
         if self.form.kind == "table":
-            table = self._table(objects, now, list_metadata["resourceVersion"])
-            table["metadata"] = list_metadata
-            return [_encode(table)]
-        items_of_metadata = [_metadata_only(obj) for obj in objects]
-        return [_encode({
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": list_metadata,
-            "items": items_of_metadata,
-        })]  # fmt: skip
+            head = self._table((), now, "")
+            del head["rows"]
+        elif self.form.kind == "metadata":
+            head = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1"}
+        head["metadata"] = list_metadata
+        return _encode(head)[:-1] + f',"{entries}":['.encode()
+
+    def _one_of_many(self, record: Record, now: datetime) -> bytes:
+        if self.form.kind == "object":
+            return self._whole(record)
+        obj = self._decoded(record)
+        return _encode(_metadata_only(obj) if self.form.kind == "metadata" else self._table([obj], now, "")["rows"][0])
 
     def event(self, kind: str, record: Record, now: datetime, *, with_columns: bool) -> bytes:
         """Write one line of a watch. A table names its columns only in the first event of each watch."""
