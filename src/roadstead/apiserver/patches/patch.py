@@ -8,6 +8,8 @@ Next: `defaults` and `validation` see the result as they see any write.
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from roadstead.api.errors import BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
@@ -16,6 +18,8 @@ from roadstead.apiserver.schemas import CustomResource, schema_of
 
 MAX_OPERATIONS = 10_000
 """As many as Kubernetes takes in one JSON patch."""
+MAX_COPIED = 3 << 20
+"""How many bytes the copies of one JSON patch may add: a list that is copied into itself doubles with every copy."""
 
 _ABSENT = object()
 
@@ -67,11 +71,22 @@ def json_patch(target: Object, operations: Any) -> Object:
     if len(operations) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}")
     patched = clone(target)
+    copied = 0
     for operation in operations:
+        copied += _copied_bytes(patched, operation) if operation.get("op") == "copy" else 0
+        if copied > MAX_COPIED:
+            raise _refusal(
+                f"Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit "
+                f"{MAX_COPIED}"
+            )
         patched = _operate(patched, operation)
     if not isinstance(patched, dict):
         raise _refusal("the patched document is no object")
     return patched
+
+
+def _copied_bytes(document: Any, operation: Object) -> int:
+    return len(msgspec.json.encode(_look_up(document, _pointer(operation, "from"))))
 
 
 def _refusal(problem: str) -> Invalid:

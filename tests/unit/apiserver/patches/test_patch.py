@@ -138,3 +138,11 @@ def test_a_strategic_merge_patch_leaves_both_arguments_alone():
     assert target["spec"]["containers"][0]["image"] == "1"
     merged["spec"]["containers"][0]["image"] = "3"
     assert patch["spec"]["containers"][0]["image"] == "2"
+
+
+def test_copies_may_add_only_so_much():
+    doubling = [{"op": "add", "path": "/a", "value": ["x" * 1000]}]
+    doubling += [{"op": "copy", "from": "/a", "path": "/a/-"}] * 40
+    with pytest.raises(Invalid, match="the accumulated size increase of copy"):
+        json_patch({}, doubling)
+    assert len(json_patch({}, doubling[:6])["a"]) == 6
