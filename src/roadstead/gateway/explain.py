@@ -81,7 +81,8 @@ def _tried(routes: Sequence[Route], request: Request) -> tuple[tuple[Outcome, ..
     for route in routes:
         why_not = mismatch(route.match, request)
         if why_not:
-            lost.append(Candidate(route, why_not))
+            # Of a gRPC request the lines for browsers say nothing that those beside them do not.
+            lost += [] if route.web is not None and request.is_grpc else [Candidate(route, why_not)]
         elif left > 0:
             parts = route.match.parts_per_million
             share = left if parts is None else left * parts / _MILLION

@@ -63,6 +63,14 @@ def test_the_content_type_tells_which_line_is_meant(content: str, line: str) -> 
     assert outcome.route.name.endswith(line)
 
 
+def test_lines_for_browsers_are_no_candidates_of_a_grpc_request() -> None:
+    proxy = translation(ON | FROM_APP).proxies["gateway/user-platform/example-gateway"]
+    grpc = explain(proxy, Request.grpc(80, "foo.example.com", "com.example.User/Delete"))
+    assert [one.route.match.grpc for one in grpc.lost] == [True, True]
+    other = explain(proxy, Request(80, "foo.example.com", "/com.example.User/Delete"))
+    assert len(other.lost) == 6
+
+
 def test_a_browser_asks_without_the_headers_of_the_call() -> None:
     asked = [route for route in lines(translation(ON | FROM_APP)) if route.name.endswith("/preflight")]
     assert [route.match.headers for route in asked] == [
