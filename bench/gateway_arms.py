@@ -137,7 +137,7 @@ async def roadstead_without_log(setting: Setting) -> Arm:
 
 async def _ours(setting: Setting, *, access_log: bool) -> Arm:
     (setting.folder / "stdout").symlink_to(os.devnull)
-    bed = Bed(setting.folder)
+    bed = Bed(setting.folder, setting.folder)
     bed.envoy = Envoy(setting.folder, bed.socket, access_log=access_log)
     ports = free_ports()
     served = _served(setting, ports)
