@@ -49,11 +49,11 @@ run(server)
 class Program:
     """The program above, in a folder of its own."""
 
-    def __init__(self, folder: Path, sort: str, port: int, metrics_port: int = 0) -> None:
+    def __init__(self, folder: Path, sort: str, port: int, metrics_port: int = 0, within: tuple[str, ...] = ()) -> None:
         self.port, self.metrics_port = port, metrics_port
         arguments = (sort, str(port), str(metrics_port))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            [*within, sys.executable, "-c", PROGRAM, *arguments],
             cwd=folder, env={**os.environ, "POD_IP": "127.0.0.1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._said: list[str] = []
@@ -97,8 +97,8 @@ class Program:
 def start(tmp_path):
     started = []
 
-    def start(sort: str = "async", *, port: int = 0, metrics: bool = False) -> Program:
-        started.append(Program(tmp_path, sort, port or free_port(), free_port() if metrics else 0))
+    def start(sort: str = "async", *, port: int = 0, metrics: bool = False, within: tuple[str, ...] = ()) -> Program:
+        started.append(Program(tmp_path, sort, port or free_port(), free_port() if metrics else 0, within))
         return started[-1]
 
     yield start
@@ -211,6 +211,32 @@ def test_interrupting_the_whole_group_is_a_graceful_end(start):
         os.kill(pid, signal.SIGINT)  # as a terminal does
     with program.connection() as channel:
         assert program.call(channel) in pids, "the lame duck phase was skipped"
+    assert program.process.wait(20) == 0
+
+
+ISOLATED = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(
+    subprocess.run([*ISOLATED, "true"], check=False, capture_output=True).returncode != 0,
+    reason="no PID namespaces here",
+)
+def test_as_a_containers_first_process_it_takes_leave_of_orphans_and_leaves_when_told(start):
+    program = start(within=ISOLATED)
+    with program.connection() as channel:
+        program.call(channel)
+    (first,) = children(program.process.pid)
+    until(lambda: len(children(first)) == 3)
+    # Somebody's process in the container leaves one behind, which ends soon after.
+    orphaning = ["nsenter", "-t", str(first), "-U", "--preserve-credentials", "-p", "sh", "-c", "sleep 2 & exit 0"]
+    subprocess.run(orphaning, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: len(children(first)) == 4)
+    until(lambda: len(children(first)) == 3)
+    os.kill(first, signal.SIGTERM)
     assert program.process.wait(20) == 0
 
 

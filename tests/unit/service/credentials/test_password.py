@@ -1,15 +1,17 @@
+import asyncio
 import threading
 from concurrent.futures import Future
 
 import pytest
 
 from roadstead.service.credentials import password as module
+from roadstead.service.credentials.client import set_current_client
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
 from roadstead.service.passwords import parse_password_file
-from roadstead.service.refusal import Refusal
+from roadstead.service.refusal import Refusal, RpcError
 
 ALICE = Identity(name="alice", proof="password")
 RIGHT, WRONG = NamePassword("alice", "wonderland"), NamePassword("alice", "looking-glass")
@@ -211,3 +213,19 @@ def test_right_ones_cost_the_client_nothing_and_are_remembered(hashing):
         bed.now += 1000.0
     assert guess(bed, 1, "203.0.113.9") == "UNAUTHENTICATED"
     bed.verifier.close()
+
+
+def test_a_login_counts_for_the_client_that_is_being_handled(bed):
+    async def attempts() -> list[str]:
+        set_current_client("203.0.113.9")
+        codes = []
+        for number in range(32):
+            try:
+                await bed.verifier.identify(f"user-{number}", "x")
+            except RpcError as error:
+                codes.append(error.code.name)
+        set_current_client("198.51.100.1")
+        assert (await bed.verifier.identify("alice", "wonderland")).name == "alice"
+        return codes
+
+    assert asyncio.run(attempts()) == ["UNAUTHENTICATED"] * 30 + ["RESOURCE_EXHAUSTED"] * 2
