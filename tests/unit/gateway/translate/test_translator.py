@@ -72,8 +72,23 @@ class Translating(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.have(made.gateway_class())
-        self.have(made.gateway())
+        """Begin with a cluster in which much refers to much: what is drawn later then meets something."""
+        own, other = made.NAMESPACE, "elsewhere"
+        for obj in (
+            made.gateway_class(),
+            made.gateway(LISTENERS[0], LISTENERS[1], *LISTENERS[4:], allowedListeners={"namespaces": {"from": "All"}}),
+            *(made.service(name, namespace=namespace) for name in "abc" for namespace in (own, other)),
+            *(made.endpoint_slice(name, "10.0.0.1") for name in "abc"),
+            made.secret("example-gateway", made.key_pair("a.example.com")),
+            made.secret("b", made.key_pair("*.example.com")),
+            made.grpc_route("a", rule(backend("a"), matches=[method("a.B")]), hostnames=["a.example.com"]),
+            made.grpc_route("b", rule(backend("a", weight=1), backend("b", weight=2)), hostnames=["*.example.com"]),
+            made.http_route("c", rule(backend("c", 50052)), hostnames=["example.com"]),
+            {**made.grpc_route("a", {"backendRefs": [backend("c")]}, hostnames=["a.b.com"]), "kind": "TLSRoute"},
+        ):
+            self.have(obj)
+        self._policy("b", "a.internal", authorities=True)
+        self._authorities(good=True)
 
     @step(
         listeners=st.lists(st.sampled_from(LISTENERS), max_size=4, unique_by=lambda one: one["name"]), two=st.booleans()
@@ -135,6 +150,9 @@ class Translating(RuleBasedStateMachine):
 
     @step(name=NAMES, hostname=st.sampled_from(["a.internal", "*"]), authorities=st.booleans())
     def edit_policy(self, name: str, hostname: str, authorities: bool) -> None:
+        self._policy(name, hostname, authorities=authorities)
+
+    def _policy(self, name: str, hostname: str, *, authorities: bool) -> None:
         trust = {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "authorities"}]}
         spec = {
             "targetRefs": [{"group": "", "kind": "Service", "name": name}],
@@ -144,6 +162,9 @@ class Translating(RuleBasedStateMachine):
 
     @step(good=st.booleans())
     def edit_authorities(self, good: bool) -> None:
+        self._authorities(good=good)
+
+    def _authorities(self, *, good: bool) -> None:
         text = made.key_pair("ca").certificate.decode() if good else "none"
         metadata = {"name": "authorities", "namespace": made.NAMESPACE}
         self.have(
