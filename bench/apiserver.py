@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import cProfile
 import json
+import logging
 import os
 import pstats
 import signal
@@ -47,6 +48,7 @@ async def serve(folder: Path) -> None:
     """Be the server: print the port, then serve until killed."""
     import socket
 
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # not that watchers of the last measurement have gone
     listening = socket.create_server(("127.0.0.1", 0))
     server = ApiServer(config(folder), sockets=[listening])
     await server.start()
@@ -198,6 +200,7 @@ class Watchers:
         self.events = 0
         self.heard: dict[bytes, list[float]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._clients: list[Client] = []
 
     async def open(self, bench: "Bench", count: int) -> None:
         """Begin to watch; returns when all do."""
@@ -205,6 +208,7 @@ class Watchers:
             client = await Client.open(bench.folder, bench.port)
             client.ask("GET", f"{NAMESPACE}/pods?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan")
             await client.reader.readuntil(b"\r\n\r\n")
+            self._clients.append(client)
             self._tasks.append(asyncio.get_running_loop().create_task(self._watch(client)))
 
     async def _watch(self, client: Client) -> None:
@@ -220,8 +224,9 @@ class Watchers:
 
     async def close(self) -> None:
         """Watch no more."""
-        for task in self._tasks:
+        for task, client in zip(self._tasks, self._clients, strict=True):
             task.cancel()
+            client.writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
