@@ -2,7 +2,7 @@ from gateway_objects import NOW, endpoint_slice, gateway, gateway_class, resourc
 
 from roadstead.api.objects import Object, ObjectKey
 from roadstead.gateway import ir
-from roadstead.gateway.gather import READ_KINDS, concerns_translation, gather
+from roadstead.gateway.gather import READ_KINDS, SERVICE_LABEL, Gathering, concerns_translation, gather
 
 
 class Server:
@@ -62,3 +62,34 @@ def test_every_other_change_does() -> None:
     assert concerns_translation(before, None)
     one = service("foo-svc")
     assert concerns_translation(one, {**one, "status": {"loadBalancer": {"ingress": [{"ip": "127.1.0.1"}]}}})
+
+
+def gathering(found: dict[str, dict[ObjectKey, Object]]) -> Gathering:
+    return Gathering(found, Server(), frozenset(), None)  # type: ignore[arg-type]
+
+
+def test_changes_are_told_once_by_field_and_key() -> None:
+    found = caches(gateway())
+    going, key = gathering(found), ObjectKey("user-platform", "example-gateway")
+    assert going.note("gateways", key, None, found["gateways"][key])
+    assert not going.note("gateways", key, found["gateways"][key], {**found["gateways"][key], "status": {}})
+    going.note_proxy("gateway/a/b")
+    assert {name: list(keys) for name, keys in going.changes().items()} == {
+        "gateways": [key],
+        "proxy_states": ["gateway/a/b"],
+    }
+    assert not going.changes()
+
+
+def test_slices_follow_their_service() -> None:
+    going, slices = gathering(caches()), endpoint_slice("foo-svc", "10.0.0.1")
+    foo, bar, key = (ObjectKey("user-platform", name) for name in ("foo-svc", "bar-svc", "foo-svc-abcde"))
+    going.note("endpoint_slices", key, None, slices)
+    assert going.resources(NOW).endpoint_slices == {foo: (slices,)}
+    moved = {**slices, "metadata": slices["metadata"] | {"labels": {SERVICE_LABEL: "bar-svc"}}}
+    going.changes()
+    going.note("endpoint_slices", key, slices, moved)
+    assert going.resources(NOW).endpoint_slices == {bar: (moved,)}
+    assert set(going.changes()["endpoint_slices"]) == {foo, bar}
+    going.note("endpoint_slices", key, moved, None)
+    assert going.resources(NOW).endpoint_slices == {}

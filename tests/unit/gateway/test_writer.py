@@ -114,3 +114,19 @@ def test_a_failure_is_tried_again(monkeypatch: Any) -> None:
     run(cluster, talk)
     assert cluster.patched == ["one", "one"]
     assert "status" in cluster.objects["Gateway", ObjectKey("a", "one")]
+
+
+def test_what_a_source_states_no_longer_is_not_written_unless_another_one_does() -> None:
+    async def talk(made: StatusWriter) -> None:
+        one, two = cluster.add("one"), cluster.add("two")
+        made.wanted({"here": [one, two]})
+        await has_patched(cluster, 2)
+        made.wanted({"there": [two._replace(generation=1)], "here": []})
+        for name in ("one", "two"):
+            cluster.objects["Gateway", ObjectKey("a", name)]["status"] = {}
+            made.look_at("Gateway", ObjectKey("a", name))
+        await has_patched(cluster, 3)
+
+    cluster = Cluster()
+    run(cluster, talk)
+    assert cluster.patched == ["one", "two", "two"]

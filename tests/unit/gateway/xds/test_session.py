@@ -11,6 +11,7 @@ from roadstead.gateway.xds.session import DeltaSession, Request, Response
 
 CLUSTER, ENDPOINTS = ResourceType.CLUSTER, ResourceType.ENDPOINTS
 LISTENER, ROUTES, SECRET = ResourceType.LISTENER, ResourceType.ROUTES, ResourceType.SECRET
+SCOPE = ResourceType.SCOPE
 
 
 def made(name, content="", needs=()):
@@ -299,6 +300,75 @@ def test_an_explicit_wildcard_and_its_end():
 
 
 # The property: an Envoy that follows the protocol in any order
+
+
+def scoped(*names, tables=("web",)):
+    """Return a snapshot with a listener, and scopes of these names in each table beside its own."""
+    scopes = {f"{table}/{name}": f"{table}#" for table in tables for name in ("*", *names)}
+    pieces = {f"{table}#" for table in tables}
+    return snapshot(
+        {
+            LISTENER: {"web": made("web", tables, {Ref(SCOPE, f"{table}/*") for table in tables})},
+            ROUTES: {name: made(name, "routes") for name in pieces},
+            SCOPE: {name: made(name, piece, {Ref(ROUTES, piece)}) for name, piece in scopes.items()},
+        }
+    )
+
+
+def scoped_talk(wanted):
+    talk = Talk(wanted)
+    for type_ in (CLUSTER, LISTENER, SCOPE):
+        talk.subscribe(type_)
+        talk.ack(type_)
+    for name in wanted.resources[ROUTES]:
+        talk.subscribe(ROUTES, name)
+        talk.ack(ROUTES)
+    assert talk.session.settled
+    return talk
+
+
+def test_scopes_come_after_routes_and_go_at_once():
+    talk = scoped_talk(scoped("a"))
+    more = scoped("a", "b").with_changes({Ref(ROUTES, "web#"): made("web#", "more")})
+    assert talk.update(more) == [(ROUTES, ["web#"], []), (SCOPE, ["web/b"], [])]
+    talk.ack(ROUTES)
+    assert not talk.session.settled
+    talk.ack(SCOPE)
+    assert talk.session.settled
+    assert talk.update(more.with_changes({Ref(SCOPE, "web/a"): None})) == [(SCOPE, [], ["web/a"])]
+
+
+def test_scopes_of_a_table_that_goes_stay_for_old_connections_until_it_is_back():
+    talk = scoped_talk(scoped("a", "b", tables=("web", "old")))
+    assert talk.update(scoped("a", "b")) == [(LISTENER, ["web"], [])]
+    assert talk.ack(LISTENER) == []
+    shown = talk.update(scoped("a", tables=("web", "old")))
+    assert [(type_, sorted(gone)) for type_, _, gone in shown if type_ is SCOPE] == [(SCOPE, ["old/b", "web/b"])]
+
+
+def test_a_piece_that_was_not_answered_yet_is_waited_for():
+    talk = scoped_talk(scoped("a"))
+    piece = Ref(ROUTES, "web#17")
+    wanted = scoped("a").with_changes({piece: made("web#17"), Ref(SCOPE, "web/b"): made("web/b", "web#17", {piece})})
+    assert talk.update(wanted) == [(SCOPE, ["web/b"], [])]
+    talk.ack(SCOPE)
+    assert not talk.session.settled
+    assert talk.subscribe(ROUTES, "web#17") == [(ROUTES, ["web#17"], [])]
+    talk.ack(ROUTES)
+    assert talk.session.settled
+
+
+def test_scopes_are_offered_anew_when_envoy_asks_for_all_again():
+    talk = scoped_talk(scoped("a"))
+    talk.unsubscribe(SCOPE, "*")
+    assert talk.subscribe(SCOPE, "*") == [(SCOPE, ["web/*", "web/a"], [])]
+
+
+def test_a_snapshot_that_tells_its_changes_and_one_that_does_not_lead_to_the_same():
+    for tells in (True, False):
+        talk = scoped_talk(scoped("a"))
+        step = scoped("a").with_changes({Ref(ROUTES, "web#"): made("web#", "more")})
+        assert talk.update(step if tells else snapshot(step.resources)) == [(ROUTES, ["web#"], [])]
 
 
 class EnvoyModel(RuleBasedStateMachine):
