@@ -73,6 +73,28 @@ def test_a_collection_is_ordered_by_namespace_and_name(run: Runner) -> None:
     run(conversation)
 
 
+def test_a_collection_stays_in_order_while_objects_come_and_go(run: Runner) -> None:
+    async def conversation(store: Store) -> None:
+        def names() -> str:
+            return "".join(record.location.name for record in store.records("configmaps"))
+
+        for name in "cae":
+            await store.put(place(name), thing(name))
+        assert names() == "ace"
+        await store.put(place("b"), thing("b"))
+        assert names() == "abce"
+        await store.delete(place("a"), thing("a"))
+        await store.put(place("c"), thing("c", app="web"))
+        assert names() == "bce"
+        for name in "bce":
+            await store.delete(place(name), thing(name))
+        assert names() == ""
+        await store.put(place("d"), thing("d"))
+        assert names() == "d"
+
+    run(conversation)
+
+
 def test_what_a_reader_decodes_is_its_own(run: Runner) -> None:
     async def conversation(store: Store) -> None:
         record = await store.put(place("a"), thing("a", app="web"))

@@ -5,7 +5,7 @@ own, so that a busy one (leases, events) does not push the others' history out.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 from roadstead.api.errors import Expired, Timeout
@@ -53,6 +53,7 @@ class ReadModel:
         self.revision = origin
         self._origin = origin
         self._collections: dict[str, dict[str, dict[str, Record]]] = {}
+        self._sorted: dict[tuple[str, str], list[str]] = {}
         self._logs: dict[str, _Log] = {}
         self._subscribers: list[Callable[[Event], None]] = []
 
@@ -62,13 +63,20 @@ class ReadModel:
 
     def records(self, collection: str, namespace: str = "") -> list[Record]:
         """Return a collection, or one namespace of it, ordered by namespace and name."""
-        return list(self._ordered(self._collections.get(collection, {}), namespace))
-
-    def _ordered(self, namespaces: dict[str, dict[str, Record]], namespace: str) -> Iterator[Record]:
+        namespaces = self._collections.get(collection, {})
+        found: list[Record] = []
         for chosen in [namespace] if namespace else sorted(namespaces):
-            records = namespaces.get(chosen, {})
-            for name in sorted(records):
-                yield records[name]
+            records = namespaces.get(chosen)
+            if records:
+                found += [records[name] for name in self._names(collection, chosen, records)]
+        return found
+
+    def _names(self, collection: str, namespace: str, records: Mapping[str, Record]) -> list[str]:
+        """Return the names in order; they are sorted again only after one has come or gone."""
+        names = self._sorted.get((collection, namespace))
+        if names is None:
+            names = self._sorted[collection, namespace] = sorted(records)
+        return names
 
     def events_after(self, collection: str, revision: int) -> list[Event]:
         """Return a collection's events after a revision. Raises Expired or Timeout as the contract says."""
@@ -116,12 +124,16 @@ class ReadModel:
 
     def _set(self, record: Record) -> None:
         collection, namespace, name = record.location
-        self._collections.setdefault(collection, {}).setdefault(namespace, {})[name] = record
+        records = self._collections.setdefault(collection, {}).setdefault(namespace, {})
+        if name not in records:
+            self._sorted.pop((collection, namespace), None)
+        records[name] = record
 
     def _remove(self, location: Location) -> None:
         namespaces = self._collections.get(location.collection, {})
         records = namespaces.get(location.namespace, {})
         records.pop(location.name, None)
+        self._sorted.pop((location.collection, location.namespace), None)
         if not records:
             namespaces.pop(location.namespace, None)
 
