@@ -6,8 +6,9 @@ running.py       a process's whole life              processes/           severa
 lifecycle.py     how a server leaves          health.py, reflection.py, tls.py   what it offers
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
-passwords.py     the password file            policy.py   who may call which method
-identity.py, current_call.py    who is calling, and what         channel.py, hedging.py   the client's side
+passwords.py     the password file            policy.py, policy_schema.py   who may call which method
+identity.py, current_call.py    who is calling, and what
+channel.py, following.py, hedging.py                                 the client's side
 deadline.py      how much time is left        details.py           what an error tells a program
 tracing/         spans of calls; the server's are a stage
 """
