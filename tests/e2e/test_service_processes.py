@@ -54,7 +54,8 @@ class Program:
         arguments = (sort, str(port), str(metrics_port))
         self.process = subprocess.Popen(
             [*within, sys.executable, "-c", PROGRAM, *arguments],
-            cwd=folder, env={**os.environ, "POD_IP": "127.0.0.1", "TMPDIR": str(folder)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            cwd=folder, env={**os.environ, "POD_IP": "127.0.0.1", "TMPDIR": str(folder)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._said: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
