@@ -7,12 +7,13 @@ import yaml
 from roadstead.cli.terminal import CommandError, warn
 from roadstead.cluster import kubeconfig
 from roadstead.cluster.layout import Layout
+from roadstead.lib.yaml_depth import load_yaml
 
 
 def enter_kubeconfig(layout: Layout, explicit: Path | None) -> Path:
     """Add the cluster to the user's kubeconfig as its current context, and return that file."""
     path = kubeconfig.user_file(explicit)
-    ours = yaml.load(layout.kubeconfig.read_text(), Loader=yaml.CSafeLoader)
+    ours = load_yaml(layout.kubeconfig.read_text())
     try:
         kubeconfig.change(path, lambda existing: kubeconfig.merged(existing, ours))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -16,6 +16,7 @@ import yaml
 from roadstead.cli.call import metadata_from
 from roadstead.cli.explain_request import request
 from roadstead.cli.terminal import InputError, out, output_option, print_json
+from roadstead.lib.yaml_depth import check_depth
 from roadstead.service.decision import Decision, decide
 from roadstead.service.identity import Identity
 from roadstead.service.passwords import parse_password_file
@@ -123,6 +124,7 @@ def content_of(content: bytes, key: str) -> bytes:
 
 def _entries(content: bytes) -> Iterator[tuple[str, bytes]]:
     try:
+        check_depth(content)
         documents = list(yaml.safe_load_all(content))
     except (yaml.YAMLError, UnicodeDecodeError):
         return  # not manifests; whose fault that is, the file's own parser says

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from roadstead.client.credentials import Credentials, CredentialsError
+from roadstead.lib.yaml_depth import load_yaml
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -33,7 +34,7 @@ def read_kubeconfig(path: Path, context: str | None = None) -> Connection:
     Raises CredentialsError naming the file and the entry that is missing or unusable.
     """
     try:
-        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        content = load_yaml(path.read_text())
     except OSError as error:
         raise CredentialsError(f"cannot read the kubeconfig {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

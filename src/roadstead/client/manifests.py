@@ -14,6 +14,7 @@ import msgspec
 import yaml
 
 from roadstead.api.objects import Object, metadata_of
+from roadstead.lib.yaml_depth import check_depth
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
@@ -155,6 +156,7 @@ def _json_document(text: str) -> Iterator[_Entry]:
 
 
 def _yaml_documents(text: str) -> Iterator[_Entry]:
+    check_depth(text)
     loader = _Loader(text)
     try:
         while loader.check_node():

@@ -14,6 +14,7 @@ import yaml
 
 from roadstead.api.objects import Object
 from roadstead.lib.pki import CertificateAuthority, KeyPair, covered_names, expiry, write_private
+from roadstead.lib.yaml_depth import load_yaml
 from roadstead.node.project import Certificate, Project
 
 RENEW_BEFORE = timedelta(days=30)
@@ -58,7 +59,7 @@ def reason_to_issue(certificate: Certificate, authority: CertificateAuthority, n
     if not certificate.manifest.exists():
         return "there was none"
     try:
-        manifest = yaml.load(certificate.manifest.read_text(), Loader=yaml.CSafeLoader)
+        manifest = load_yaml(certificate.manifest.read_text())
         pair, trusted = _pair_in(manifest), base64.b64decode(manifest["data"]["ca.crt"])
         names, expires = covered_names(pair.certificate), expiry(pair.certificate)
     except (KeyError, TypeError, ValueError, yaml.YAMLError):
@@ -101,7 +102,7 @@ def _write_manifest(certificate: Certificate, pair: KeyPair, authority: Certific
 
 
 def _read_manifest(path: Path) -> KeyPair:
-    return _pair_in(yaml.load(path.read_text(), Loader=yaml.CSafeLoader))
+    return _pair_in(load_yaml(path.read_text()))
 
 
 def _pair_in(manifest: Object) -> KeyPair:

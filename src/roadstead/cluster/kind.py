@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from roadstead.cluster.configuration import ClusterConfiguration, ConfigurationError, PortMapping, checked
+from roadstead.lib.yaml_depth import load_yaml
 
 _HONOURED = {"kind", "apiVersion", "name", "networking", "nodes"}
 _NETWORKING = {"podSubnet": "pod_cidr", "serviceSubnet": "service_cidr", "apiServerPort": "api_port",
@@ -25,7 +26,7 @@ def read_kind_configuration(path: Path) -> tuple[ClusterConfiguration, list[str]
     Raises ConfigurationError that names the file and the field.
     """
     try:
-        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+        document = load_yaml(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     if not isinstance(document, dict) or document.get("kind") != "Cluster":

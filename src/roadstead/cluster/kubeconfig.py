@@ -15,6 +15,7 @@ import yaml
 
 from roadstead.api.objects import Object
 from roadstead.lib.pki import KeyPair, write_private
+from roadstead.lib.yaml_depth import load_yaml
 
 _LISTS = ("clusters", "contexts", "users")
 
@@ -90,7 +91,7 @@ def change(path: Path, edit: Callable[[Mapping[str, Any]], Object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        content = yaml.load(path.read_text(), Loader=yaml.CSafeLoader) if path.exists() else {}
+        content = load_yaml(path.read_text()) if path.exists() else {}
         if content is not None and not isinstance(content, dict):
             raise ValueError(f"{path} is not a kubeconfig: expected a mapping with clusters, users and contexts")
         write_private(path, yaml.safe_dump(edit(content or {}), sort_keys=False).encode())

@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from roadstead.lib.yaml_depth import check_depth
 from roadstead.service.conditions import IDENTITY, Condition, Scalar, Wanted
 from roadstead.service.decision import Answer, Decision, Methods, Policy, Role, decide
 
@@ -54,6 +55,7 @@ class PolicyError(ValueError):
 def parse_policy(content: bytes | str) -> Policy:
     """Read a policy file. Raise PolicyError (a ValueError) that lists every fault with the place where it stands."""
     try:
+        check_depth(content)
         document = yaml.load(content, _UniqueKeys)  # noqa: S506  a SafeLoader with one more check
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)

@@ -124,3 +124,7 @@ def test_a_file_that_is_not_text_is_a_problem(tmp_path):
 def test_no_text_makes_reading_raise(text):
     parse_manifest(text, FILE)
     parse_manifest(POD + "---\n" + text, FILE)
+
+
+def test_a_file_that_no_parser_could_follow_is_a_problem_of_its_own():
+    assert complaint("[" * 50_000) == "web.yaml: cannot be read: the document is nested too deeply"

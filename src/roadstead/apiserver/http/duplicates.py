@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from roadstead.api.errors import ApiError
-from roadstead.apiserver.http.yaml_bodies import check_depth
+from roadstead.lib.yaml_depth import check_depth
 
 
 class _Twice(dict[str, Any]):

@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 
 from roadstead.api.errors import BadRequest
+from roadstead.lib.yaml_depth import DEEPEST, NestedTooDeeply, check_depth
 
 _MOST_REPEATED = 100_000
-_DEEPEST = 200
+_TOO_DEEP = BadRequest("the body of the request is nested too deeply")
 _TAG = "tag:yaml.org,2002:"
 _MERGE = f"{_TAG}merge"
 
@@ -28,23 +29,10 @@ def read_yaml(body: bytes) -> Any:
             return None if root is None else _Reader(loader).read(root, 0)
         finally:
             loader.dispose()
+    except NestedTooDeeply:
+        raise _TOO_DEEP from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise _not_yaml(str(error)) from None
-
-
-def check_depth(body: bytes) -> None:
-    """Refuse a document that is nested beyond reason. Raises BadRequest, and YAMLError for what is no YAML.
-
-    libyaml's composer calls itself for every level: a body of fifty thousand brackets would end the process.
-    """
-    depth = 0
-    for event in yaml.parse(body, yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                raise BadRequest("the body of the request is nested too deeply")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
 
 
 def _not_yaml(problem: str) -> BadRequest:
@@ -76,8 +64,8 @@ class _Reader:
             self._open.discard(id(node))
 
     def _count(self, node: yaml.Node, depth: int) -> None:
-        if depth > _DEEPEST:
-            raise BadRequest("the body of the request is nested too deeply")
+        if depth > DEEPEST:
+            raise _TOO_DEEP
         self._repeated += id(node) in self._seen
         self._seen.add(id(node))
         if self._repeated > _MOST_REPEATED:

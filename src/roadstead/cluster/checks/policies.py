@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from roadstead.cluster.checks.finding import Checked, Finding, Severity
 from roadstead.cluster.descriptors import Fields, Services
+from roadstead.lib.yaml_depth import load_yaml
 from roadstead.service.policy import METHOD, SECTIONS, PolicyError, parse_policy
 
 KEY = "policy.yaml"
@@ -68,7 +69,7 @@ def _decoded(value: Any) -> str | None:
 def _is_policy(text: str) -> bool:
     """Tell a service's policy from another program's file of that name. What is no YAML is taken for one."""
     try:
-        document = yaml.safe_load(text)
+        document = load_yaml(text)
     except (yaml.YAMLError, ValueError):
         return True
     return isinstance(document, dict) and any(section in document for section in SECTIONS)

@@ -20,6 +20,7 @@ from roadstead.gateway.ir import Parameters
 from roadstead.gateway.resources import Resources
 from roadstead.gateway.translate.fields import mapping, spec_of, text
 from roadstead.gateway.translate.problem import Problem, joined
+from roadstead.lib.yaml_depth import load_yaml
 
 _REASON = "InvalidParameters"
 _LONGEST_VALUE = 65_536
@@ -81,8 +82,8 @@ def _objects(value: str) -> str | None:
 def _loaded(value: str) -> Any:
     """Return what a YAML text means; None for one that is none, or that is too long to be looked at."""
     try:
-        return yaml.safe_load(value) if len(value) <= _LONGEST_VALUE else None
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return load_yaml(value) if len(value) <= _LONGEST_VALUE else None
+    except (yaml.YAMLError, ValueError):
         return None
 
 
