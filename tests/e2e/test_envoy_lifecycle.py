@@ -321,28 +321,6 @@ def test_a_changed_listener_loses_no_call_and_lets_streams_run_on_for_a_while(tm
     run(test)
 
 
-def test_many_calls_at_once_on_one_connection(tmp_path):
-    async def test():
-        foo, port = await Backend("foo").start(), free_port()
-        served = proxy([http_listener(port)], [host((any_grpc(), forward("foo")))], [cluster("foo", foo)])
-        async with running(tmp_path, served) as bed, channel(port) as over:
-            calls = []
-            for number in range(200, 1201, 200):  # A burst of them all is more than a grpcio server accepts.
-                loop = asyncio.get_running_loop()
-                calls += [loop.create_task(call(over, "Sleep", b"4", timeout=30)) for _ in range(200)]
-                await until(lambda number=number: _open_requests(bed, number), f"{number} are open at once")
-            assert await asyncio.gather(*calls) == ["foo"] * 1200
-            _, connections = await http_get(bed.envoy.admin_port, f"/stats?filter=http.http-{port}.downstream_cx_total")
-            assert "downstream_cx_total: 1\n" in connections
-
-    run(test)
-
-
-async def _open_requests(bed: Bed, expected: int) -> bool:
-    _, statistics = await http_get(bed.envoy.admin_port, "/stats?filter=cluster.foo/h2.upstream_rq_active")
-    return f"upstream_rq_active: {expected}\n" in statistics
-
-
 def test_a_large_message_passes_both_ways(tmp_path):
     async def test():
         foo, port = await Backend("foo").start(), free_port()
