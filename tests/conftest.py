@@ -3,6 +3,10 @@
 import os
 import sys
 
+# Before anything imports grpc: with its own handlers of forks, a child of a forked child waits in `fork` for threads
+# that only the first process has, as soon as any test has left a server or a channel behind.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import pytest
 from goldens import golden as golden
 

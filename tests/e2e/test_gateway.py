@@ -329,8 +329,11 @@ def test_a_rule_that_envoy_refuses_is_told_at_its_route_and_mended_by_an_edit(tm
         route = made.grpc_route("foo-route", login_rule, regex("(" + "abcdefghij" * 4 + "){1000}"))
         await running.create(route)
         await running.route_condition("foo-route", "PartiallyInvalid", "UnsupportedValue")
-        found = await running.programmed()
-        assert found["status"]["listeners"][0]["attachedRoutes"] == 1
+
+        async def attached() -> bool:
+            return (await running.programmed())["status"]["listeners"][0]["attachedRoutes"] == 1
+
+        await until(attached, "the route is attached")
         await running.create(made.grpc_route("bar-route", regex("com[.]example[.]Other")))
         async with channel(running.port) as over:
             assert await answered(over) == "foo-svc"
@@ -371,8 +374,13 @@ def test_json_is_served_as_soon_as_a_backend_has_described_itself(tmp_path: Path
         )
         await system.create(route)
         await until(lambda: served_json(system, "/v1/get/tea"), "JSON is served")
-        found = await system.route_condition("shop", "roadstead.dev/AnnotationsUsable", "ReflectionFailed")
-        assert "backend user-platform/mute/50051: its reflection does not answer: UNIMPLEMENTED" in found["message"]
+
+        async def told() -> bool:  # as long as Envoy does not know the backend, it is out of reach
+            found = await system.route_condition("shop", "roadstead.dev/AnnotationsUsable", "ReflectionFailed")
+            mute_is = "backend user-platform/mute/50051: its reflection does not answer: UNIMPLEMENTED"
+            return mute_is in found["message"]
+
+        await until(told, "the backend without reflection is named")
         async with channel(system.port) as over:
             assert await call(over, "Hidden", service="shop.Shop") == ""  # gRPC is served as ever
         await mute.stop()
