@@ -60,7 +60,7 @@ EXPECTED = {
     "few": "UNAVAILABLE: few/h2 has as many requests as it may have at once (few)",
     "missing": "UNAVAILABLE: the backend of this route is not known to the proxy yet",
     "limited": "DEADLINE_EXCEEDED: it took longer than the client or the route allows (limited)",
-    "capped": "DEADLINE_EXCEEDED: it took longer than the client or the route allows (capped)",
+    "capped": "DEADLINE_EXCEEDED",
     "each try": "UNAVAILABLE: ok/h2 did not answer within the time that the route allows (each try)",
     "silent": "UNAVAILABLE: for as long as the route allows no byte came or went (silent)",
     "no route": "UNIMPLEMENTED: no route of this gateway matches the request",
@@ -68,8 +68,8 @@ EXPECTED = {
     "limited by the client": "DEADLINE_EXCEEDED",
     "too many headers": "INTERNAL",
 }
-"""By case. A code alone: metadata that is too large is reset, because HTTP/2 knows no other answer to it; and whether a
-client hears Envoy first or its own clock is a matter of chance."""
+"""By case. A code alone: metadata that is too large is reset, because HTTP/2 knows no other answer to it; and where
+the client or the backend knows the deadline too, it is a matter of chance whose clock is first."""
 
 
 def timed(**timeouts: float) -> ir.Forward:
