@@ -7,6 +7,7 @@ import pytest
 from e2e.client_cluster import ECHO, cluster, configmap, custom, definition, shell_pod
 from e2e.commands import eventually
 from e2e.small_system import deployment, service
+from free_ports import free_port
 
 # The clients are not ours: what they warn of or leave open is theirs.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
@@ -309,7 +310,7 @@ class TestKr8s:
         eventually(lambda: list(pod.logs()), lambda lines: "started" in lines)
         done = pod.exec(["sh", "-c", "echo out; echo err >&2; exit 4"], check=False)
         assert (done.stdout, done.stderr, done.returncode) == (b"out\n", b"err\n", 4)
-        with pod.portforward(8000, local_port="auto") as port:
+        with pod.portforward(8000, local_port=free_port()) as port:
             fetched = eventually(lambda: fetch(f"http://127.0.0.1:{port}/"), lambda body: b"hosts" in body)
         assert b"hosts" in fetched
         pod.delete()
@@ -327,7 +328,7 @@ class TestKr8s:
         assert len(made.pods()) == 2
         reached = Service.get("kr8s", namespace="default", api=kr8s)
         assert len(reached.ready_pods()) == 2
-        with reached.portforward(8080, local_port="auto") as port:  # the port of the pod
+        with reached.portforward(8080, local_port=free_port()) as port:  # the port of the pod
             assert eventually(lambda: fetch(f"http://127.0.0.1:{port}/"), bool) == b"hello"
         made.delete(propagation_policy="Foreground")
 
