@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from roadstead.service import RpcError, current_call, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
 
-# Handlers of the word "gate" wait here.
+# Handlers of the word "gate" tell that they are there, and wait; tests clear both.
+AT_GATE = threading.Event()
 GATE = threading.Event()
 # What handlers raise for other words; tests add theirs.
 RAISED: dict[bytes, Exception] = {}
@@ -51,6 +52,7 @@ def do_sync(word: bytes, context) -> bytes:
         case b"sleep":
             time.sleep(0.5)
         case b"gate":
+            AT_GATE.set()
             assert GATE.wait(10)
         case word if word in RAISED:
             raise RAISED[word]
@@ -59,6 +61,7 @@ def do_sync(word: bytes, context) -> bytes:
 
 async def do_async(word: bytes, context) -> bytes:
     while word == b"gate" and not GATE.is_set():  # noqa: ASYNC110  threads wait for the same event
+        AT_GATE.set()
         await asyncio.sleep(0.005)
     if word == b"sleep":
         await asyncio.sleep(5)

@@ -57,7 +57,8 @@ def test_what_a_handler_can_ask(served):
     assert found["metadata"]["x"] == "y"
     assert found["peer"].startswith("ipv4:127.0.0.1:")
     assert found["active"]
-    assert 3 < found["left"] <= 5
+    # gRPC rounds a timeout up when it sends it, so that a server may see a little more than the client asked for.
+    assert 3 < found["left"] < 6
     assert found["transport"] == [b"insecure"]
     assert (found["identities"], found["key"]) == (None, None)
 
