@@ -5,6 +5,7 @@ applies, and nobody else owns, is removed. Other writes take ownership of what t
 structured-merge-diff's merge/update.go and apimachinery's pkg/util/managedfields. Next: `defaults`, `validation`.
 """
 
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,7 @@ from roadstead.apiserver.patches.managed_fields import (
     intersection,
     object_set,
     paths,
+    segment_of,
     union,
     without_untracked,
 )
@@ -275,26 +277,53 @@ def _merge(live: Any, applied: Any, schema: Schema) -> Any:
             merged[key] = _merge(live.get(key), value, schema.child(key) or ANYTHING)
         return merged
     if isinstance(live, list) and isinstance(applied, list) and schema.list_type != "atomic":
-        return _merge_lists(entries_by_segment(live, schema), entries_by_segment(applied, schema), schema)
+        return _merge_lists(live, applied, schema)
     return clone(applied)
 
 
-def _merge_lists(live: dict[str, Any], applied: dict[str, Any], schema: Schema) -> list[Any]:
-    """Merge entries by segment: the applied ones in their order, entries only in `live` before what followed them."""
-    merged: list[Any] = []
-    items, before = schema.items or ANYTHING, list(live)
+def _merge_lists(live: list[Any], applied: list[Any], schema: Schema) -> list[Any]:
+    """Merge entries by segment. What stands twice in `live` is replaced if it is applied, and left alone if not."""
+    items = schema.items or ANYTHING
+    before = [(segment_of(entry, schema), entry) for entry in live]
+    wanted = entries_by_segment(applied, schema)
+    counted = Counter(segment for segment, _ in before)
+    there = {segment: entry for segment, entry in before if counted[segment] == 1}
+    order = merged_order([segment for segment, _ in before], list(wanted))
+    return [
+        clone(before[place][1]) if isinstance(place, int) else _merge(there.get(place), wanted[place], items)
+        for place in order
+    ]
+
+
+def merged_order(live: list[str], applied: list[str]) -> list[int | str]:
+    """Return the order of a merged list: positions of entries of `live` alone, segments of entries that are applied.
+
+    Applied entries keep their order among themselves, entries of `live` alone theirs; each of the latter comes before
+    the applied entry that it stood before, as far as both orders allow. It is the order of structured-merge-diff
+    (typed/merge.go, visitListItems), move by move: whoever applies the same again, here or there, sees no change.
+    """
+    merged: list[int | str] = []
+    wanted, there, done = set(applied), set(live), set[str]()
+    rest, shared = deque(applied), deque(segment for segment in applied if segment in there)
     at = 0
-    upcoming = [segment for segment in applied if segment in live]
-    for segment, value in applied.items():
-        while at < len(before) and (not upcoming or before[at] != upcoming[0]):
-            if before[at] not in applied:
-                merged.append(clone(live[before[at]]))
+    while at < len(live) or rest:
+        segment = live[at] if at < len(live) else None
+        if segment is not None and segment not in wanted:
+            merged.append(at)
             at += 1
-        merged.append(_merge(live.get(segment), value, items))
-        if upcoming and segment == upcoming[0]:
-            upcoming.pop(0)
-            at += at < len(before)
-    return merged + [clone(live[segment]) for segment in before[at:] if segment not in applied]
+            continue
+        if segment is not None and rest and shared and segment not in (rest[0], shared[0]):
+            at += 1  # It is applied, but its turn is not now.
+            continue
+        if segment is not None and (segment in done or segment == rest[0]):
+            at += 1
+        if rest:
+            taken = rest.popleft()
+            merged.append(taken)
+            done.add(taken)
+            if shared and shared[0] == taken:
+                shared.popleft()
+    return merged
 
 
 def _prune(value: Any, owned: FieldSet, keep: FieldSet, schema: Schema) -> None:
@@ -315,8 +344,8 @@ def _prune(value: Any, owned: FieldSet, keep: FieldSet, schema: Schema) -> None:
 def _prune_list(value: list[Any], owned: FieldSet, keep: FieldSet, schema: Schema) -> None:
     if schema.list_type == "atomic":
         return
-    entries = entries_by_segment(value, schema)
-    value[:] = [entry for segment, entry in entries.items() if segment not in owned or segment in keep]
-    for segment, entry in entries.items():
+    entries = [(segment_of(entry, schema), entry) for entry in value]
+    value[:] = [entry for segment, entry in entries if segment not in owned or segment in keep]
+    for segment, entry in entries:
         if segment in owned and segment in keep:
             _prune(entry, owned[segment], keep[segment], schema.items or ANYTHING)

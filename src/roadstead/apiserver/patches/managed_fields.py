@@ -151,8 +151,12 @@ def _compare_lists(before: list[Any], after: list[Any], schema: Schema, changed:
 
 def entries_by_segment(entries: list[Any], schema: Schema) -> dict[str, Any]:
     """Return the entries of a set or of a list with map keys, by segment; of duplicates the last."""
-    segment = value_segment if schema.list_type == "set" else lambda entry: entry_segment(entry, schema)
-    return {segment(entry): entry for entry in entries}
+    return {segment_of(entry, schema): entry for entry in entries}
+
+
+def segment_of(entry: Any, schema: Schema) -> str:
+    """Return the segment of an entry of a set or of a list with map keys."""
+    return value_segment(entry) if schema.list_type == "set" else entry_segment(entry, schema)
 
 
 def _with_node(fields: FieldSet) -> FieldSet:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from roadstead.api.errors import BadRequest, Conflict
 from roadstead.api.objects import clone
 from roadstead.api.resources import resource
-from roadstead.apiserver.patches.apply import server_side_apply, track_update
+from roadstead.apiserver.patches.apply import merged_order, server_side_apply, track_update
 from roadstead.apiserver.patches.managed_fields import object_set, paths
 from roadstead.apiserver.schemas import schema_of
 
@@ -277,3 +277,57 @@ def test_those_who_update_are_no_more_than_ten_and_those_who_apply_are_all_kept(
     assert [entry["manager"] for entry in updates] == ["ancient-changes", *(f"m{number}" for number in range(5, 14))]
     assert set(updates[0]["fieldsV1"]["f:data"]) == {"f:k0", "f:k1", "f:k2", "f:k3", "f:k4"}
     assert updates[0]["time"] == "2026-01-01T00:01:04Z"
+
+
+def merged(live, applied):
+    """The order of a merged list, entries of `live` alone in capitals, as they stand there."""
+    return "".join(live[place].upper() if isinstance(place, int) else place for place in merged_order(live, applied))
+
+
+@pytest.mark.parametrize(
+    ("live", "applied", "expected"),
+    [
+        ("", "ba", "ba"),
+        ("abc", "", "ABC"),
+        ("ab", "abx", "abx"),
+        ("ab", "xab", "xab"),
+        ("abc", "b", "AbC"),
+        ("abcd", "db", "ACdb"),  # what stood before and between stays before the first of what was shared
+        ("abc", "cax", "Bcax"),
+        ("aad", "axy", "axDy"),  # what follows something that stands twice comes one applied entry later
+        ("abb", "ca", "caBB"),  # twice in the object and not applied: nobody's business
+        ("abba", "b", "AbA"),
+    ],
+)
+def test_lists_merge_in_the_order_of_structured_merge_diff(live, applied, expected):
+    assert merged(live, applied) == expected
+
+
+@given(st.permutations("abcdefg"), st.lists(st.sampled_from("abcdefgxyz"), unique=True))
+def test_applying_a_list_again_keeps_its_order(live, applied):
+    once = merged(live, applied).lower()
+    assert merged(once, applied).lower() == once
+    assert sorted(once) == sorted(set(live) | set(applied)), "every entry, once"
+    assert [segment for segment in once if segment in applied] == applied, "in the order that was applied"
+
+
+def test_entries_that_stand_twice_in_an_object_survive_an_apply_of_others():
+    def containers(*environment):
+        return [{"name": "a", "env": [{"name": name, "value": value} for name, value in environment]}]
+
+    def with_environment(*environment):
+        return {**deployment(), "spec": {"template": {"spec": {"containers": containers(*environment)}}}}
+
+    live = with_environment(("x", "1"), ("x", "2"), ("y", "1"))
+    track_update(DEPLOYMENT, None, live, manager="kubectl-create", subresource="", now="t0")
+    beside = apply(live, with_environment(("z", "1")))
+    wanted = with_environment(("x", "1"), ("x", "2"), ("y", "1"), ("z", "1"))
+    assert sorted_env(beside) == sorted_env(wanted)
+    assert sorted_env(apply(beside, with_environment())) == sorted_env(live)
+    instead = apply(live, with_environment(("x", "3")), force=True)
+    assert sorted_env(instead) == [("x", "3"), ("y", "1")]
+
+
+def sorted_env(obj):
+    environment = obj["spec"]["template"]["spec"]["containers"][0]["env"]
+    return sorted((variable["name"], variable["value"]) for variable in environment)
