@@ -9,6 +9,11 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import pytest
 from goldens import golden as golden
+from hypothesis import settings
+
+# How long an example takes is the machine's affair; speed is measured in bench/. Hypothesis' profile for CI says the same.
+settings.register_profile("unhurried", settings.default, deadline=None)
+settings.load_profile("unhurried")
 
 _exit_code = pytest.StashKey[int]()
 

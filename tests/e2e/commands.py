@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from polling import PATIENCE
+
 BIN = Path(sys.executable).parent
 Seen = TypeVar("Seen")
 
@@ -64,7 +66,7 @@ def _checked(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout
 
 
-def eventually(see: Callable[[], Seen], good: Callable[[Seen], bool], patience: float = 30.0) -> Seen:
+def eventually(see: Callable[[], Seen], good: Callable[[Seen], bool], patience: float = PATIENCE) -> Seen:
     """Look until it is good; fail with what was seen last when patience ends."""
     deadline = time.monotonic() + patience
     while not good(seen := see()):

@@ -73,7 +73,7 @@ def listening() -> set[str]:
 
 
 def start(commands: Commands, folder: Path) -> set[tuple[int, str]]:
-    commands.roadstead("up", str(folder), "--name", NAME, "--detach", "--timeout", "30")
+    commands.roadstead("up", str(folder), "--name", NAME, "--detach", "--timeout", "60")
     processes = family(commands)
     assert len(processes) >= 4, "supervisor, netd, relay, Envoy and a server were expected"
     return processes

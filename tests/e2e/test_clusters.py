@@ -91,7 +91,7 @@ def test_a_mapped_node_port_answers_on_the_host(commands) -> None:
 
 def test_the_node_is_ready(commands) -> None:
     assert "devops-node" in commands.kubectl("get", "nodes", "--no-headers")
-    commands.kubectl("wait", "--for=condition=Ready", "node/devops-node", "--timeout=20s")
+    commands.kubectl("wait", "--for=condition=Ready", "node/devops-node", "--timeout=60s")
 
 
 def test_get_shows_columns_that_people_know(commands) -> None:
@@ -138,7 +138,7 @@ def test_rollout_restart_and_undo(commands) -> None:
 def test_delete_waits_until_the_pods_are_gone(commands) -> None:
     commands.kubectl("create", "namespace", "short-lived")
     commands.kubectl("create", "configmap", "c", "--from-literal=a=b", "-n", "short-lived")
-    commands.kubectl("delete", "namespace", "short-lived", "--timeout=30s")
+    commands.kubectl("delete", "namespace", "short-lived", "--timeout=60s")
     assert "NotFound" in commands.run("kubectl", "get", "namespace", "short-lived").stderr
 
 

@@ -34,30 +34,30 @@ async def pods(bed, namespace="default"):
 def test_a_rollout_with_kubectl(tmp_path):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=3")
-        assert "successfully rolled out" in await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        assert "successfully rolled out" in await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         table = (await bed.kubectl("get", "deployment", "web")).splitlines()
         assert table[1].split()[:4] == ["web", "3/3", "3", "3"]
         assert table[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
 
         await bed.kubectl("scale", "deployment/web", "--replicas=5")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         assert len(await pods(bed)) == 5
 
         await bed.kubectl("set", "image", "deployment/web", "web=web:2")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         await until(lambda: _images(bed, ["web:2"] * 5))
 
         history = await bed.kubectl("rollout", "history", "deployment/web")
         assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
         assert "web:1" in await bed.kubectl("rollout", "history", "deployment/web", "--revision=1")
         await bed.kubectl("rollout", "undo", "deployment/web")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         await until(lambda: _images(bed, ["web:1"] * 5))
         assert "deployment.kubernetes.io/revision: 3" in await bed.kubectl("describe", "deployment", "web")
 
         await bed.kubectl("rollout", "restart", "deployment/web")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-        await bed.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        await bed.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=60s")
         events = await bed.kubectl("events", "--for", "deployment/web")
         assert "ScalingReplicaSet" in events
 
@@ -72,15 +72,15 @@ def test_a_rollout_that_cannot_go_on_leaves_the_old_pods_and_can_be_undone(tmp_p
     async def conversation(bed):
         bed.node.refused_images.add("broken:1")
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         await bed.kubectl("patch", "deployment", "web", "-p", '{"spec": {"progressDeadlineSeconds": 1}}')
         await bed.kubectl("set", "image", "deployment/web", "web=broken:1")
-        said = await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s", code=1)
+        said = await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s", code=1)
         assert "exceeded its progress deadline" in said
         status = (await bed.client.get(DEPLOYMENT, "web", "default"))["status"]
         assert status["availableReplicas"] == 2
         await bed.kubectl("rollout", "undo", "deployment/web")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
     play(tmp_path, conversation)
 
@@ -88,10 +88,10 @@ def test_a_rollout_that_cannot_go_on_leaves_the_old_pods_and_can_be_undone(tmp_p
 def test_pods_that_vanish_are_replaced(tmp_path):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=3")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         victims = {pod["metadata"]["name"] for pod in await pods(bed)}
         await bed.kubectl("delete", "pod", *victims)
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         assert not victims & {pod["metadata"]["name"] for pod in await pods(bed)}
         assert len(await pods(bed)) == 3
 
@@ -102,8 +102,8 @@ def test_pods_that_vanish_are_replaced(tmp_path):
 def test_deletion_takes_dependents_along(tmp_path, cascade):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-        await bed.kubectl("delete", "deployment", "web", f"--cascade={cascade}", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        await bed.kubectl("delete", "deployment", "web", f"--cascade={cascade}", "--timeout=60s")
         if cascade == "foreground":
             assert await bed.client.list(REPLICA_SET, "default") == []
 
@@ -118,14 +118,14 @@ def test_deletion_takes_dependents_along(tmp_path, cascade):
 def test_orphans_stay_and_are_adopted_again(tmp_path):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         before = {pod["metadata"]["uid"] for pod in await pods(bed)}
-        await bed.kubectl("delete", "deployment", "web", "--cascade=orphan", "--timeout=20s")
+        await bed.kubectl("delete", "deployment", "web", "--cascade=orphan", "--timeout=60s")
         await until(lambda: bed.gone("Deployment", "web"))
         (orphan,) = await bed.client.list(REPLICA_SET, "default")
         assert not orphan["metadata"].get("ownerReferences")
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         (adopted,) = await bed.client.list(REPLICA_SET, "default")
         assert adopted["metadata"]["ownerReferences"][0]["name"] == "web"
         assert {pod["metadata"]["uid"] for pod in await pods(bed)} == before
@@ -146,8 +146,8 @@ def test_a_namespace_has_its_account_and_takes_all_in_it_along(tmp_path):
         await bed.kubectl("-n", "shop", "create", "deployment", "web", "--image=web:1", "--replicas=2")
         await bed.kubectl("-n", "shop", "expose", "deployment", "web", "--port=80")
         await bed.kubectl("-n", "shop", "create", "secret", "generic", "s", "--from-literal=a=b")
-        await bed.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=20s")
-        await bed.kubectl("delete", "namespace", "shop", "--timeout=30s")
+        await bed.kubectl("-n", "shop", "rollout", "status", "deployment/web", "--timeout=60s")
+        await bed.kubectl("delete", "namespace", "shop", "--timeout=60s")
         assert await bed.gone("Namespace", "shop")
         assert await pods(bed, "shop") == []
         assert await bed.gone("Secret", "s", "shop")
@@ -159,7 +159,7 @@ def test_endpoints_follow_readiness(tmp_path):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=2", "--port=8080")
         await bed.kubectl("expose", "deployment", "web", "--port=80", "--target-port=8080")
-        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
         async def ready():
             found = json.loads(await bed.kubectl("get", "endpointslices", "-o", "json"))["items"]
@@ -198,7 +198,7 @@ def test_a_pod_that_no_node_takes_says_why_and_runs_when_one_does(tmp_path):
         await until(explained)
         assert "FailedScheduling" in await bed.kubectl("describe", "pod", "picky")
         await bed.kubectl("label", "node", "test-node", "disk=huge", "--overwrite")
-        await bed.kubectl("wait", "--for=condition=Ready", "pod/picky", "--timeout=20s")
+        await bed.kubectl("wait", "--for=condition=Ready", "pod/picky", "--timeout=60s")
 
     play(tmp_path, conversation)
 
@@ -206,7 +206,7 @@ def test_a_pod_that_no_node_takes_says_why_and_runs_when_one_does(tmp_path):
 def test_three_pods_are_bound_within_a_moment_of_their_deployment(tmp_path):
     async def conversation(bed):
         await bed.kubectl("create", "deployment", "first", "--image=web:1")
-        await bed.kubectl("rollout", "status", "deployment/first", "--timeout=20s")
+        await bed.kubectl("rollout", "status", "deployment/first", "--timeout=60s")
         took = []
         for number in range(5):
             name = f"web{number}"

@@ -22,7 +22,7 @@ def commands(tmp_path_factory):
     commands = Commands(home)
     folder = small.write(home / "project", [*small.whole(), small.gateway("secure", secret="gateway-tls"), LOST])
     (folder / "roadstead.toml").write_text(small.PROJECT)
-    commands.run("roadstead", "up", str(folder), "--name", NAME, "--detach", "--timeout", "20")
+    commands.run("roadstead", "up", str(folder), "--name", NAME, "--detach", "--timeout", "60")
     yield commands
     commands.roadstead("down", "--name", NAME)
 

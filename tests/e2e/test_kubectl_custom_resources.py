@@ -56,7 +56,7 @@ def widget(name: str = "w", **spec: Any) -> dict[str, Any]:
 def test_a_new_kind_is_served_at_once_with_all_that_its_definition_says(tmp_path: Path) -> None:
     async def conversation(kubectl: Kubectl) -> None:
         await kubectl.apply(definition())
-        await kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=10s")
+        await kubectl("wait", "--for=condition=Established", "crd/widgets.example.com", "--timeout=60s")
         assert await kubectl.apply(widget()) == "widget.example.com/w created\n"
         assert await kubectl.apply(widget()) == "widget.example.com/w unchanged\n"
         assert await kubectl.apply(widget(colour="blue")) == "widget.example.com/w configured\n"
@@ -111,7 +111,7 @@ def test_a_deleted_kind_takes_its_objects_along_and_waits_for_their_finalizers(t
         await kubectl.apply(definition())
         await kubectl.apply(widget("free"), held)
         deleting = await kubectl.start("delete", "crd", "widgets.example.com")
-        await kubectl("wait", "--for=delete", "widget/free", "--timeout=15s")
+        await kubectl("wait", "--for=delete", "widget/free", "--timeout=60s")
         assert deleting.returncode is None
         await kubectl("patch", "widget", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         async with asyncio.timeout(20):
@@ -134,7 +134,7 @@ def test_two_definitions_that_want_one_name(tmp_path: Path) -> None:
         assert "the server doesn't have a resource type" in await kubectl.fails("get", "gadgets")
         assert await kubectl("get", "wd", "-o", "name") == ""
         await kubectl("delete", "crd", "widgets.example.com")
-        await kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=10s")
+        await kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com", "--timeout=60s")
         assert await kubectl("get", "gadgets", "-o", "name") == ""
 
     with_kubectl(tmp_path, conversation)

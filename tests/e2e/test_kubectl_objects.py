@@ -199,7 +199,7 @@ class TestWriting:
         commands.kubectl("create", "namespace", "emptied")
         commands.kubectl("-n", "emptied", "create", "configmap", "one")
         commands.kubectl("-n", "emptied", "delete", "configmap", "--all")
-        commands.kubectl("delete", "namespace", "emptied", "--timeout=30s")
+        commands.kubectl("delete", "namespace", "emptied", "--timeout=60s")
 
     def test_orphans_and_foreground(self, commands: Commands, tmp_path: Path) -> None:
         apply(commands, tmp_path, deployment("parent", ECHO + "1"))
@@ -284,22 +284,22 @@ class TestReading:
         assert lines == [["EVENT", "NAME"], ["ADDED", "seen"], ["MODIFIED", "seen"], ["DELETED", "seen"]]
 
     def test_wait_for_everything_there_is(self, commands: Commands, tmp_path: Path) -> None:
-        waiting = commands.start("kubectl", "wait", "--for=create", "configmap/awaited", "--timeout=30s")
+        waiting = commands.start("kubectl", "wait", "--for=create", "configmap/awaited", "--timeout=60s")
         apply(commands, tmp_path, configmap("awaited", ready="no"))
         assert "condition met" in waiting.communicate(timeout=40)[0]
         waiting = commands.start(
-            "kubectl", "wait", "--for=jsonpath={.data.ready}=yes", "configmap/awaited", "--timeout=30s"
+            "kubectl", "wait", "--for=jsonpath={.data.ready}=yes", "configmap/awaited", "--timeout=60s"
         )
         apply(commands, tmp_path, configmap("awaited", ready="yes"))
         assert "condition met" in waiting.communicate(timeout=40)[0]
-        commands.kubectl("wait", "--for=jsonpath={.data.ready}", "configmap/awaited", "--timeout=10s")
-        waiting = commands.start("kubectl", "wait", "--for=delete", "configmap/awaited", "--timeout=30s")
+        commands.kubectl("wait", "--for=jsonpath={.data.ready}", "configmap/awaited", "--timeout=60s")
+        waiting = commands.start("kubectl", "wait", "--for=delete", "configmap/awaited", "--timeout=60s")
         commands.kubectl("delete", "configmap", "awaited")
         waiting.communicate(timeout=40)
         assert waiting.returncode == 0
-        commands.kubectl("wait", "--for=condition=Ready=true", "node", "--all", "--timeout=10s")
+        commands.kubectl("wait", "--for=condition=Ready=true", "node", "--all", "--timeout=60s")
         commands.kubectl(
-            "wait", "--for=condition=MemoryPressure=false", "node", "-l", "kubernetes.io/os=linux", "--timeout=10s"
+            "wait", "--for=condition=MemoryPressure=false", "node", "-l", "kubernetes.io/os=linux", "--timeout=60s"
         )
         late = commands.run("kubectl", "wait", "--for=condition=Ready=false", "node", "--all", "--timeout=1s")
         assert "timed out waiting" in late.stderr
@@ -370,7 +370,7 @@ class TestReading:
 
     def test_a_custom_kind_in_all_of_it(self, commands: Commands, tmp_path: Path) -> None:
         apply(commands, tmp_path, definition("canals", "Canal"))
-        commands.kubectl("wait", "--for=condition=Established", "crd/canals.roads.example.com", "--timeout=20s")
+        commands.kubectl("wait", "--for=condition=Established", "crd/canals.roads.example.com", "--timeout=60s")
         apply(commands, tmp_path, custom("Canal", "one", note="x"))
         assert commands.kubectl("get", "canals", "--no-headers").split()[:2] == ["one", "3"]
         commands.kubectl("scale", "canal", "one", "--replicas=5")
@@ -379,10 +379,10 @@ class TestReading:
         commands.kubectl(
             "patch", "canal", "one", "--type=merge", "--subresource=status", "-p", '{"status":{"phase":"Dug"}}'
         )
-        commands.kubectl("wait", "--for=jsonpath={.status.phase}=Dug", "canal/one", "--timeout=10s")
+        commands.kubectl("wait", "--for=jsonpath={.status.phase}=Dug", "canal/one", "--timeout=60s")
         unknown = commands.run("kubectl", "patch", "canal", "one", "--type=merge", "-p", '{"spec":{"size":-1}}')
         assert "spec.size" in unknown.stderr
-        commands.kubectl("delete", "crd", "canals.roads.example.com", "--timeout=30s")
+        commands.kubectl("delete", "crd", "canals.roads.example.com", "--timeout=60s")
         assert "the server could not find the requested resource" in commands.run("kubectl", "get", "canals").stderr
 
 

@@ -36,7 +36,7 @@ def apply(commands: Commands, *objects: dict) -> None:
 def ready(commands: Commands, *pods: dict) -> None:
     apply(commands, *pods)
     names = [f"pod/{pod['metadata']['name']}" for pod in pods]
-    commands.kubectl("wait", "--for=condition=Ready", *names, "--timeout=30s")
+    commands.kubectl("wait", "--for=condition=Ready", *names, "--timeout=60s")
 
 
 def typed(commands: Commands, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -98,7 +98,7 @@ class TestRollouts:
         refused = commands.run("kubectl", "scale", "deployment/scaled", "--current-replicas=5", "--replicas=2")
         assert "Expected replicas to be 5, was 1" in refused.stderr
         commands.kubectl("scale", "deployment/scaled", "--current-replicas=1", "--replicas=2")
-        commands.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/scaled", "--timeout=30s")
+        commands.kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/scaled", "--timeout=60s")
         commands.kubectl("delete", "deployment", "scaled")
 
 
@@ -155,7 +155,7 @@ class TestLogs:
 
     def test_followed_to_the_end_and_of_a_deployment(self, commands: Commands) -> None:
         apply(commands, shell_pod("counts", "for i in 1 2 3; do echo $i; sleep 0.2; done"))
-        commands.kubectl("wait", "--for=jsonpath={.status.phase}", "pod/counts", "--timeout=30s")
+        commands.kubectl("wait", "--for=jsonpath={.status.phase}", "pod/counts", "--timeout=60s")
         text = eventually(lambda: commands.run("kubectl", "logs", "-f", "counts").stdout, bool)
         assert text == "1\n2\n3\n"
         apply(commands, deployment("logged", ECHO + "1"))
@@ -267,7 +267,7 @@ class TestCommands:
 
     def test_debug_by_a_copy(self, commands: Commands, shell: str) -> None:
         commands.kubectl("debug", shell, "--copy-to=shell-copy", "--container=main", "--", "sh", "-c", "sleep 1000")
-        commands.kubectl("wait", "--for=condition=Ready", "pod/shell-copy", "--timeout=30s")
+        commands.kubectl("wait", "--for=condition=Ready", "pod/shell-copy", "--timeout=60s")
         commands.kubectl("delete", "pod", "shell-copy", "--now")
 
     def test_debug_in_the_pod_says_that_it_cannot(self, commands: Commands, shell: str) -> None:
@@ -337,9 +337,9 @@ class TestAutoscaling:
             },
         }  # fmt: skip
         apply(commands, deployment("elastic", ECHO + "1"))
-        commands.kubectl("rollout", "status", "deployment/elastic", "--timeout=30s")
+        commands.kubectl("rollout", "status", "deployment/elastic", "--timeout=60s")
         apply(commands, scaler)
-        commands.kubectl("wait", "--for=jsonpath={.spec.replicas}=3", "deployment/elastic", "--timeout=40s")
+        commands.kubectl("wait", "--for=jsonpath={.spec.replicas}=3", "deployment/elastic", "--timeout=60s")
         described = commands.kubectl("describe", "hpa", "elastic")
         assert "SuccessfulRescale" in described and "New size: 3; reason: memory resource above target" in described
         # The limit is the number of replicas that the manifest allows, and the autoscaler's conditions say so.

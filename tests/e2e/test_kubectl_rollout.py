@@ -23,9 +23,9 @@ def test_rollout_status_and_wait_end_when_the_status_says_so(tmp_path: Path) -> 
     async def conversation(kubectl: Kubectl) -> None:
         await kubectl.apply(deployment("web", replicas=2))
         waits = [
-            await kubectl.start("rollout", "status", "deployment/web", "--timeout=30s"),
-            await kubectl.start("wait", "--for=condition=Available", "deployment/web", "--timeout=30s"),
-            await kubectl.start("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/web", "--timeout=30s"),
+            await kubectl.start("rollout", "status", "deployment/web", "--timeout=60s"),
+            await kubectl.start("wait", "--for=condition=Available", "deployment/web", "--timeout=60s"),
+            await kubectl.start("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/web", "--timeout=60s"),
         ]
         assert waits[0].stdout is not None
         assert b"Waiting for deployment" in await waits[0].stdout.readline()
@@ -94,8 +94,8 @@ def test_delete_waits_for_finalizers(tmp_path: Path) -> None:
         await kubectl.apply(held, configmap("free"))
         assert "deleted" in await kubectl("delete", "configmap", "free")
         deleting = await kubectl.start("delete", "configmap", "held")
-        waiting = await kubectl.start("wait", "--for=delete", "configmap/held", "--timeout=30s")
-        await kubectl("wait", "--for=jsonpath={.metadata.deletionTimestamp}", "configmap/held", "--timeout=15s")
+        waiting = await kubectl.start("wait", "--for=delete", "configmap/held", "--timeout=60s")
+        await kubectl("wait", "--for=jsonpath={.metadata.deletionTimestamp}", "configmap/held", "--timeout=60s")
         assert deleting.returncode is None
         await kubectl("patch", "configmap", "held", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
         for process in (deleting, waiting):
@@ -122,7 +122,7 @@ def test_a_pod_is_deleted_when_its_node_confirms(tmp_path: Path) -> None:
     async def conversation(kubectl: Kubectl) -> None:
         await kubectl.apply(pod("web", node="n1"))
         deleting = await kubectl.start("delete", "pod", "web")
-        await kubectl("wait", "--for=jsonpath={.metadata.deletionGracePeriodSeconds}=30", "pod/web", "--timeout=15s")
+        await kubectl("wait", "--for=jsonpath={.metadata.deletionGracePeriodSeconds}=30", "pod/web", "--timeout=60s")
         await kubectl("delete", "pod", "web", "--grace-period=0", "--force")
         async with asyncio.timeout(20):
             await deleting.communicate()
@@ -134,8 +134,8 @@ def test_a_pod_is_deleted_when_its_node_confirms(tmp_path: Path) -> None:
 def test_drain_cordons_and_evicts(tmp_path: Path) -> None:
     async def conversation(kubectl: Kubectl) -> None:
         await kubectl.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}, pod("web", node="n1"))
-        draining = await kubectl.start("drain", "n1", "--force", "--ignore-daemonsets", "--timeout=30s")
-        await kubectl("wait", "--for=jsonpath={.metadata.deletionTimestamp}", "pod/web", "--timeout=15s")
+        draining = await kubectl.start("drain", "n1", "--force", "--ignore-daemonsets", "--timeout=60s")
+        await kubectl("wait", "--for=jsonpath={.metadata.deletionTimestamp}", "pod/web", "--timeout=60s")
         await kubectl("delete", "pod", "web", "--grace-period=0", "--force")
         async with asyncio.timeout(30):
             out, err = await draining.communicate()

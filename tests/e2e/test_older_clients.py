@@ -63,9 +63,9 @@ def test_apply_diff_wait_and_roll_out(kubectl: Tool) -> None:
     kubectl("set", "image", "deployment/older", f"server={ECHO}2")
     kubectl("rollout", "status", "deployment/older", "--timeout=60s")
     kubectl("rollout", "undo", "deployment/older")
-    kubectl("wait", "--for=condition=Available", "deployment/older", "--timeout=30s")
+    kubectl("wait", "--for=condition=Available", "deployment/older", "--timeout=60s")
     kubectl("scale", "deployment/older", "--replicas=2")
-    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/older", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/older", "--timeout=60s")
     assert "older" in kubectl("get", "deployments,pods,services,endpointslices", "-o", "wide")
     assert "Replicas:" in kubectl("describe", "deployment", "older")
     kubectl("delete", "deployment,service", "older", "--cascade=foreground", "--timeout=60s")
@@ -82,12 +82,12 @@ def test_bodies_in_protobuf(kubectl: Tool) -> None:
         kubectl("create", *line.split())
     assert "yes" in kubectl("auth", "can-i", "get", "pods", "--as=system:serviceaccount:default:a")
     assert "kubernetes-admin" in kubectl("auth", "whoami")
-    kubectl("delete", "namespace", "n", "--timeout=30s")
+    kubectl("delete", "namespace", "n", "--timeout=60s")
 
 
 def test_streams(kubectl: Tool, tmp_path: Path) -> None:
     kubectl("apply", "-f", "-", stdin=yaml.safe_dump(shell_pod("older", "echo up; sleep 1000")))
-    kubectl("wait", "--for=condition=Ready", "pod/older", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/older", "--timeout=60s")
     assert kubectl("logs", "older") == "up\n"
     assert kubectl("exec", "-i", "older", "--", "cat", stdin="typed") == "typed"
     assert "exit code 4" in kubectl("exec", "older", "--", "sh", "-c", "exit 4", code=4)

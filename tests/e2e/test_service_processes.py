@@ -15,6 +15,7 @@ import grpc
 import pytest
 from free_ports import free_port
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from polling import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -107,13 +108,6 @@ def start(tmp_path):
         program.close()
 
 
-def until(condition, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
@@ -184,7 +178,7 @@ def test_no_process_stays_when_the_parent_is_killed(start):
     pids = program.pids(3)
     program.process.kill()
     program.process.wait(10)
-    until(lambda: not any(map(is_running, pids)))
+    wait_until(lambda: not any(map(is_running, pids)))
 
 
 def test_what_no_process_survives_ends_the_program(start, tmp_path):
@@ -194,7 +188,7 @@ def test_what_no_process_survives_ends_the_program(start, tmp_path):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert program.process.wait(20) == 1
-    until(lambda: "giving up" in program.said)
+    wait_until(lambda: "giving up" in program.said)
 
 
 def test_a_port_that_is_taken_is_an_error(start):
@@ -202,7 +196,7 @@ def test_a_port_that_is_taken_is_an_error(start):
     first.pids(1)
     second = start(port=first.port)
     assert second.process.wait(20) == 1
-    until(lambda: f"cannot listen on port {first.port} of 127.0.0.1: Address already in use" in second.said)
+    wait_until(lambda: f"cannot listen on port {first.port} of 127.0.0.1: Address already in use" in second.said)
 
 
 def test_interrupting_the_whole_group_is_a_graceful_end(start):
@@ -231,12 +225,12 @@ def test_as_a_containers_first_process_it_takes_leave_of_orphans_and_leaves_when
     with program.connection() as channel:
         program.call(channel)
     (first,) = children(program.process.pid)
-    until(lambda: len(children(first)) == 3)
+    wait_until(lambda: len(children(first)) == 3)
     # Somebody's process in the container leaves one behind, which ends soon after.
     orphaning = ["nsenter", "-t", str(first), "-U", "--preserve-credentials", "-p", "sh", "-c", "sleep 2 & exit 0"]
     subprocess.run(orphaning, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len(children(first)) == 4)
-    until(lambda: len(children(first)) == 3)
+    wait_until(lambda: len(children(first)) == 4)
+    wait_until(lambda: len(children(first)) == 3)
     os.kill(first, signal.SIGTERM)
     assert program.process.wait(20) == 0
 
@@ -248,7 +242,7 @@ def test_the_parent_serves_the_metrics_of_all(start):
         os.kill(program.call(channel), signal.SIGKILL)
     counted = handled(program)
     assert counted >= 4
-    until(lambda: program.said.count("serving") >= 4)
+    wait_until(lambda: program.said.count("serving") >= 4)
     program.pids(3)
     assert handled(program) >= counted + 3, "counters must not go back when a process is replaced"
 

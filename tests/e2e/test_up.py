@@ -24,7 +24,7 @@ def commands(tmp_path):
 
 def up(commands: Commands, folder: Path, *options: str):
     """Run `up --detach -o json`; return its exit code, what it reported, and what it said on stderr."""
-    arguments = ("up", str(folder), "--name", NAME, "--detach", "--output", "json", "--timeout", "20", *options)
+    arguments = ("up", str(folder), "--name", NAME, "--detach", "--output", "json", "--timeout", "60", *options)
     done = commands.run("roadstead", *arguments)
     report = json.loads(done.stdout) if done.stdout else None
     return done.returncode, report, done.stderr

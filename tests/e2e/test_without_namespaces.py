@@ -31,7 +31,7 @@ def without_namespaces(commands: Commands, *arguments: str):
 
 def test_a_system_serves_and_says_that_policies_are_not_enforced(commands, tmp_path) -> None:
     folder = small.write(tmp_path / "project", [*small.whole(), POLICY])
-    done = without_namespaces(commands, "up", str(folder), "--name", NAME, "--detach", "-o", "json", "--timeout", "30")
+    done = without_namespaces(commands, "up", str(folder), "--name", NAME, "--detach", "-o", "json", "--timeout", "60")
     assert done.returncode == 0, done.stderr
     assert "NetworkPolicies are not enforced" in done.stderr
     report = json.loads(done.stdout)

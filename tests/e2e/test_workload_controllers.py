@@ -41,16 +41,16 @@ def test_a_rollout_and_its_undoing(tmp_path, kind, spec):
     async def conversation(bed):
         name = f"{kind.lower()}/w"
         await bed.kubectl("apply", "-f", "-", stdin=workload(kind, **spec))
-        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        await bed.kubectl("rollout", "status", name, "--timeout=60s")
         await bed.kubectl("set", "image", name, "main=w:2")
-        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        await bed.kubectl("rollout", "status", name, "--timeout=60s")
         assert await images(bed) == {"w:2"}
         history = await bed.kubectl("rollout", "history", name)
         assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
         await bed.kubectl("rollout", "undo", name)
-        await bed.kubectl("rollout", "status", name, "--timeout=20s")
+        await bed.kubectl("rollout", "status", name, "--timeout=60s")
         assert await images(bed) == {"w:1"}
-        await bed.kubectl("delete", name, "--timeout=20s")
+        await bed.kubectl("delete", name, "--timeout=60s")
 
         async def nothing_left():
             return not await bed.client.list(POD, "default") and not await bed.client.list(
@@ -78,7 +78,7 @@ def test_a_job_runs_to_its_end(tmp_path):
             (entry.get("status") or {}).get("podIP") for entry in bed.node.pods.objects.values()
         ))  # fmt: skip
         await bed.client.patch(POD, pod["metadata"]["name"], "default", {"status": status}, subresource="status")
-        await bed.kubectl("wait", "--for=condition=Complete", "job/work", "--timeout=20s")
+        await bed.kubectl("wait", "--for=condition=Complete", "job/work", "--timeout=60s")
         assert "1/1" in await bed.kubectl("get", "job", "work")
 
     play(tmp_path, conversation)

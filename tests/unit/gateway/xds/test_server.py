@@ -10,6 +10,7 @@ import pytest
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.rpc import status_pb2
+from polling import until
 
 from roadstead.gateway import ir
 from roadstead.gateway.xds.resources import Resource, ResourceType
@@ -75,12 +76,6 @@ async def serving(tmp_path, **settings):
             yield server, lambda key=KEY: Client(stub, key)
     finally:
         await server.stop()
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in the server, which knows no test's event
-            await asyncio.sleep(0.005)
 
 
 def run(test, tmp_path, **settings):

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import grpc
 import pytest
 from echo_service import RAISED
+from polling import wait_until
 from structlog.testing import capture_logs
 
 from roadstead.service.identity import Identity
@@ -105,7 +106,7 @@ def test_a_call_goes_through(serving, server_sort, kind, recorder):
         ended = client.call(kind, b"hello")
         assert (ended.code, set(ended.replies)) == ("OK", {b"re:hello"})
         assert recorder.wait(1) == [(f"test.Echo/{kind}", "OK")]
-    _until(lambda: (holding.entered, holding.held) == (1, 0))
+    wait_until(lambda: (holding.entered, holding.held) == (1, 0))
 
 
 ADMITTING = [AtHeaders, Later, WithConnection, LaterWithConnection]
@@ -170,7 +171,7 @@ def test_all_is_as_ever_after_an_admission_that_knew_the_connection(serving, ser
         codes = [code for _, code in recorder.wait(7)]
     assert codes == ["OK", "OK", "OK", "INTERNAL", "FAILED_PRECONDITION", "NOT_FOUND", "PERMISSION_DENIED"]
     assert all(peer.startswith("ipv4:127.0.0.1:") for peer in first.peers)
-    _until(lambda: (holding.entered, holding.held) == (7, 0))
+    wait_until(lambda: (holding.entered, holding.held) == (7, 0))
 
 
 def test_a_request_that_is_missing_is_refused(serving, server_sort, recorder):
@@ -188,7 +189,7 @@ def test_a_client_that_cancels_an_admission_is_let_go(serving, recorder):
     stage = Never()
     with serving("async", recorder, stage) as client:
         call = client.open("unary_unary", b"hello")
-        _until(lambda: stage.peers)
+        wait_until(lambda: stage.peers)
         call.cancel()
         assert recorder.wait(1) == [("test.Echo/unary_unary", "CANCELLED")]
 
@@ -197,7 +198,7 @@ def test_what_was_entered_is_left_when_a_later_stage_refuses(serving, server_sor
     first = Holding()
     with serving(server_sort, first, Holding(REFUSAL)) as client:
         assert client.call(kind, b"hello").code == "PERMISSION_DENIED"
-    _until(lambda: (first.entered, first.held) == (1, 0))
+    wait_until(lambda: (first.entered, first.held) == (1, 0))
 
 
 def test_an_exception_becomes_internal_without_its_text(serving, server_sort, kind, recorder):
@@ -208,7 +209,7 @@ def test_an_exception_becomes_internal_without_its_text(serving, server_sort, ki
         assert "secret" not in ended.details
         assert "id" in ended.details
         assert recorder.wait(1)[0][1] == "INTERNAL"
-    _until(lambda: holding.held == 0)
+    wait_until(lambda: holding.held == 0)
 
 
 def test_an_exception_without_the_errors_stage_has_no_text_either(serving, server_sort, kind):
@@ -261,17 +262,17 @@ def test_a_stage_that_fails_after_the_handler_changes_nothing(serving, server_so
     holding = Holding()
     with serving(server_sort, holding, Broken(moment)) as client:
         assert client.call(kind, b"hello").code == "OK"
-    _until(lambda: (holding.entered, holding.held) == (1, 0))
+    wait_until(lambda: (holding.entered, holding.held) == (1, 0))
 
 
 def test_a_client_that_cancels_is_let_go(serving, kind, recorder):
     holding = Holding()
     with serving("async", recorder, holding) as client:
         call = client.open(kind, b"sleep")
-        _until(lambda: holding.held == 1)
+        wait_until(lambda: holding.held == 1)
         call.cancel()
         assert recorder.wait(1) == [(f"test.Echo/{kind}", "CANCELLED")]
-    _until(lambda: holding.held == 0)
+    wait_until(lambda: holding.held == 0)
 
 
 class Never(Stage):
@@ -324,13 +325,6 @@ def test_an_unknown_method_is_unimplemented_and_observed(serving, server_sort, r
     with serving(server_sort, recorder) as client:
         assert client.call("unary_unary", b"x", method="Nothing").code == "UNIMPLEMENTED"
         assert recorder.wait(1) == [("test.Echo/Nothing", "UNIMPLEMENTED")]
-
-
-def _until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class Judging(Stage):

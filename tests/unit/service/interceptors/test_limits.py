@@ -1,8 +1,7 @@
-import time
-
 import grpc
 import pytest
 from echo_service import GATE
+from polling import wait_until
 
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors import Call, Concurrency, Rate, Stage
@@ -25,13 +24,13 @@ def test_a_caller_has_so_many_calls_at_once(serving, server_sort, kind, caller):
     with serving(server_sort, Named(), limit) as client:
         GATE.clear()
         first = [client.open(kind, b"gate", caller) for _ in range(2)]
-        _until(lambda: list(limit._running.values()) == [2])
+        wait_until(lambda: list(limit._running.values()) == [2])
         assert client.call(kind, b"hello", metadata=caller).code == "RESOURCE_EXHAUSTED"
         assert client.call(kind, b"hello", metadata=BOB).code == "OK", "others are not held up"
         GATE.set()
         for call in first:
             assert b"re:gate" in (call.result() if kind.endswith("unary") else next(call))
-        _until(lambda: client.call(kind, b"hello", metadata=caller).code == "OK")
+        wait_until(lambda: client.call(kind, b"hello", metadata=caller).code == "OK")
 
 
 def test_a_caller_has_so_many_calls_per_second(serving, server_sort, kind):
@@ -58,10 +57,3 @@ def test_callers_who_have_left_are_forgotten():
         assert stage.enter(call).code is grpc.StatusCode.RESOURCE_EXHAUSTED
         stage.leave(call)
     assert stage._running == {}
-
-
-def _until(condition, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

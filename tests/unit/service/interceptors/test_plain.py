@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 import grpc
 import grpc.aio
 import pytest
+from polling import wait_until
 from structlog.testing import capture_logs
 
 from roadstead.service.interceptors import AsyncChain, Errors, Stage
@@ -32,13 +33,6 @@ def served(loop_thread):
         loop_thread.run(server.stop(None))
 
     return served
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_what_a_handler_can_ask(served):
@@ -91,7 +85,7 @@ def test_what_a_handler_can_tell(served, kind, aborts):
 def test_a_handler_can_end_its_call(served):
     def cancel(request, context):
         assert context.cancel()
-        until(lambda: not context.is_active())
+        wait_until(lambda: not context.is_active())
         assert not context.cancel()
         return b""
 
@@ -172,5 +166,5 @@ def test_callers_who_go_at_every_moment_harm_nobody(served, recorder, kind):
         with suppress(grpc.FutureCancelledError):
             answer = start(request(), timeout=10)
             assert (list(answer) if kind.endswith("stream") else answer.result()) not in ([], b"")
-        until(lambda: any(code == "OK" for _, code in recorder.seen))
+        wait_until(lambda: any(code == "OK" for _, code in recorder.seen))
     assert {code for _, code in recorder.seen} <= {"OK", "CANCELLED"}
