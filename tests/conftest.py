@@ -11,7 +11,7 @@ import pytest
 from goldens import golden as golden
 from hypothesis import settings
 
-# How long an example takes is the machine's affair; speed is measured in bench/. Hypothesis' profile for CI says the same.
+# How long an example takes is the machine's affair: speed is measured in bench/. Hypothesis' own profile for CI agrees.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
 
