@@ -14,13 +14,16 @@ Next: `xds` (IR to Envoy's resources), `infra` (Proxy to the Deployment and Serv
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
-import msgspec
-
 from roadstead.gateway.options import Cors as Cors
 from roadstead.gateway.options import Telemetry as Telemetry
 from roadstead.gateway.options import Tracing as Tracing
 from roadstead.gateway.options import Transcoding as Transcoding
 from roadstead.gateway.options import Web as Web
+from roadstead.gateway.part import Part as _Part
+from roadstead.gateway.upstreams import Cluster as Cluster
+from roadstead.gateway.upstreams import Endpoint as Endpoint
+from roadstead.gateway.upstreams import EndpointSet as EndpointSet
+from roadstead.gateway.upstreams import UpstreamTls as UpstreamTls
 
 INGRESS_PROXY_KEY = "ingress/nginx"
 PRIVILEGED_PORTS = 1024
@@ -53,10 +56,6 @@ class PrivateKey:
 
     def __hash__(self) -> int:
         return hash(self.pem)
-
-
-class _Part(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
-    """Base of every part of the IR: frozen, and quiet about fields at their default when written to a file."""
 
 
 # --- matching -----------------------------------------------------------------------------------------------------
@@ -333,50 +332,7 @@ class Listener(_Part, frozen=True):
     chains: tuple[FilterChain, ...]
 
 
-# --- backends -----------------------------------------------------------------------------------------------------
-
-
-class UpstreamTls(_Part, frozen=True):
-    """How a cluster begins TLS. Without `verify` any certificate is taken (nginx's GRPCS).
-
-    `sni` is also what the certificate must be valid for unless `subject_names` says otherwise. `trust` names a
-    TrustBundle, empty: the system's authorities. `client_certificate` names a Certificate.
-    """
-
-    sni: str = ""
-    verify: bool = True
-    trust: str = ""
-    subject_names: tuple[str, ...] = ()
-    client_certificate: str = ""
-
-
-class Cluster(_Part, frozen=True):
-    """A Service port and how to speak to it. Requests, not connections, are balanced over its endpoints.
-
-    `name` is unique and stable, for instance `user-platform/foo-svc/50051/h2`; `endpoints` names an EndpointSet, which
-    clusters of different protocols share. `max_requests`: circuit breaker, 0: none.
-    """
-
-    name: str
-    endpoints: str
-    protocol: Literal["h2", "http1", "tcp"]
-    tls: UpstreamTls | None = None
-    max_requests: int = 0
-
-
-class Endpoint(_Part, frozen=True):
-    """An address that serves a Service port, and the pod behind it if there is one."""
-
-    address: str
-    port: int
-    pod: str = ""
-
-
-class EndpointSet(_Part, frozen=True):
-    """Who serves a Service port now (an EDS resource), for instance `user-platform/foo-svc/50051`; sorted."""
-
-    name: str
-    endpoints: tuple[Endpoint, ...]
+# --- certificates -------------------------------------------------------------------------------------------------
 
 
 class Certificate(_Part, frozen=True):

@@ -1,10 +1,6 @@
 """Parts of the IR (`ir`) that most proxies do without: what is done for browsers, and what is told beside the log."""
 
-import msgspec
-
-
-class _Part(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
-    """Base as in `ir`."""
+from roadstead.gateway.part import Part as _Part
 
 
 class Cors(_Part, frozen=True):
