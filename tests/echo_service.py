@@ -60,7 +60,7 @@ def do_sync(word: bytes, context) -> bytes:
 
 
 async def do_async(word: bytes, context) -> bytes:
-    while word == b"gate" and not GATE.is_set():  # noqa: ASYNC110  threads wait for the same event
+    while word == b"gate" and not GATE.is_set():
         AT_GATE.set()
         await asyncio.sleep(0.005)
     if word == b"sleep":

@@ -11,7 +11,6 @@ from envoy_bed import HERE, Backend, call, channel, cluster, forward, host, http
 from free_ports import free_port
 
 from roadstead.gateway import ir
-from roadstead.lib.tasks import spawn
 
 pytestmark = pytest.mark.e2e
 
@@ -26,6 +25,13 @@ def resets(code: int) -> Callable[..., Awaitable[None]]:
         writer.close()
 
     return handle
+
+
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take requests and never answer: a backend that reads `grpc-timeout` might end the call before Envoy does."""
+    async for _ in http2.accept(reader, writer):
+        pass
+    writer.close()
 
 
 async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,6 +49,7 @@ async def speaks_http1(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 FAULTY = {
     "closes": closes,
     "http1": speaks_http1,
+    "mute": mute,
     "refuses": resets(http2.REFUSED_STREAM),
     "resets": resets(http2.ENHANCE_YOUR_CALM),
 }
@@ -61,7 +68,7 @@ EXPECTED = {
     "missing": "UNAVAILABLE: the backend of this route is not known to the proxy yet",
     "limited": "DEADLINE_EXCEEDED: it took longer than the client or the route allows (limited)",
     "capped": "DEADLINE_EXCEEDED",
-    "each try": "UNAVAILABLE: ok/h2 did not answer within the time that the route allows (each try)",
+    "each try": "UNAVAILABLE: mute/h2 did not answer within the time that the route allows (each try)",
     "silent": "UNAVAILABLE: for as long as the route allows no byte came or went (silent)",
     "no route": "UNIMPLEMENTED: no route of this gateway matches the request",
     "no host": "UNIMPLEMENTED: no route of this gateway matches the request",
@@ -73,7 +80,7 @@ the client or the backend knows the deadline too, it is a matter of chance whose
 
 
 def timed(**timeouts: float) -> ir.Forward:
-    return forward("ok", timeouts=ir.Timeouts(**timeouts))
+    return forward("mute", timeouts=ir.Timeouts(**timeouts))
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +133,13 @@ METADATA: Mapping[str, list[tuple[str, str]]] = {
 async def _told(port: int) -> dict[str, str]:
     """Make a call for every case; those about time sleep longer than they may."""
     async with channel(port) as over, channel(port, "other.example.com") as elsewhere:
-        busy = spawn(answer(over, "few", b"1"), name="the only request")
-        await asyncio.sleep(0.2)
+        only = over.unary_stream("/com.example.User/Stream")(b"", metadata=[("case", "few")])
+        assert await only.read() == b"ok"
         told = {}
         for case in EXPECTED:
             metadata = METADATA.get(case, [("case", case)])
             told[case] = await answer(elsewhere if case == "no host" else over, case, b"2", *metadata)
-        assert await busy == "OK"
+        only.cancel()
     return told
 
 

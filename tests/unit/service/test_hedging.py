@@ -155,7 +155,7 @@ def test_over_the_wire(loop_thread):
 
     reply, seconds, count = loop_thread.run(scenario())
     assert (reply, count, ended) == (b"re:x", 2, ["cancelled"])
-    assert 0.1 <= seconds < 5
+    assert seconds >= 0.1
 
 
 def test_other_methods_are_sent_once(loop_thread):
