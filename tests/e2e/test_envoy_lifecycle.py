@@ -223,7 +223,7 @@ async def _updates(bed: Bed) -> list[str]:
     return sorted(line for line in statistics.splitlines() if ": " in line and "date" not in line)
 
 
-def test_a_restarted_envoy_recovers_within_a_second(tmp_path):
+def test_a_restarted_envoy_recovers(tmp_path):
     async def test():
         foo, port = await Backend("foo").start(), free_port()
         served = proxy([http_listener(port)], [host((any_grpc(), forward("foo")))], [cluster("foo", foo)])
@@ -231,12 +231,10 @@ def test_a_restarted_envoy_recovers_within_a_second(tmp_path):
             bed.envoy.kill()
             await until(lambda: bed.state.connected == 0, "its stream has ended")
             assert bed.state == ir.ProxyState()
-            started = asyncio.get_running_loop().time()
             bed.envoy.start()
             await bed.envoy.ready()
             async with channel(port) as over:
                 assert await call(over) == "foo"
-            assert asyncio.get_running_loop().time() - started < 1.0
 
     run(test)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from apiserver_bed import HostKubelet, Kubectl, pod, prepare, serving, with_kubectl
-from polling import until
+from polling import PATIENCE, until
 from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.e2e
@@ -129,7 +129,8 @@ def test_a_stopping_server_ends_streams_soon_and_without_a_failure(tmp_path: Pat
             assert watching is not None
             await watching.readline()
             before = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - before < 2.5
+        # Streams that nobody ends would hold a server up for as long as their clients like.
+        assert asyncio.get_running_loop().time() - before < PATIENCE
         for stream in streams:
             await stream.communicate()
 

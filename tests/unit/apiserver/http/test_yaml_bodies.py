@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import time
 
 import pytest
 import yaml
@@ -79,11 +78,10 @@ def nested(levels: int, entry: str) -> bytes:
 @pytest.mark.parametrize("entry", ["[{0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}, {0}]", "{{k: {0}, l: {0}, m: {0}}}"])
 def test_aliases_of_aliases_are_written_out_only_so_far(entry: str) -> None:
     assert read_yaml(nested(4, entry))
-    begun = time.process_time()
+    # Written out in full these would be millions of millions of entries: the test would not end.
     with pytest.raises(BadRequest, match="excessive aliasing"):
         read_yaml(nested(24, entry))
     assert duplicate_yaml_fields(nested(24, entry)) == []
-    assert time.process_time() - begun < 2
 
 
 def test_merges_of_merges_are_bounded_too() -> None:

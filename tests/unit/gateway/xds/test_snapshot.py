@@ -1,7 +1,5 @@
 """Whole proxies: what is encoded again, what is refused, and that any IR encodes."""
 
-import time
-
 import msgspec
 import pytest
 from envoy.config.listener.v3 import listener_pb2
@@ -138,7 +136,7 @@ def test_what_protobuf_cannot_hold_is_refused_by_name_and_the_rest_stays():
     assert encoder.refused == ()
 
 
-def test_a_thousand_routes_are_encoded_quickly():
+def test_of_a_thousand_hosts_only_the_changed_one_is_encoded_again():
     hosts = tuple(
         ir.VirtualHost(
             f"h{number}", (f"h{number}.example.com",), (ir.Route(f"r{number}", MATCH, ir.DirectResponse(404)),)
@@ -146,11 +144,12 @@ def test_a_thousand_routes_are_encoded_quickly():
         for number in range(1000)
     )
     encoder = Encoder(NodeSettings())
-    encoder.encode(foo_proxy(route_tables=(ir.RouteTable("http-80", hosts),)))
+    before = encoder.encode(foo_proxy(route_tables=(ir.RouteTable("http-80", hosts),))).resources
     again = (*hosts[:-1], ir.VirtualHost("new", ("new.example.com",), ()))
-    started = time.perf_counter()
-    encoder.encode(foo_proxy(route_tables=(ir.RouteTable("http-80", again),)))
-    assert time.perf_counter() - started < 0.1  # About 2 ms; a loaded machine gets its share of patience.
+    after = encoder.encode(foo_proxy(route_tables=(ir.RouteTable("http-80", again),))).resources
+    anew = [name for type_ in after for name, one in after[type_].items() if one is not before.get(type_, {}).get(name)]
+    # The piece that the host was in, the piece that it is in, and the scope that leads there.
+    assert 0 < len(anew) <= 3
 
 
 # Any IR encodes
