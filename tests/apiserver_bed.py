@@ -24,7 +24,7 @@ from roadstead.apiserver.server import ApiServer, ApiServerConfig
 from roadstead.apiserver.store import MemoryStore, Store
 from roadstead.apiserver.streams.kubelet import STDERR, STDOUT, ExecSession, Kubelet, LogOptions
 from roadstead.lib.pki import CertificateAuthority
-from roadstead.lib.tasks import cancel_all, spawn
+from roadstead.lib.tasks import cancel_all
 
 ADMIN = User("admin", ("system:masters",))
 TOKENS = {"admin-token": ADMIN, "jane-token": User("jane", ("developers",))}
@@ -132,11 +132,11 @@ async def bench(store: Store | None = None, kubelet: Kubelet | None = None) -> A
     assembly = assemble(store, tokens, users=TOKENS, service_cidr="10.96.0.0/16", kubelet=kubelet, clock=clock)
     for obj in bootstrap.objects():
         await assembly.ensure(obj)
-    housekeeping = spawn(assembly.housekeeping.run(), name="housekeeping")
+    background = assembly.start()
     try:
         yield Bench(assembly, clock, tokens)
     finally:
-        await cancel_all([housekeeping])
+        await cancel_all(background)
         assembly.close_streams()
         await store.aclose()
 

@@ -3,7 +3,7 @@
 import re
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _SYNTAX: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?", re.ASCII)
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -65,7 +65,35 @@ def _canonical(text: str) -> str:
     if suffix in _BINARY and abs(number) >= 1024 and number == number.to_integral_value():
         return _binary(int(number))
     exponent = suffix[:1] in ("e", "E") and len(suffix) > 1
-    return _decimal(number, exponent)
+    return _decimal(number, exponent=exponent)
+
+
+class Quantity(NamedTuple):
+    """A quantity to reckon with: the number, and how it was written, which sums and differences keep.
+
+    It prints as Kubernetes prints what it has reckoned: 128Mi and 128Mi are 256Mi, 0 and 500m are 500m.
+    """
+
+    number: Decimal
+    binary: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> "Quantity":
+        """Read a quantity. Raises ValueError for a text that is none."""
+        return cls(parse_quantity(text), text.strip().endswith("i"))
+
+    def plus(self, other: "Quantity") -> "Quantity":
+        """Return the sum, written as the first that is not nothing."""
+        return Quantity(self.number + other.number, self.binary if self.number else other.binary)
+
+    def minus(self, other: "Quantity") -> "Quantity":
+        """Return the difference, written as the first that is not nothing."""
+        return Quantity(self.number - other.number, self.binary if self.number else other.binary)
+
+    def __str__(self) -> str:
+        if self.binary and abs(self.number) >= 1024 and self.number == self.number.to_integral_value():
+            return _binary(int(self.number))
+        return _decimal(self.number, exponent=False)
 
 
 def _binary(number: int) -> str:
@@ -76,7 +104,7 @@ def _binary(number: int) -> str:
     return f"{number}{next((name for name, size in _BINARY.items() if size == power), '')}"
 
 
-def _decimal(number: Decimal, exponent: bool) -> str:
+def _decimal(number: Decimal, *, exponent: bool) -> str:
     if not number:
         return "0"
     for name, size in sorted(_DECIMAL.items(), key=lambda entry: -entry[1]):

@@ -4,6 +4,7 @@ Who needs whom: `app` -> `endpoints` -> `rest`, `subresources`, `watch` -> `writ
 `allocation`, `access.rbac` and `watch` listen to the store's events.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,12 +16,14 @@ from roadstead.apiserver.access.rbac import MASTERS, Authorizer
 from roadstead.apiserver.access.reviews import Reviews
 from roadstead.apiserver.access.tokens import ServiceAccountTokens
 from roadstead.apiserver.admission.allocation import ServiceAllocator
+from roadstead.apiserver.admission.limits import Limits
 from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, Services
 from roadstead.apiserver.housekeeping import Housekeeping
 from roadstead.apiserver.http.app import ApiApp, Parts
 from roadstead.apiserver.http.parameters import WriteOptions
 from roadstead.apiserver.metrics import Metrics
+from roadstead.apiserver.quota_status import QuotaStatuses
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.rest import Rest
 from roadstead.apiserver.store import Store
@@ -31,6 +34,7 @@ from roadstead.apiserver.streams.port_forward import PortForwards
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
 from roadstead.apiserver.writer import Writer
+from roadstead.lib.tasks import spawn
 
 _OPTIONS = WriteOptions(field_manager="roadstead")
 SYSTEM = User("system:apiserver", (MASTERS,))
@@ -46,7 +50,15 @@ class Assembly:
     writer: Writer
     store: Store
     housekeeping: Housekeeping
+    quota_statuses: QuotaStatuses
     logs: PodLogs
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start what the server does of its own accord; returns the tasks, which run until they are cancelled."""
+        return [
+            spawn(self.housekeeping.run(), name="API server housekeeping"),
+            spawn(self.quota_statuses.run(), name="statuses of quotas"),
+        ]
 
     def close_streams(self) -> None:
         """End watches and followed logs, so that nothing keeps the server from stopping."""
@@ -90,7 +102,8 @@ def assemble(
     store.subscribe(allocator.observe)
     authenticator, authorizer = Authenticator(users, tokens), Authorizer(store)
     guard = EscalationGuard(authorizer).check
-    writer = Writer(store, registry, allocator, clock, guard, mount_tokens=mount_tokens)
+    limits = Limits(store)
+    writer = Writer(store, registry, allocator, limits, clock, guard, mount_tokens=mount_tokens)
     hub = WatchHub(store, clock)
     services = Services(
         registry=registry,
@@ -112,4 +125,5 @@ def assemble(
         forwards=PortForwards(store, kubelet),
     )
     housekeeping = Housekeeping(store, registry, writer, clock, SYSTEM)
-    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping, services.logs)
+    statuses = QuotaStatuses(limits.quotas, writer, SYSTEM)
+    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping, statuses, services.logs)

@@ -75,7 +75,7 @@ class ApiServer:
         self._assembly: Assembly | None = None
         self._listener: _Listener | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     @property
     def url(self) -> str:
@@ -107,7 +107,7 @@ class ApiServer:
             address = _first_address(self.config.service_cidr)
             await assembly.ensure(bootstrap.kubernetes_service(address, self.config.endpoint))
             await assembly.enforce(bootstrap.endpoint_slice(self.config.endpoint))
-        self._housekeeping = spawn(assembly.housekeeping.run(), name="API server housekeeping")
+        self._background = assembly.start()
         config = uvicorn.Config(
             assembly.app,
             http=HttpConnection,
@@ -152,8 +152,7 @@ class ApiServer:
         """End watches and streams, answer what is in flight, and close the state. May be called twice."""
         if self._assembly is not None:
             self._assembly.close_streams()
-        if self._housekeeping is not None:
-            await cancel_all([self._housekeeping])
+        await cancel_all(self._background)
         if self._listener is not None and self._serving is not None:
             self._listener.should_exit = True
             await asyncio.wait([self._serving])

@@ -17,6 +17,7 @@ from roadstead.apiserver import crd, lifecycle
 from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
+from roadstead.apiserver.admission.limits import Limits
 from roadstead.apiserver.admission.service_account_volume import mount_token
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
@@ -42,6 +43,7 @@ class Writer:
         store: Store,
         registry: Registry,
         allocator: ServiceAllocator,
+        limits: Limits,
         clock: Callable[[], datetime],
         guard: Guard,
         *,
@@ -50,6 +52,7 @@ class Writer:
         self._store = store
         self._registry = registry
         self._allocator = allocator
+        self._limits = limits
         self._clock = clock
         self._guard = guard
         self._mount_tokens = mount_tokens
@@ -124,6 +127,7 @@ class Writer:
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
         with complete(resource, obj, None):
+            self._limits.fill_in(call.collection, call.namespace, obj)
             admit_new(resource, obj, now)
             self._accept_names(call, obj, now)
             if self._mount_tokens and call.collection == "pods":
@@ -149,9 +153,10 @@ class Writer:
         if service:
             self._allocator.allocate(location, obj, None)
         try:
-            if options.dry_run:
-                return Answer(201, obj=obj)
-            return Answer(201, await self._stored(self._store.put(location, self._for_store(call, obj))))
+            with self._limits.room_for(call.resource, location, obj):
+                if options.dry_run:
+                    return Answer(201, obj=obj)
+                return Answer(201, await self._stored(self._store.put(location, self._for_store(call, obj))))
         finally:
             # What was stored has been claimed by its event; a dry run or a failed write gives back what it reserved.
             if service and self._store.get(location) is None:
@@ -177,8 +182,14 @@ class Writer:
             apply.track_update(
                 resource, live, changed, manager=options.field_manager, subresource=call.subresource, now=now
             )
+        room = (
+            self._limits.room_for(resource, call.location, changed, live)
+            if not call.subresource
+            else contextlib.nullcontext()
+        )
         try:
-            return await self._keep(call, options, changed)
+            with room:
+                return await self._keep(call, options, changed)
         finally:
             if allocated:
                 self._settle(call.location, changed)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
+from roadstead.apiserver.admission.limit_ranges import fill_in_limit_range
 from roadstead.apiserver.admission.pod_defaults import fill_in_pod, fill_in_template, set_if_empty
 from roadstead.apiserver.parts import fresh
 from roadstead.apiserver.schemas import CustomResource, schema_of
@@ -279,6 +280,7 @@ def _pod_template(obj: Object) -> None:
 
 _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Endpoints"): _endpoints,
+    ("", "LimitRange"): fill_in_limit_range,
     ("", "PersistentVolume"): _volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "Pod"): fill_in_pod,

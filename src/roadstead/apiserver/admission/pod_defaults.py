@@ -18,7 +18,7 @@ def fill_in_pod(pod: Object) -> None:
     if (spec["terminationGracePeriodSeconds"]) < 0:
         spec["terminationGracePeriodSeconds"] = 1
     for container in (*spec.get("containers", ()), *spec.get("initContainers", ())):
-        _requests_from_limits(container.get("resources") or {})
+        requests_from_limits(container.get("resources") or {})
         if spec.get("hostNetwork"):
             for port in container.get("ports", ()):
                 if not port.get("hostPort") and "containerPort" in port:
@@ -26,7 +26,8 @@ def fill_in_pod(pod: Object) -> None:
     _fill_in_addresses(pod.get("status") or {})
 
 
-def _requests_from_limits(resources: Object) -> None:
+def requests_from_limits(resources: Object) -> None:
+    """Ask for what a container may use at most, where it does not say how much it needs."""
     if limits := resources.get("limits"):
         resources["requests"] = {**limits, **(resources.get("requests") or {})}
 

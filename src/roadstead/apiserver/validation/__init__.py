@@ -20,6 +20,7 @@ from roadstead.apiserver.schemas.tables import definition_names
 from roadstead.apiserver.validation.configuration import VALIDATORS as CONFIGURATION
 from roadstead.apiserver.validation.definitions import VALIDATORS as DEFINITIONS
 from roadstead.apiserver.validation.fields import Validator
+from roadstead.apiserver.validation.limits import VALIDATORS as LIMITS
 from roadstead.apiserver.validation.metadata import validate_metadata
 from roadstead.apiserver.validation.network import VALIDATORS as NETWORK
 from roadstead.apiserver.validation.pods import validate_pod
@@ -32,6 +33,7 @@ _VALIDATORS: dict[tuple[str, str], Validator] = {
     ("", "Pod"): validate_pod,
     **CONFIGURATION,
     **DEFINITIONS,
+    **LIMITS,
     **NETWORK,
     **STORAGE,
     **WORKLOADS,
