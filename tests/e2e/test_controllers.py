@@ -237,3 +237,48 @@ async def _make(client, name, replicas):
 
 async def _has_pods(client, name, count):
     return len(await client.list(POD, "default", label_selector=f"app={name}")) == count
+
+
+def test_a_quota_holds_a_deployment_back_and_says_so(tmp_path):
+    async def conversation(bed):
+        await bed.kubectl("create", "quota", "small", "--hard=pods=2,count/deployments.apps=1,requests.cpu=1")
+        await bed.client.create(resource("LimitRange"), LIMIT_RANGE)
+        await bed.kubectl("create", "deployment", "web", "--image=web:1", "--replicas=3")
+        refusal = "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"
+        await until(lambda: _says(bed, refusal, "events", "--types=Warning"))
+        events = await bed.kubectl(
+            "get", "events", "--field-selector=reason=FailedCreate", "-o", "jsonpath={..message}"
+        )
+        assert events.startswith('Error creating: pods "web-')
+        assert "ReplicaFailure" in await bed.kubectl("get", "deployment", "web", "-o", "jsonpath={.status.conditions}")
+        assert len(await pods(bed)) == 2
+        assert 'deployments.apps "more" is forbidden: exceeded quota: small' in await bed.kubectl(
+            "create", "deployment", "more", "--image=web:1", code=1
+        )
+
+        await until(lambda: _says(bed, "pods                    2     2", "describe", "quota", "small"))
+        assert "requests.cpu            200m  1" in await bed.kubectl("describe", "quota", "small")
+        described = await bed.kubectl("describe", "namespace", "default")
+        assert "requests.cpu            200m  1" in described
+        assert "Container  cpu       -    -    100m             200m           -" in described
+        table = (await bed.kubectl("get", "quota")).splitlines()[1].split(maxsplit=2)
+        assert table[:2] == ["small", "count/deployments.apps:"]
+
+        await bed.kubectl("patch", "quota", "small", "--type=merge", "-p", '{"spec": {"hard": {"pods": "3"}}}')
+        await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+        await bed.kubectl("delete", "deployment", "web")
+        await until(lambda: _says(bed, "pods                    0     3", "describe", "quota", "small"))
+
+    play(tmp_path, conversation)
+
+
+LIMIT_RANGE = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "usual", "namespace": "default"},
+    "spec": {"limits": [{"type": "Container", "default": {"cpu": "200m"}, "defaultRequest": {"cpu": "100m"}}]},
+}
+
+
+async def _says(bed, what, *args):
+    return what in await bed.kubectl(*args)
