@@ -15,7 +15,7 @@ import grpc.aio
 
 from roadstead.lib.tasks import cancel_all, spawn
 from roadstead.service.health import Health, health_handlers
-from roadstead.service.interceptors.asynchronous import AsyncChain
+from roadstead.service.interceptors.asynchronous import AsyncWrapper
 from roadstead.service.lifecycle import Drain, Lifecycle
 from roadstead.service.undecodable_paths import survive_undecodable_paths
 from roadstead.service.wiring import Wiring
@@ -43,8 +43,8 @@ class Server(Wiring):
         """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
         survive_undecodable_paths()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
-        server = grpc.aio.server(pool, interceptors=[AsyncChain(*self.stages, threads=pool)], options=self._options())
-        self._fill(server, health_handlers(self.health))
+        server = grpc.aio.server(pool, options=self._options())
+        self._fill(server, AsyncWrapper(self.stages, pool), health_handlers(self.health))
         await server.start()
         # Kept here: grpc.aio stops listening, without a word, when its server object is collected.
         self._server = server

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from roadstead.service.interceptors.threaded import ThreadChain
+from roadstead.service.interceptors.threaded import ThreadWrapper
 from roadstead.service.lifecycle import Drain, ThreadLifecycle
 from roadstead.service.thread_health import ThreadHealth, thread_health_handlers
 from roadstead.service.wiring import Wiring
@@ -33,8 +33,8 @@ class ThreadedServer(Wiring):
     def start(self) -> None:
         """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
-        server = grpc.server(pool, interceptors=[ThreadChain(*self.stages)], options=self._options())
-        self._fill(server, thread_health_handlers(self.health))
+        server = grpc.server(pool, options=self._options())
+        self._fill(server, ThreadWrapper(self.stages), thread_health_handlers(self.health))
         server.start()
         self._server = server
         self._say_serving(self.health)

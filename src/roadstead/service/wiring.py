@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from roadstead.service import health, reflection
+from roadstead.service.interceptors.plan import Methods, Wrapper
 from roadstead.service.interceptors.stage import Stage
 from roadstead.service.lifecycle import Drain
 from roadstead.service.processes import place, supervise
@@ -141,12 +142,11 @@ class Wiring:
         # Without a parent's leave, two servers on one port are a mistake: an error then, not a lottery.
         return [*self._connections.channel_arguments(), ("grpc.so_reuseport", int(self._place is not None))]
 
-    def _fill(self, server: Any, health_handlers: Mapping[str, Any]) -> None:
-        """Give a grpc server of either sort its services, and bind it."""
-        server.add_generic_rpc_handlers(tuple(self._generic))
+    def _fill(self, server: Any, wrapper: Wrapper, health_handlers: Mapping[str, Any]) -> None:
+        """Give a grpc server of either sort its services with the stages around them, and bind it."""
         services = {**self._registered, health.SERVICE_NAME: health_handlers, **self._reflection_handlers()}
-        for name, handlers in services.items():
-            server.add_registered_method_handlers(name, dict(handlers))
+        registered = {f"/{name}/{method}": each for name, found in services.items() for method, each in found.items()}
+        server.add_generic_rpc_handlers((Methods(wrapper, registered, self._generic),))
         for stage in self.stages:
             stage.begin(self._registered)
         self.port = self._bind(server)

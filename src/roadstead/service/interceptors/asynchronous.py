@@ -1,4 +1,4 @@
-"""The chain around the handlers of a `grpc.aio` server.
+"""Stages around the handlers of a `grpc.aio` server.
 
 Refusals at header time go out before the request is read: whatever the method's kind, the answer is a handler of the
 stream-stream kind that only aborts, so a caller that never finishes its request is refused as quickly as any other.
@@ -8,9 +8,8 @@ limit covers it whole, and its generator is closed when the caller goes away (gr
 
 import asyncio
 import inspect
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -21,15 +20,14 @@ from roadstead.service.interceptors.plain import in_threads
 from roadstead.service.interceptors.plan import (
     MISSING_REQUEST,
     Plan,
-    Plans,
-    Stages,
+    Wrapper,
     as_streams,
     behaviour_of,
     rehandled,
     status_code,
     trailing_metadata,
 )
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Stage, current
+from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal
 
 _Work = Callable[[Any, Any], Awaitable[Any]]
@@ -43,49 +41,19 @@ class AsyncChain(grpc.aio.ServerInterceptor):
     """
 
     def __init__(self, *stages: Stage, threads: Executor | None = None) -> None:
-        self._stages = Stages(stages)
-        self._plans = Plans(self._wrap)
-        self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
+        self._wrapper = AsyncWrapper(stages, threads)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Judge the headers; return the method's handler with the chain around it, or one that refuses."""
-        handler = await continuation(handler_call_details)
-        started = time.monotonic()
-        metadata = handler_call_details.invocation_metadata or ()
-        if handler is None:
-            unknown = Call(handler_call_details.method.removeprefix("/"), metadata, started)
-            self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
-            return None
-        plan = self._plans.get(handler_call_details.method, handler)
-        call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
-        try:
-            refusal = await self._admit(call)
-        except asyncio.CancelledError:
-            # The caller did not wait until its password was checked.
-            self._stages.observe(call, grpc.StatusCode.CANCELLED)
-            raise
-        if refusal is not None:
-            return self._refusing(call, refusal)
-        set_current_identity(call.identity)
-        current.set(call)
-        return plan.wrapped if call.pending is None else self._admitting(plan, call)
+        return self._wrapper.handler_for(handler_call_details, await continuation(handler_call_details))
 
-    async def _admit(self, call: Call, first: int = 0) -> Refusal | None:
-        try:
-            for number in range(first, len(self._stages.admits)):
-                answer: Admission | Future[Admission] = self._stages.admits[number](call)
-                if answer is None:
-                    continue
-                if answer is NEEDS_CONNECTION and call.context is None:
-                    call.pending = None, number
-                    return None
-                if isinstance(answer, Future):
-                    answer = await asyncio.wrap_future(answer)
-                if answer is not None:
-                    return answer
-        except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
-            return self._stages.convert(call, error)
-        return None
+
+class AsyncWrapper(Wrapper):
+    """Puts stages around the handlers of a `grpc.aio` server; those that are plain functions run in `threads`."""
+
+    def __init__(self, stages: Sequence[Stage], threads: Executor | None = None) -> None:
+        super().__init__(stages)
+        self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         async def refuse(_requests: Any, context: Any) -> None:
@@ -104,18 +72,16 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             self._stages.observe(call, refusal.code)
 
     def _admitting(self, plan: Plan, call: Call) -> Any:
-        """Return a handler that goes on with the admission, now that the connection is known, before it reads."""
         behaviour = behaviour_of(plan.wrapped)
-        _, number = call.pending or (None, 0)
 
         async def handle(requests: Any, context: Any) -> None:
             call.context, call.peer = context, context.peer()
             try:
-                call.pending = None
-                refusal = await self._admit(call, number)
+                refusal = await self._admit_pending(call)
                 awaited = refusal is None and not plan.handler.request_streaming
                 request = await context.read() if awaited else requests
             except asyncio.CancelledError:
+                # The caller did not wait until its password was checked, or its request sent.
                 self._stages.observe(call, _cancelled_code(context))
                 raise
             if request is grpc.aio.EOF:
@@ -129,15 +95,30 @@ class AsyncChain(grpc.aio.ServerInterceptor):
 
         return as_streams(plan.handler, handle)
 
+    async def _admit_pending(self, call: Call) -> Refusal | None:
+        while call.pending is not None:
+            answer, following = call.pending
+            try:
+                refusal = await asyncio.wrap_future(answer) if answer is not None else None
+            except Exception as error:  # noqa: BLE001  a stage's fault is the server's
+                refusal = self._stages.convert(call, error)
+            if refusal is None:
+                refusal = self._stages.admit(call, following)
+            if refusal is not None:
+                return refusal
+        return None
+
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)
         if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
             return rehandled(handler, in_threads(self._stages, handler, self._threads))
         work = _pumping(behaviour) if handler.response_streaming else behaviour
-        return rehandled(handler, self._around(_judging(work, streams=handler.request_streaming)))
+        return rehandled(handler, self._around(work, _limited(_judging(work, streams=handler.request_streaming))))
 
-    def _around(self, work: _Judged) -> _Work:
+    def _around(self, work: _Work, checked: _Judged) -> _Work:
+        """Return `work` with the stages around it; `checked` is what to do for a call with limits of its own."""
         stages = self._stages
+        observed = bool(stages.observers)
 
         async def handle(request: Any, context: Any) -> Any:
             call = current.get()
@@ -147,22 +128,21 @@ class AsyncChain(grpc.aio.ServerInterceptor):
             try:
                 if call.reply_metadata:
                     await context.send_initial_metadata(call.reply_metadata)
-                if stages.hold:
-                    refusal, entered = stages.enter(call)
-                    if refusal is not None:
-                        call.reason = refusal.reason or call.reason
-                        await abort(context, refusal)
-                response = await _limited(work, request, call)
-                code = status_code(context.code(), grpc.StatusCode.OK)
-            except asyncio.CancelledError:
+                if (refusal := stages.enter(call, entered)) is not None:
+                    call.reason = refusal.reason or call.reason
+                    await abort(context, refusal)
+                if call.time_limit is None and call.judge_request is None:
+                    response = await work(request, context)
+                else:
+                    response = await checked(request, call)
+                if observed:
+                    code = status_code(context.code(), grpc.StatusCode.OK)
+            except (asyncio.CancelledError, grpc.aio.InternalError):
+                # The latter: the core takes nothing more for this call, since the caller has gone.
                 code = _cancelled_code(context)
                 raise
             except grpc.aio.AbortError:
                 code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
-                raise
-            except grpc.aio.InternalError:
-                # The core takes nothing more for this call: the caller has gone. grpc knows what to do with that.
-                code = _cancelled_code(context)
                 raise
             except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
                 refusal = stages.convert(call, error)
@@ -177,17 +157,22 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         return handle
 
 
-async def _limited(work: _Judged, request: Any, call: Call) -> Any:
-    if call.time_limit is None:
-        return await work(request, call)
-    try:
-        async with asyncio.timeout(call.time_limit) as limit:
+def _limited(work: _Judged) -> _Judged:
+    """Return `work`, ended when the call's time limit is over, if it has one."""
+
+    async def limited(request: Any, call: Call) -> Any:
+        if call.time_limit is None:
             return await work(request, call)
-    except TimeoutError:
-        if limit.expired():
-            call.reason = call.limit_refusal.reason or call.reason
-            await abort(call.context, call.limit_refusal)
-        raise
+        try:
+            async with asyncio.timeout(call.time_limit) as limit:
+                return await work(request, call)
+        except TimeoutError:
+            if limit.expired():
+                call.reason = call.limit_refusal.reason or call.reason
+                await abort(call.context, call.limit_refusal)
+            raise
+
+    return limited
 
 
 async def abort(context: Any, refusal: Refusal) -> None:
@@ -200,7 +185,7 @@ def _judging(work: _Work, *, streams: bool) -> _Judged:
 
     def judged(request: Any, call: Call) -> Awaitable[Any]:
         if call.judge_request is None:
-            return work(request, call.context if call.time_limit is None else _GuardedContext(call))
+            return work(request, _GuardedContext(call))
         if streams:
             return work(_judged_messages(call, request), _GuardedContext(call))
         return work_if_admitted(request, call)

@@ -14,9 +14,9 @@ from typing import Any
 import grpc
 
 from roadstead.service.interceptors.plain_context import PlainContext
-from roadstead.service.interceptors.plan import Stages, behaviour_of
+from roadstead.service.interceptors.plan import Stages
 from roadstead.service.interceptors.stage import Call, current
-from roadstead.service.interceptors.threaded import around_stream, around_unary
+from roadstead.service.interceptors.threaded import around
 
 _END = object()
 _Handle = Callable[[Any, Any], Awaitable[Any]]
@@ -25,9 +25,8 @@ _Handle = Callable[[Any, Any], Awaitable[Any]]
 def in_threads(stages: Stages, handler: Any, threads: Executor) -> _Handle:
     """Return an asynchronous handler that runs a plain one, of any kind, with the chain around it."""
     make = _streaming if handler.response_streaming else _single
-    around = around_stream if handler.response_streaming else around_unary
     streams = handler.request_streaming
-    work = make(stages, around(stages, behaviour_of(handler), streams=streams), threads)
+    work = make(stages, around(stages, handler), threads)
 
     async def handle(request: Any, context: Any) -> Any:
         plain = PlainContext(context, asyncio.get_running_loop())
@@ -45,9 +44,9 @@ def in_threads(stages: Stages, handler: Any, threads: Executor) -> _Handle:
 _Work = Callable[[Any, PlainContext, Call], Awaitable[Any]]
 
 
-def _single(stages: Stages, around: Callable[[Call, Any, Any], Any], threads: Executor) -> _Work:
+def _single(stages: Stages, surrounded: Callable[[Any, Any], Any], threads: Executor) -> _Work:
     async def work(request: Any, plain: PlainContext, call: Call) -> Any:
-        running = threads.submit(copy_context().run, around, call, request, plain)
+        running = threads.submit(copy_context().run, surrounded, request, plain)
         response = await _awaited(running, plain, lambda: stages.observe(call, grpc.StatusCode.CANCELLED))
         plain.hand_over()
         return response
@@ -55,9 +54,9 @@ def _single(stages: Stages, around: Callable[[Call, Any, Any], Any], threads: Ex
     return work
 
 
-def _streaming(stages: Stages, around: Callable[[Call, Any, Any], Iterator[Any]], threads: Executor) -> _Work:
+def _streaming(stages: Stages, surrounded: Callable[[Any, Any], Iterator[Any]], threads: Executor) -> _Work:
     async def work(request: Any, plain: PlainContext, call: Call) -> None:
-        context, responses = copy_context(), around(call, request, plain)
+        context, responses = copy_context(), surrounded(request, plain)
 
         def step() -> Any:
             return context.run(lambda: next(responses, _END))

@@ -1,15 +1,14 @@
-"""The chain around the handlers of the threaded `grpc.server`, and around plain functions on a `grpc.aio` server.
+"""Stages around the handlers of the threaded `grpc.server`, and around plain functions on a `grpc.aio` server.
 
-grpc calls interceptors in the one thread that serves all connections, under its lock: nothing may wait there. What is
+grpc asks for handlers in the one thread that serves all connections, under its lock: nothing may wait there. What is
 known from the headers alone is refused there; a password that has to be hashed is waited for in the RPC's own thread.
 A thread cannot be interrupted, so a time limit ends a stream between two messages and a unary call when it returns.
 """
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 import grpc
 import grpc.aio
@@ -17,15 +16,16 @@ import grpc.aio
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import (
     MISSING_REQUEST,
-    Plans,
+    Plan,
     Stages,
+    Wrapper,
     as_streams,
     behaviour_of,
     rehandled,
     status_code,
     trailing_metadata,
 )
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Call, Stage, current
+from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal
 
 
@@ -33,36 +33,21 @@ class ThreadChain(grpc.ServerInterceptor):
     """Runs stages around every RPC of a `grpc.server`; the first stage is the outermost."""
 
     def __init__(self, *stages: Stage) -> None:
-        self._stages = Stages(stages)
-        self._plans = Plans(self._wrap)
+        self._wrapper = ThreadWrapper(stages)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         """Judge the headers as far as that takes no time; return the handler with the chain around it."""
-        handler = continuation(handler_call_details)
-        started = time.monotonic()
-        metadata = handler_call_details.invocation_metadata or ()
-        if handler is None:
-            unknown = Call(handler_call_details.method.removeprefix("/"), metadata, started)
-            self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
-            return None
-        plan = self._plans.get(handler_call_details.method, handler)
-        call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
-        refusal, call.pending = admit_now(self._stages, call, 0)
-        if refusal is not None:
-            return self._refusing(call, refusal)
-        set_current_identity(call.identity)
-        current.set(call)
-        if call.pending is not None and call.pending[0] is None:
-            return self._admitting(call, handler)
-        return plan.wrapped
+        return self._wrapper.handler_for(handler_call_details, continuation(handler_call_details))
 
-    def _admitting(self, call: Call, handler: Any) -> Any:
-        """Return a handler that goes on with the admission, now that the connection is known, before it reads."""
-        handle = around_any(self._stages, handler)
-        return as_streams(
-            handler,
-            _in_pool_of(behaviour_of(handler), lambda requests, context: handle(call, requests, context)),
-        )
+
+class ThreadWrapper(Wrapper):
+    """Puts stages around the handlers of a `grpc.server`."""
+
+    def _admitting(self, plan: Plan, call: Call) -> Any:
+        if call.pending is not None and call.pending[0] is not None:
+            return plan.wrapped  # it waits when it begins
+        behaviour = behaviour_of(plan.handler)
+        return as_streams(plan.handler, _in_pool_of(behaviour, _around_any(self._stages, plan.handler)))
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         def refuse(_requests: Any, context: Any) -> Any:
@@ -77,14 +62,7 @@ class ThreadChain(grpc.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _wrap(self, handler: Any, method: str) -> Any:
-        around = around_stream if handler.response_streaming else around_unary
-        behaviour = behaviour_of(handler)
-        handle = around(self._stages, behaviour, streams=handler.request_streaming)
-
-        def handled(request: Any, context: Any) -> Any:
-            return handle(current.get(), request, context)
-
-        return rehandled(handler, _in_pool_of(behaviour, handled))
+        return rehandled(handler, _in_pool_of(behaviour_of(handler), around(self._stages, handler)))
 
 
 def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., Any]:
@@ -95,43 +73,17 @@ def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., An
     return cast("Callable[..., Any]", handled)
 
 
-def admit_now(stages: Stages, call: Call, first: int) -> "tuple[Refusal | None, tuple[Future[Any] | None, int] | None]":
-    """Ask stages from number `first` on.
-
-    Returns a refusal; or the answer to wait for (None: the connection) and the number of the stage to ask after it; or
-    neither.
-    """
-    try:
-        for number in range(first, len(stages.admits)):
-            answer = stages.admits[number](call)
-            if answer is NEEDS_CONNECTION and call.context is None:
-                return None, (None, number)
-            if isinstance(answer, Future):
-                return None, (answer, number + 1)
-            if answer is not None:
-                return answer, None
-    except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
-        return stages.convert(call, error), None
-    return None, None
+def around(stages: Stages, handler: Any) -> Callable[[Any, Any], Any]:
+    """Return a plain handler's function with the stages around it, for the call that is current when it runs."""
+    make = _around_stream if handler.response_streaming else _around_unary
+    return make(stages, behaviour_of(handler), streams=handler.request_streaming)
 
 
-def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
-    while call.pending is not None:
-        answer, following = call.pending
-        refusal: Refusal | None = None if answer is None else answer.result()
-        if refusal is None:
-            refusal, call.pending = admit_now(stages, call, following)
-        if refusal is not None:
-            return refusal
-    set_current_identity(call.identity)
-    return None
-
-
-def around_unary(stages: Stages, behaviour: Callable[..., Any], *, streams: bool) -> Callable[[Call, Any, Any], Any]:
-    """Return a handler with one response and the chain around it; `streams` tells whether its request is a stream."""
-
-    def handle(call: Call, request: Any, context: Any) -> Any:
-        with _handled(stages, call, context):
+def _around_unary(stages: Stages, behaviour: Callable[..., Any], *, streams: bool) -> Callable[[Any, Any], Any]:
+    def handle(request: Any, context: Any) -> Any:
+        call = current.get()
+        with _Handling(stages, call, context) as handling:
+            handling.begin()
             response = behaviour(_judged(call, request, streams), context)
             _check_time(call)
         return response
@@ -139,13 +91,13 @@ def around_unary(stages: Stages, behaviour: Callable[..., Any], *, streams: bool
     return handle
 
 
-def around_stream(
+def _around_stream(
     stages: Stages, behaviour: Callable[..., Any], *, streams: bool
-) -> Callable[[Call, Any, Any], Iterator[Any]]:
-    """Return a handler with a stream of responses and the chain around it."""
-
-    def handle(call: Call, request: Any, context: Any) -> Iterator[Any]:
-        with _handled(stages, call, context):
+) -> Callable[[Any, Any], Iterator[Any]]:
+    def handle(request: Any, context: Any) -> Iterator[Any]:
+        call = current.get()
+        with _Handling(stages, call, context) as handling:
+            handling.begin()
             for response in behaviour(_judged(call, request, streams), context):
                 _check_time(call)
                 yield response
@@ -153,12 +105,14 @@ def around_stream(
     return handle
 
 
-def around_any(stages: Stages, handler: Any) -> Callable[[Call, Any, Any], Iterator[Any]]:
-    """Return a handler of streams with the chain around that of any kind; it reads the request when it is admitted."""
+def _around_any(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterator[Any]]:
+    """Return a handler of streams for a method of any kind; it reads the request when the call is admitted."""
     behaviour, streams = behaviour_of(handler), handler.request_streaming
 
-    def handle(call: Call, requests: Any, context: Any) -> Iterator[Any]:
-        with _handled(stages, call, context):
+    def handle(requests: Any, context: Any) -> Iterator[Any]:
+        call = current.get()
+        with _Handling(stages, call, context) as handling:
+            handling.begin()
             request = requests if streams else _only(requests, context)
             found = behaviour(_judged(call, request, streams), context)
             for response in found if handler.response_streaming else (found,):
@@ -175,33 +129,71 @@ def _only(requests: Iterator[Any], context: Any) -> Any:
     return message
 
 
-@contextmanager
-def _handled(stages: Stages, call: Call, context: Any) -> Iterator[None]:
-    call.context, call.peer = context, context.peer()
-    entered: list[Stage] = []
-    code = grpc.StatusCode.CANCELLED
-    try:
+class _Handling:
+    """What happens before and after a handler. A class, since a generator would take twice the time, at every RPC."""
+
+    __slots__ = ("_call", "_entered", "_stages")
+
+    def __init__(self, stages: Stages, call: Call, context: Any) -> None:
+        self._stages = stages
+        self._call = call
+        self._entered: list[Stage] = []
+        call.context, call.peer = context, context.peer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(self) -> None:
+        """Ask the stages that have a say before the handler; ends the RPC if one of them refuses."""
+        call = self._call
         _send_reply_metadata(call)
-        refusal = _admit_pending(stages, call) if call.pending is not None else None
-        if refusal is None and stages.hold:
-            refusal, entered = stages.enter(call)
+        refusal = _admit_pending(self._stages, call) if call.pending is not None else None
+        if refusal is None:
+            refusal = self._stages.enter(call, self._entered)
         if refusal is not None:
             call.reason = refusal.reason or call.reason
-            abort(context, refusal)
-        yield
-        code = status_code(context.code(), grpc.StatusCode.OK) if context.is_active() else code
-    except Exception as error:  # whatever a handler raises, its text stays here
-        if isinstance(error, grpc.RpcError) and not context.is_active():
-            raise  # the caller went while the handler waited for the next message
+            abort(call.context, refusal)
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        call, stages = self._call, self._stages
+        code, refusal = self._end(error)
+        try:
+            if refusal is not None:
+                call.reason = refusal.reason
+                abort(call.context, refusal)
+        finally:
+            stages.leave(call, self._entered)
+            stages.observe(call, code)
+
+    def _end(self, error: BaseException | None) -> tuple[grpc.StatusCode, Refusal | None]:
+        """Return how the RPC ends, and what the caller is told if that is not said already."""
+        context = self._call.context
+        if error is None:
+            if not self._stages.observers:
+                return grpc.StatusCode.OK, None
+            if context.is_active():
+                return status_code(context.code(), grpc.StatusCode.OK), None
+        if not isinstance(error, Exception) or (isinstance(error, grpc.RpcError) and not context.is_active()):
+            # The last: the caller went while the handler waited for the next message.
+            return grpc.StatusCode.CANCELLED, None
         if _is_abort(error, context):
-            code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
-            raise
-        refusal = stages.convert(call, error)
-        code, call.reason = refusal.code, refusal.reason
-        abort(context, refusal)
-    finally:
-        stages.leave(call, entered)
-        stages.observe(call, code)
+            return status_code(context.code(), grpc.StatusCode.UNKNOWN), None
+        refusal = self._stages.convert(self._call, error)
+        return refusal.code, refusal
+
+
+def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
+    while call.pending is not None:
+        answer, following = call.pending
+        refusal: Refusal | None = None if answer is None else answer.result()
+        if refusal is None:
+            refusal = stages.admit(call, following)
+        if refusal is not None:
+            return refusal
+    set_current_identity(call.identity)
+    return None
 
 
 def abort(context: Any, refusal: Refusal) -> None:
