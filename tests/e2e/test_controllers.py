@@ -256,6 +256,10 @@ def test_a_quota_holds_a_deployment_back_and_says_so(tmp_path):
             "create", "deployment", "more", "--image=web:1", code=1
         )
 
+        await bed.kubectl("create", "job", "once", "--image=web:1")
+        await until(lambda: _says(bed, refusal, "events", "--for=job/once"))
+        await bed.kubectl("delete", "job", "once")
+
         await until(lambda: _says(bed, "pods                    2     2", "describe", "quota", "small"))
         assert "requests.cpu            200m  1" in await bed.kubectl("describe", "quota", "small")
         described = await bed.kubectl("describe", "namespace", "default")
@@ -264,10 +268,11 @@ def test_a_quota_holds_a_deployment_back_and_says_so(tmp_path):
         table = (await bed.kubectl("get", "quota")).splitlines()[1].split(maxsplit=2)
         assert table[:2] == ["small", "count/deployments.apps:"]
 
-        await bed.kubectl("patch", "quota", "small", "--type=merge", "-p", '{"spec": {"hard": {"pods": "3"}}}')
+        await bed.kubectl("patch", "quota", "small", "--type=merge", "-p", '{"spec": {"hard": {"pods": "4"}}}')
+        await bed.kubectl("scale", "deployment/web", "--replicas=4")
         await bed.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
         await bed.kubectl("delete", "deployment", "web")
-        await until(lambda: _says(bed, "pods                    0     3", "describe", "quota", "small"))
+        await until(lambda: _says(bed, "pods                    0     4", "describe", "quota", "small"))
 
     play(tmp_path, conversation)
 

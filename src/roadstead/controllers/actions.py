@@ -70,6 +70,22 @@ class Requeue:
 Action: TypeAlias = Create | Delete | Patch | Bind | Replace | Event | Requeue
 
 
+def creating(owner: ReadOnlyObject, actions: list[Action], failure: str) -> list[Action]:
+    """Return the actions and, if they create pods once more because the last attempt failed, an event that says why.
+
+    A StatefulSet names the pod, as its own Kubernetes controller does; others share one way to make pods.
+    """
+    pod = next((each.object for each in actions if isinstance(each, Create) and each.object["kind"] == "Pod"), None)
+    if not failure or pod is None:
+        return actions
+    told = f"Error creating: {failure}"
+    if owner["kind"] == "StatefulSet":
+        told = (
+            f"create Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} failed error: {failure}"
+        )
+    return [*actions, Event(owner, "Warning", "FailedCreate", told)]
+
+
 def status_patch(obj: ReadOnlyObject, wanted: Object) -> list[Action]:
     """Return the patch that makes `status` have these fields (None removes one), or nothing if it has them already.
 

@@ -21,7 +21,7 @@ from roadstead.controllers import (
     serviceaccount,
     statefulset,
 )
-from roadstead.controllers.actions import Action
+from roadstead.controllers.actions import Action, creating
 from roadstead.controllers.autoscaling import autoscaling_controller
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
@@ -208,7 +208,7 @@ def _decide_statefulset(situation: Situation) -> list[Action]:
     claims = view.in_namespace("PersistentVolumeClaim", situation.key.namespace)
     revisions = view.owned_by("ControllerRevision", found["metadata"]["uid"])
     observed = statefulset.Observed(found, _candidates(situation, found), claims, revisions)
-    return statefulset.plan(observed, situation.now)
+    return creating(found, statefulset.plan(observed, situation.now), situation.failure)
 
 
 _STATEFULSET = Controller(
@@ -229,7 +229,7 @@ def _decide_daemonset(situation: Situation) -> list[Action]:
         return []
     revisions = view.owned_by("ControllerRevision", found["metadata"]["uid"])
     observed = daemonset.Observed(found, _candidates(situation, found), view.all("Node"), revisions)
-    return daemonset.plan(observed, situation.now)
+    return creating(found, daemonset.plan(observed, situation.now), situation.failure)
 
 
 def _all_daemonsets(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
@@ -257,7 +257,8 @@ def _decide_job(situation: Situation) -> list[Action]:
     found = situation.view.get("Job", situation.key)
     if found is None:
         return []
-    return job.plan(job.Observed(found, _candidates(situation, found)), situation.now)
+    planned = job.plan(job.Observed(found, _candidates(situation, found)), situation.now)
+    return creating(found, planned, situation.failure)
 
 
 _JOB = Controller("job-controller", {"Job": itself, "Pod": each(_controlled_by("Job"))}, _decide_job)
