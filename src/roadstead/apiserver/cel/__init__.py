@@ -5,8 +5,12 @@ with the functions that Kubernetes adds. What is not understood is refused when 
 Next: `schemas.rules` evaluates the rules of a schema.
 """
 
+from roadstead.apiserver.cel.budget import EVALUATION_LIMIT, OBJECT_LIMIT, Budget, CostExceeded
 from roadstead.apiserver.cel.evaluation import Program, compile_rule
 from roadstead.apiserver.cel.functions import CelError, NoOverload
 from roadstead.apiserver.cel.syntax import CelSyntaxError
 
-__all__ = ["CelError", "CelSyntaxError", "NoOverload", "Program", "compile_rule"]
+__all__ = [
+    "EVALUATION_LIMIT", "OBJECT_LIMIT", "Budget", "CelError", "CelSyntaxError", "CostExceeded", "NoOverload", "Program",
+    "compile_rule",
+]  # fmt: skip

@@ -1,7 +1,8 @@
 """The meaning of CEL: a tree becomes a function from variables to a value.
 
 Errors count only where they matter: `false && ERROR` is false and `true || ERROR` is true, whichever side the error is
-on. A field that is absent is an error unless `has()` asks for it.
+on. A field that is absent is an error unless `has()` asks for it. What takes longer with a larger object is paid for
+from the evaluation's budget.
 """
 
 import operator
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from roadstead.apiserver.cel.budget import CONSTANT_PATTERN, EVALUATION_LIMIT, Budget, call_cost, size_cost
 from roadstead.apiserver.cel.functions import FUNCTIONS, METHODS, CelError, NoOverload, same
 from roadstead.apiserver.cel.syntax import CelSyntaxError, Node, parse
 
@@ -22,15 +24,22 @@ _RESERVED = (
 _ESCAPES = {"__dot__": ".", "__dash__": "-", "__slash__": "/", "__underscores__": "__"}
 
 
+_BUDGET = "(budget)"
+"""The variable that no expression can name: the budget of the evaluation."""
+
+
 class Program:
     """A compiled rule: call it with variables; `names` are the variables it may look at."""
 
-    def __init__(self, evaluate: Evaluate, names: frozenset[str]) -> None:
+    def __init__(self, evaluate: Evaluate, names: frozenset[str], weight: int) -> None:
         self._evaluate = evaluate
+        self._weight = weight
         self.names = names
 
-    def __call__(self, /, **variables: Any) -> Any:
-        """Return the value of the expression. Raises CelError."""
+    def __call__(self, /, budget: Budget | None = None, **variables: Any) -> Any:
+        """Return the value of the expression. Raises CelError, or CostExceeded if it costs more than the budget."""
+        variables[_BUDGET] = budget = budget or Budget(EVALUATION_LIMIT)
+        budget.charge(self._weight)
         try:
             return self._evaluate(variables)
         except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
@@ -39,10 +48,19 @@ class Program:
 
 def compile_rule(text: str) -> Program:
     """Compile an expression over `self` and `oldSelf`. Raises CelSyntaxError for what is not understood."""
-    tree = parse(text)
     names: set[str] = set()
-    evaluate = _compile(tree, frozenset({"self", "oldSelf"}), names)
-    return Program(evaluate, frozenset(names))
+    try:
+        tree = parse(text)
+        evaluate = _compile(tree, frozenset({"self", "oldSelf"}), names)
+        return Program(evaluate, frozenset(names), _weight(tree))
+    except RecursionError as error:
+        raise CelSyntaxError("nested too deeply") from error
+
+
+def _weight(node: Node) -> int:
+    """Return how many steps an expression takes; those in the bodies of macros are counted where they are taken."""
+    children = node.children[:1] if node.kind == "method" and node.value in _MACROS else node.children
+    return 1 + sum(map(_weight, children))
 
 
 def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
@@ -56,6 +74,8 @@ def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     if node.kind == "method" and node.value in _MACROS:
         return _macro(node, scope, names)
     children = tuple(_compile(child, scope, names) for child in node.children)
+    if node.kind in ("call", "method"):
+        return _call(node, children)
     return _BUILDERS[node.kind](node.value, children)
 
 
@@ -143,10 +163,53 @@ def _and_or(decisive: bool, children: tuple[Evaluate, ...]) -> Evaluate:
     return decide
 
 
-def _contains(value: Any, container: Any) -> bool:
+def _same(left: Any, right: Any, budget: Budget) -> bool:
+    if isinstance(left, list | dict) or isinstance(right, list | dict):
+        return _same_entries(left, right, budget)
+    if isinstance(left, str):
+        budget.charge(size_cost(left))
+    return same(left, right)
+
+
+def _same_entries(left: Any, right: Any, budget: Budget) -> bool:
+    if type(left) is not type(right) or len(left) != len(right):
+        return False
+    budget.charge(len(left))
+    if isinstance(left, list):
+        return all(_same(mine, other, budget) for mine, other in zip(left, right, strict=True))
+    return left.keys() == right.keys() and all(_same(entry, right[key], budget) for key, entry in left.items())
+
+
+def _contains(value: Any, container: Any, budget: Budget) -> bool:
     if isinstance(container, dict):
         return value in container
-    return any(same(value, entry) for entry in container)
+    if not isinstance(container, list):
+        raise NoOverload
+    budget.charge(len(container))
+    return any(_same(value, entry, budget) for entry in container)
+
+
+def _add(left: Any, right: Any, budget: Budget) -> Any:
+    if isinstance(left, str | bytes | list):
+        budget.charge(size_cost(left) + size_cost(right))
+        return left + right
+    return _number(left + right)
+
+
+_LARGEST_INTEGER = 2**64
+
+
+def _number(value: Any) -> Any:
+    """Return a number if CEL has it: an integer of 64 bits."""
+    if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER:
+        raise CelError("integer overflow")
+    return value
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    if isinstance(left, str | bytes | list) or isinstance(right, str | bytes | list):
+        raise NoOverload  # Python repeats texts; CEL does not
+    return _number(left * right)
 
 
 def _divide(left: Any, right: Any) -> Any:
@@ -163,25 +226,33 @@ def _remainder(left: int, right: int) -> int:
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": same,
-    "!=": lambda left, right: not same(left, right),
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
     ">=": operator.ge,
-    "in": _contains,
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
+    "-": lambda left, right: _number(left - right),
+    "*": _multiply,
     "/": _divide,
     "%": _remainder,
 }
+
+
+_COSTLY: dict[str, Callable[[Any, Any, Budget], Any]] = {
+    "==": _same,
+    "!=": lambda left, right, budget: not _same(left, right, budget),
+    "in": _contains,
+    "+": _add,
+}
+"""Operators that take longer with larger values."""
 
 
 def _binary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
     if symbol in ("&&", "||"):
         return _and_or(symbol == "||", children)
     left, right = children
+    if symbol in _COSTLY:
+        weigh = _COSTLY[symbol]
+        return lambda variables: weigh(left(variables), right(variables), variables[_BUDGET])
     combine = _OPERATORS[symbol]
     return lambda variables: combine(left(variables), right(variables))
 
@@ -193,18 +264,19 @@ def _unary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
     return lambda variables: -operand(variables)
 
 
-def _call(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
-    function = FUNCTIONS.get(name)
+def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
+    function = (METHODS if node.kind == "method" else FUNCTIONS).get(node.value)
     if function is None:
-        raise CelSyntaxError(f"undeclared reference to '{name}'")
-    return lambda variables: function(*(child(variables) for child in children))
+        raise CelSyntaxError(f"undeclared reference to '{node.value}'")
+    constant = node.value == "matches" and node.children[-1].kind == "literal"
+    name = CONSTANT_PATTERN if constant else node.value
 
+    def apply(variables: Variables) -> Any:
+        arguments = tuple(child(variables) for child in children)
+        variables[_BUDGET].charge(call_cost(name, arguments))
+        return function(*arguments)
 
-def _method(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
-    method = METHODS.get(name)
-    if method is None:
-        raise CelSyntaxError(f"undeclared reference to '{name}'")
-    return lambda variables: method(*(child(variables) for child in children))
+    return apply
 
 
 def _list(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
@@ -222,13 +294,11 @@ def _entry(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
 
 _BUILDERS: dict[str, Callable[[Any, tuple[Evaluate, ...]], Evaluate]] = {
     "binary": _binary,
-    "call": _call,
     "entry": _entry,
     "if": _if,
     "index": _index,
     "list": _list,
     "map": _map,
-    "method": _method,
     "select": _select,
     "unary": _unary,
 }
@@ -289,11 +359,14 @@ def _macro(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     container = _compile(target, scope, names)
     body = _compile(arguments[1], scope | {name}, names)
     apply = _MACROS[node.value]
+    weight = _weight(arguments[1])
 
     def evaluate(variables: Variables) -> Any:
         inner = dict(variables)
+        charge = variables[_BUDGET].charge
 
         def each(entry: Any) -> Any:
+            charge(weight)
             inner[name] = entry
             return body(inner)
 

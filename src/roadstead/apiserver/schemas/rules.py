@@ -1,9 +1,11 @@
 """The CEL rules of a schema (`x-kubernetes-validations`), evaluated wherever an object has what they are about.
 
 A rule that mentions `oldSelf` is about a change: it runs only where there was a value before, in objects and in lists
-whose entries have keys. Rules that cannot be compiled here are not evaluated; `unsupported_rules` names them.
+whose entries have keys. Rules that cannot be compiled here are not evaluated; `unsupported_rules` names them. A rule
+that costs too much for an object is given up, and the object refused: nothing that is written keeps others waiting.
 """
 
+import contextlib
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -13,7 +15,17 @@ import structlog
 from roadstead.api.objects import ReadOnlyObject
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Cause, Causes
-from roadstead.apiserver.cel import CelError, CelSyntaxError, NoOverload, Program, compile_rule
+from roadstead.apiserver.cel import (
+    EVALUATION_LIMIT,
+    OBJECT_LIMIT,
+    Budget,
+    CelError,
+    CelSyntaxError,
+    CostExceeded,
+    NoOverload,
+    Program,
+    compile_rule,
+)
 from roadstead.apiserver.schemas.structure import MISSING, Schema
 
 _log = structlog.get_logger(__name__)
@@ -53,29 +65,81 @@ def rule_causes(new: Any, old: Any, schema: Schema, *, sound: bool = True) -> Ca
     already.
     """
     found: Causes = []
-    _walk(new, old, schema, "", found)
+    with contextlib.suppress(CostExceeded):
+        _Evaluation(found, Budget(OBJECT_LIMIT)).walk(new, old, schema, "")
     return found if sound else [cause for cause in found if _EVALUATING not in cause[2]]
 
 
 _EVALUATING = " evaluating rule: "
 
 
-def _walk(value: Any, old: Any, schema: Schema, path: str, found: Causes, depth: int = 0) -> None:
-    # What has not changed was found right before, or is not this write's fault.
-    if depth > _MAX_DEPTH or not schema.has_rules() or old == value:
-        return
-    for rule in schema.rules:
-        found += _evaluate(rule, value, old, schema, path)
-    if isinstance(value, dict):
-        before = old if isinstance(old, dict) else {}
-        for name, entry in value.items():
-            if (child := schema.child(name)) is not None and entry is not None:
-                where = f"{path}.{name}" if path else name
-                _walk(entry, before.get(name, MISSING), child, where, found, depth + 1)
-    elif isinstance(value, list) and schema.items is not None:
-        previous = _by_key(old, schema)
-        for at, entry in enumerate(value):
-            _walk(entry, previous.get(_key(entry, schema), MISSING), schema.items, f"{path}[{at}]", found, depth + 1)
+class _Evaluation:
+    """The rules of one object: what they find, and what they may still cost."""
+
+    def __init__(self, found: Causes, budget: Budget) -> None:
+        self._found = found
+        self._budget = budget
+
+    def walk(self, value: Any, old: Any, schema: Schema, path: str, depth: int = 0) -> None:
+        """Evaluate the rules for a value and for what is in it. Raises CostExceeded, which is among what was found."""
+        # What has not changed was found right before, or is not this write's fault.
+        if depth > _MAX_DEPTH or not schema.has_rules() or old == value:
+            return
+        for rule in schema.rules:
+            self._evaluate(rule, value, old, schema, path)
+        if isinstance(value, dict):
+            before = old if isinstance(old, dict) else {}
+            for name, entry in value.items():
+                if (child := schema.child(name)) is not None and entry is not None:
+                    where = f"{path}.{name}" if path else name
+                    self.walk(entry, before.get(name, MISSING), child, where, depth + 1)
+        elif isinstance(value, list) and schema.items is not None:
+            previous = _by_key(old, schema)
+            for at, entry in enumerate(value):
+                before = previous.get(_key(entry, schema), MISSING)
+                self.walk(entry, before, schema.items, f"{path}[{at}]", depth + 1)
+
+    def _evaluate(self, rule: ReadOnlyObject, value: Any, old: Any, schema: Schema, path: str) -> None:
+        program = _program(rule.get("rule", ""))
+        if program is None or ("oldSelf" in program.names and old is MISSING):
+            return
+        try:
+            holds = self._run(program, value, old)
+        except NoOverload:
+            return
+        except CostExceeded as error:
+            self._found.append(causes.invalid(path, schema.type, self._exhausted(error, _shown(rule))))
+            raise
+        except CelError as error:
+            self._found.append(_cause(rule, value, schema, path, f"{error}{_EVALUATING}{_shown(rule)}"))
+            return
+        if holds is not True:
+            self._found.append(_cause(rule, value, schema, path, self._message(rule, value, old)))
+
+    def _run(self, program: Program, value: Any, old: Any) -> Any:
+        """Evaluate a rule with as much as one evaluation may cost, or as is left."""
+        limit = min(EVALUATION_LIMIT, self._budget.left)
+        own = Budget(limit)
+        try:
+            return program(own, self=value, oldSelf=None if old is MISSING else old)
+        finally:
+            self._budget.left -= limit - max(own.left, 0)
+
+    def _exhausted(self, error: CostExceeded, rule: str) -> str:
+        if self._budget.left <= 0:
+            return "validation failed due to running out of cost budget, no further validation rules will be run"
+        return f"'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {rule}"
+
+    def _message(self, rule: ReadOnlyObject, value: Any, old: Any) -> str:
+        program = _program(rule["messageExpression"]) if rule.get("messageExpression") else None
+        if program is not None:
+            with contextlib.suppress(CelError, CostExceeded):
+                return str(self._run(program, value, old))
+        return str(rule.get("message") or f"failed rule: {rule['rule']}")
+
+
+def _shown(rule: ReadOnlyObject) -> str:
+    return str(rule.get("message") or rule["rule"]).strip()
 
 
 def _key(entry: Any, schema: Schema) -> str:
@@ -87,30 +151,6 @@ def _by_key(old: Any, schema: Schema) -> dict[str, Any]:
     if schema.list_type != "map" or not isinstance(old, list):
         return {}
     return {_key(entry, schema): entry for entry in old}
-
-
-def _evaluate(rule: ReadOnlyObject, value: Any, old: Any, schema: Schema, path: str) -> Causes:
-    program = _program(rule.get("rule", ""))
-    if program is None or ("oldSelf" in program.names and old is MISSING):
-        return []
-    try:
-        holds = program(self=value, oldSelf=None if old is MISSING else old)
-    except NoOverload:
-        return []
-    except CelError as error:
-        shown = (rule.get("message") or rule["rule"]).strip()
-        return [_cause(rule, value, schema, path, f"{error}{_EVALUATING}{shown}")]
-    return [] if holds is True else [_cause(rule, value, schema, path, _message(rule, value, old))]
-
-
-def _message(rule: ReadOnlyObject, value: Any, old: Any) -> str:
-    program = _program(rule["messageExpression"]) if rule.get("messageExpression") else None
-    if program is not None:
-        try:
-            return str(program(self=value, oldSelf=None if old is MISSING else old))
-        except CelError:
-            pass
-    return rule.get("message") or f"failed rule: {rule['rule']}"
 
 
 def _cause(rule: ReadOnlyObject, value: Any, schema: Schema, path: str, message: str) -> Cause:

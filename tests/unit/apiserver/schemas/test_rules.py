@@ -70,3 +70,40 @@ def test_rules_that_are_not_understood_are_named_and_not_evaluated():
     raw = {"properties": {"a": {"items": {"x-kubernetes-validations": [{"rule": "true"}, {"rule": "what(self)"}]}}}}
     assert unsupported_rules(raw) == ["what(self)"]
     assert rule_causes({}, MISSING, schema({"rule": "what(self)"})) == []
+
+
+ENDLESS = "self.all(a, self.all(b, self.all(c, a == b || true)))"
+
+
+def test_a_rule_that_costs_too_much_refuses_the_object_and_ends_the_evaluation():
+    rules = [{"rule": "size(self) < 9", "message": "long"}, {"rule": ENDLESS}, {"rule": "false", "message": "never"}]
+    listed = {"type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": rules}
+    ruled = schema({"rule": "true"}, properties={"list": listed, "other": listed})
+    found = rule_causes({"list": list(range(300)), "other": list(range(300))}, MISSING, ruled)
+    assert [(field, message) for _, field, message in found] == [
+        ("list", 'Invalid value: "array": long'),
+        (
+            "list",
+            "Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules "
+            f"will be run due to call cost exceeds limit for rule: {ENDLESS}",
+        ),
+    ]
+
+
+def test_all_rules_of_an_object_share_what_they_may_cost():
+    pairs = {"rule": "self.all(a, self.all(b, a == b || true))"}
+    row = {"type": "array", "items": {"type": "integer"}, "x-kubernetes-validations": [pairs]}
+    ruled = schema({"rule": "true"}, properties={"rows": {"type": "array", "items": row}})
+    rows = [list(range(300))] * 20
+    assert rule_causes({"rows": rows[:2]}, MISSING, ruled) == []
+    (_, field, message), *others = rule_causes({"rows": rows}, MISSING, ruled)
+    assert message == (
+        'Invalid value: "array": validation failed due to running out of cost budget, '
+        "no further validation rules will be run"
+    )
+    assert (field.startswith("rows["), others) == (True, [])
+
+
+def test_a_message_that_costs_too_much_is_the_plain_one():
+    ruled = schema({"rule": "false", "messageExpression": f"string({ENDLESS})", "message": "plain"})
+    assert rule_causes({str(number): 1 for number in range(300)}, MISSING, ruled)[0][2].endswith(": plain")
