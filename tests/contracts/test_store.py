@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from roadstead.api.errors import Expired, Timeout
+from roadstead.api.errors import Expired, RequestEntityTooLarge, Timeout
 from roadstead.apiserver.store import Event, Location, MemoryStore, SqliteStore, Store
 from roadstead.apiserver.store.read_model import LOG_BYTES, LOG_EVENTS
+from roadstead.apiserver.store.sizes import OBJECT_LIMIT
 
 Conversation = Callable[[Store], Coroutine[Any, Any, None]]
 Runner = Callable[[Conversation], None]
@@ -167,12 +168,12 @@ def test_the_log_is_bounded_by_number_and_says_when_it_no_longer_reaches_back(ru
 
 def test_the_log_is_bounded_by_size(run: Runner) -> None:
     async def conversation(store: Store) -> None:
-        large = LOG_BYTES // 4
-        for number in range(6):
+        large = LOG_BYTES // 8
+        for number in range(10):
             await store.put(place("big"), {**thing("big"), "data": {"n": str(number) + "x" * large}})
         with pytest.raises(Expired):
             store.events_after("configmaps", 1)
-        assert len(store.events_after("configmaps", 4)) == 2
+        assert len(store.events_after("configmaps", 4)) == 6
 
     run(conversation)
 
@@ -190,5 +191,35 @@ def test_a_lock_admits_one_writer_of_an_object_and_all_writers_of_others(run: Ru
         async with store.lock(place("b")):
             await asyncio.gather(*(increment() for _ in range(20)))
         assert counter["value"] == 20
+
+    run(conversation)
+
+
+@pytest.mark.parametrize(
+    ("collection", "fields", "stored"),
+    [
+        ("widgets.example.com", {"spec": {"text": "x" * (OBJECT_LIMIT - 400)}}, True),
+        ("widgets.example.com", {"spec": {"text": "x" * OBJECT_LIMIT}}, False),
+        ("widgets.example.com", {"spec": {"text": '"' * (OBJECT_LIMIT // 2)}}, False),  # escaped, it is twice as long
+        ("configmaps", {"data": {"text": '"' * (OBJECT_LIMIT - 400)}}, True),  # not in protobuf
+        ("configmaps", {"data": {"text": "x" * OBJECT_LIMIT}}, False),
+        ("configmaps", {"binaryData": {"text": "A" * (OBJECT_LIMIT + 400)}}, True),  # nor is it base64 there
+        ("secrets", {"data": {"text": "A" * (OBJECT_LIMIT * 4 // 3 - 400)}}, True),
+        ("secrets", {"data": {"text": "A" * (OBJECT_LIMIT * 4 // 3)}}, False),
+    ],
+)
+def test_an_object_is_no_larger_than_etcd_takes_it(
+    run: Runner, collection: str, fields: dict[str, Any], stored: bool
+) -> None:
+    async def conversation(store: Store) -> None:
+        at = place("a", collection=collection)
+        if stored:
+            assert (await store.put(at, {**thing("a"), **fields})).revision == store.revision
+            return
+        before = await store.put(at, thing("a"))
+        with pytest.raises(RequestEntityTooLarge, match="etcdserver: request is too large"):
+            await store.put(at, {**thing("a"), **fields})
+        assert store.get(at) == before
+        assert (await store.delete(at, {**thing("a"), **fields})).revision == store.revision == before.revision + 1
 
     run(conversation)

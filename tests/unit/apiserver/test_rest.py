@@ -494,3 +494,22 @@ def test_warnings_are_no_more_than_clients_take() -> None:
     assert len(shown) == 33
     assert shown[-1] == (b"warning", b'299 - "and 169 more warnings"')
     assert len(warning_headers(["x" * 1000])[0][1]) < 300
+
+
+def test_an_object_does_not_grow_beyond_what_etcd_takes_however_it_is_patched() -> None:
+    async def conversation(server: Bench) -> None:
+        made = await server.create(DEPLOYMENTS, deployment("web"))
+        grown = {"metadata": {"annotations": {"a": "x" * 200_000}}}
+        assert (await server.patch(f"{DEPLOYMENTS}/web", grown)).code == 200
+        command = {"op": "add", "path": "/spec/template/spec/containers/0/args", "value": ["x" * 900_000]}
+        assert (await server.patch(f"{DEPLOYMENTS}/web", [command], "json")).code == 200
+        refused = await server.patch(
+            f"{DEPLOYMENTS}/web", [{**command, "path": f"{command['path']}/-", "value": "x" * 900_000}], "json"
+        )
+        assert refused.json()["message"] == "etcdserver: request is too large"
+        assert (refused.code, refused.json()["reason"]) == (413, "RequestEntityTooLarge")
+        await server.refused(413, "POST", CONFIGMAPS, configmap("a", x="x" * (3 << 20)))
+        await server.good("DELETE", f"{DEPLOYMENTS}/web")
+        assert made["metadata"]["uid"]
+
+    talk(conversation)

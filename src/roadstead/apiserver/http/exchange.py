@@ -68,7 +68,7 @@ async def _read_parts(receive: Receive) -> bytes:
 
 
 def _too_large() -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"the request is larger than {BODY_LIMIT} bytes")
+    return RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
 
 
 async def send_bytes(

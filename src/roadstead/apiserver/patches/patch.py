@@ -69,7 +69,8 @@ def json_patch(target: Object, operations: Any) -> Object:
     if not isinstance(operations, list) or not all(isinstance(entry, dict) for entry in operations):
         raise BadRequest("a JSON patch must be a list of operations")
     if len(operations) > MAX_OPERATIONS:
-        raise RequestEntityTooLarge(f"the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}")
+        problem = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
+        raise RequestEntityTooLarge(f"Request entity too large: {problem}")
     patched = clone(target)
     copied = 0
     for operation in operations:

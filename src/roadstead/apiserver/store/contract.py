@@ -105,7 +105,7 @@ class Store(Protocol):
     async def put(self, location: Location, obj: Object) -> Record:
         """Store an object under its lock and return once it is durable; sets its `metadata.resourceVersion`.
 
-        Raises StorageFailed if it could not be stored.
+        Raises StorageFailed if it could not be stored, RequestEntityTooLarge if it is larger than etcd would take it.
         """
 
     async def delete(self, location: Location, obj: Object) -> Record:

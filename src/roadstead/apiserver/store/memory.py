@@ -7,6 +7,7 @@ from roadstead.api.objects import Object
 from roadstead.apiserver.store.contract import Event, Location, Record, numbered
 from roadstead.apiserver.store.locks import KeyedLocks
 from roadstead.apiserver.store.read_model import ReadModel
+from roadstead.apiserver.store.sizes import check_size
 
 
 class MemoryStore:
@@ -40,6 +41,7 @@ class MemoryStore:
     async def put(self, location: Location, obj: Object) -> Record:
         """Store an object."""
         record = numbered(location, self.revision + 1, obj)
+        check_size(location.collection, obj, record.body)
         self._model.apply(record, deleted=False)
         return record
 

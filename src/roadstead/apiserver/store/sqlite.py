@@ -20,6 +20,7 @@ from roadstead.apiserver.store.contract import Event, Location, Record, StorageF
 from roadstead.apiserver.store.journal import Compaction, Damaged, Durability, Journal, Write, set_aside
 from roadstead.apiserver.store.locks import KeyedLocks
 from roadstead.apiserver.store.read_model import ReadModel
+from roadstead.apiserver.store.sizes import check_size
 
 _log = structlog.get_logger(__name__)
 _COMPACT_AFTER = 256
@@ -118,8 +119,11 @@ class SqliteStore:
         self._journal.close()
 
     async def _write(self, location: Location, obj: Object, *, deleted: bool) -> Record:
+        record = numbered(location, self._next + 1, obj)
+        if not deleted:
+            check_size(location.collection, obj, record.body)
         self._next += 1
-        waiting = _Waiting(Write(numbered(location, self._next, obj), deleted), self._loop.create_future())
+        waiting = _Waiting(Write(record, deleted), self._loop.create_future())
         self._queue.put(waiting)
         # A caller who gives up must not leave the object's lock before its fate is known.
         try:
