@@ -17,6 +17,7 @@ from envoy_bed import (
     SERVICE,
     Backend,
     Envoy,
+    Load,
     alpn,
     call,
     channel,
@@ -317,16 +318,11 @@ def test_a_tls_route_is_served_and_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_rule_that_envoy_refuses_is_told_at_its_route_and_mended_by_an_edit(tmp_path: Path) -> None:
-    """An expression that passes every check before Envoy, but is too large for it."""
-
-    def regex(pattern: str) -> Object:
-        matching = {"method": {"type": "RegularExpression", "service": pattern, "method": "Login"}}
-        return made.rule(made.backend("foo-svc"), matches=[matching])
 
     async def test(running: System) -> None:
         await running.backend("foo-svc")
         login_rule = made.rule(made.backend("foo-svc"), matches=[made.method(SERVICE, "Login")])
-        route = made.grpc_route("foo-route", login_rule, regex("(" + "abcdefghij" * 4 + "){1000}"))
+        route = made.grpc_route("foo-route", login_rule, regex(TOO_LARGE))
         await running.create(route)
         await running.route_condition("foo-route", "PartiallyInvalid", "UnsupportedValue")
 
@@ -350,9 +346,61 @@ def test_a_rule_that_envoy_refuses_is_told_at_its_route_and_mended_by_an_edit(tm
     whole(test, tmp_path)
 
 
-async def answers(over: grpc.aio.Channel, service: str) -> bool:
+TOO_LARGE = "(" + "abcdefghij" * 4 + "){1000}"
+"""An expression that passes every check before Envoy, but is too large for it."""
+
+
+def regex(pattern: str, to: str = "foo-svc") -> Object:
+    matching = {"method": {"type": "RegularExpression", "service": pattern, "method": "Login"}}
+    return made.rule(made.backend(to), matches=[matching])
+
+
+def test_what_a_rule_said_before_is_served_on_while_envoy_refuses_it(tmp_path: Path) -> None:
+    """Also over a change of endpoints and a new Envoy; only until the route goes."""
+
+    async def test(running: System) -> None:
+        await running.backend("foo-svc")
+        await running.backend("bar-svc")
+        await running.create(made.grpc_route("foo-route", regex("com[.]example[.]User")))
+        async with channel(running.port) as over:
+            assert await answered(over) == "foo-svc"
+            await running.route_condition("foo-route", "Accepted", "Accepted")
+        async with Load(running.port) as load:
+            rules = [regex(TOO_LARGE, "bar-svc"), regex("com[.]example[.]Other", "bar-svc")]
+            await running.client.patch(GRPC_ROUTE, "foo-route", NAMESPACE, {"spec": {"rules": rules}})
+            found = await running.route_condition("foo-route", "PartiallyInvalid", "UnsupportedValue")
+            assert found["message"].startswith("Dropped Rule: spec.rules[0]: Envoy refuses it: ")
+            assert found["message"].endswith("; what it said before is served on")
+            async with channel(running.port) as over:
+                await until(lambda: answers(over, "com.example.Other", "bar-svc"), "the rule beside it is served")
+            other = await Backend("another").start()
+            ports = [{"name": "grpc", "port": other.port, "protocol": "TCP"}]
+            name = made.endpoint_slice("foo-svc", "127.0.0.1")["metadata"]["name"]
+            await running.client.patch(resource("EndpointSlice"), name, NAMESPACE, {"ports": ports})
+            await until(lambda: "another" in load.answers, "new endpoints are called")
+        assert load.failures == []
+        assert set(load.answers) == {"foo-svc", "another"}
+        running.envoy.kill()
+        running.envoy.start()
+        await running.envoy.ready()
+        async with channel(running.port) as over:
+            assert await answered(over) == "another"
+            await running.client.delete(GRPC_ROUTE, "foo-route", NAMESPACE)
+
+            async def gone() -> bool:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    await call(over)
+                    return False
+                return True
+
+            await until(gone, "what was kept goes with the route")
+
+    whole(test, tmp_path)
+
+
+async def answers(over: grpc.aio.Channel, service: str, name: str = "foo-svc") -> bool:
     with contextlib.suppress(grpc.aio.AioRpcError):
-        return await call(over, service=service) == "foo-svc"
+        return await call(over, service=service) == name
     return False
 
 

@@ -243,17 +243,32 @@ class Route(_Part, frozen=True):
     web: Web | None = None
 
 
+class Former(_Part, frozen=True):
+    """A line of an earlier version of a rule, which stands in for the rule if Envoy refuses it.
+
+    `at`: before which of the host's routes, by index, it would be tried. Its `source` is the rule as it is now. Of
+    several versions the higher is the later one. `taken`: Envoys are known to have taken it.
+    """
+
+    at: int
+    version: int
+    taken: bool
+    route: Route
+
+
 class VirtualHost(_Part, frozen=True):
     """The routes for requests whose host matches one of `domains` (`foo.com`, `*.foo.com`, `*`), first match first.
 
     Domains carry no port; the proxy matches them with and without one. An exact domain beats the longest wildcard,
-    which beats `*`. A wildcard stands for one or more labels. `listener`: the Gateway listener's name.
+    which beats `*`. A wildcard stands for one or more labels. `listener`: the Gateway listener's name. `reserve`: what
+    stands in for rules that Envoy refuses, in the order of `at`.
     """
 
     name: str
     domains: tuple[str, ...]
     routes: tuple[Route, ...]
     listener: str = ""
+    reserve: tuple[Former, ...] = ()
 
 
 class RouteTable(_Part, frozen=True):
@@ -420,11 +435,15 @@ Proxies: TypeAlias = Mapping[str, Proxy]
 
 
 class Rejection(_Part, frozen=True):
-    """A resource that Envoy refused (NACK), and its words; `source`: the one rule that is left out because of it."""
+    """A resource that Envoy refused (NACK), and its words; `source`: the one rule that is not served because of it.
+
+    `kept`: the earlier version of the rule (see `Former`) that is served instead, if one is.
+    """
 
     resource: str
     message: str
     source: RouteSource | None = None
+    kept: int | None = None
 
 
 class ProxyState(_Part, frozen=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from roadstead.gateway.ir import (
     DirectResponse,
+    Former,
     Match,
     PathMatch,
     Redirect,
@@ -23,6 +24,7 @@ from roadstead.gateway.ir import (
 from roadstead.gateway.reflection.wiring import PATHS, host_key
 from roadstead.gateway.translate.hostnames import ANY, covering, covers, specificity
 from roadstead.gateway.translate.parents import Claim
+from roadstead.gateway.translate.reserve import FormerEntry
 from roadstead.gateway.translate.routes import Entry, RoutePlan
 
 EVERY_REQUEST = Match(PathMatch("prefix", "/"))
@@ -30,15 +32,17 @@ _NOT_FOUND, _MISDIRECTED = 404, 421
 
 
 class AttachedRoute(NamedTuple):
-    """A route and the host names under which a listener serves it."""
+    """A route and the host names under which a listener serves it; `reserve`: what stands in for refused rules."""
 
     plan: RoutePlan
     claims: tuple[Claim, ...]
+    reserve: tuple[FormerEntry, ...] = ()
 
 
 class _Claimed(NamedTuple):
     written: str
     plan: RoutePlan
+    reserve: tuple[FormerEntry, ...]
 
 
 class AttachedRoutes:
@@ -74,7 +78,7 @@ class AttachedRoutes:
             self._routes[identity] = route
             for claim in route.claims:
                 of_route = self._claimed.setdefault(claim.effective, {}).setdefault(identity, [])
-                of_route.append(_Claimed(claim.written, route.plan))
+                of_route.append(_Claimed(claim.written, route.plan, route.reserve))
                 touched.add(claim.effective)
         return touched
 
@@ -130,10 +134,16 @@ def more_specific(hostname: str, neighbours: Iterable[str]) -> tuple[str, ...]:
 def virtual_host(listener: ListenerRoutes, domain: str) -> VirtualHost:
     """Return the virtual host of one domain that a listener serves."""
     claimed = _best(domain, listener.routes)
-    lines = (_at_port(route, listener.port) for route in _lines(claimed))
-    unmatched = _unmatched(listener.name, domain)
-    host = VirtualHost(domain, (domain,), (*_reflection(listener, domain, claimed), *lines, unmatched), listener.name)
-    return host
+    routes = list(_reflection(listener, domain, claimed))
+    reserve: list[Former] = []
+    for former, entry in _ranked(claimed):
+        lines = [_at_port(route, listener.port) for route in entry.routes]
+        if former is None:
+            routes += lines
+        else:
+            reserve += [Former(len(routes), former.version, former.taken, line) for line in lines]
+    routes.append(_unmatched(listener.name, domain))
+    return VirtualHost(domain, (domain,), tuple(routes), listener.name, tuple(reserve))
 
 
 def _reflection(listener: ListenerRoutes, domain: str, claimed: Iterable[_Claimed]) -> Iterator[Route]:
@@ -179,11 +189,15 @@ def _best(domain: str, routes: AttachedRoutes) -> list[_Claimed]:
     return list(best.values())
 
 
-def _lines(claimed: Iterable[_Claimed]) -> Iterator[Route]:
-    ranked = [(_precedence(one, entry), entry) for one in claimed for entry in one.plan.entries]
-    ranked.sort(key=lambda pair: pair[0])
-    for _, entry in ranked:
-        yield from entry.routes
+def _ranked(claimed: Iterable[_Claimed]) -> Iterator[tuple[FormerEntry | None, Entry]]:
+    """Yield all entries in the order in which they are tried; with those in reserve, what they are."""
+    ranked: list[tuple[tuple[object, ...], FormerEntry | None, Entry]] = []
+    for one in claimed:
+        ranked += [(_precedence(one, entry), None, entry) for entry in one.plan.entries]
+        ranked += [(_precedence(one, former.entry), former, former.entry) for former in one.reserve]
+    ranked.sort(key=lambda found: found[0])
+    for _, former, entry in ranked:
+        yield former, entry
 
 
 def _precedence(claimed: _Claimed, entry: Entry) -> tuple[object, ...]:

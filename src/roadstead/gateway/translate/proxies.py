@@ -211,7 +211,8 @@ class GatewayProxy:
     def _clusters_of(self, listener: int, route: AttachedRoute | None) -> Iterator[Cluster]:
         if route is None or listener >= len(self._plan.listeners):
             return
-        found = {cluster for entry in route.plan.entries for cluster in entry.clusters}
+        entries = (*route.plan.entries, *(former.entry for former in route.reserve))
+        found = {cluster for entry in entries for cluster in entry.clusters}
         found |= stream_clusters(self._plan.listeners, {listener: (route,)})
         yield from showing(self._plan.identity, found)
 

@@ -101,6 +101,10 @@ class RoutePlan:
     unheeded: Problem | None = None
     reflects: bool = False
 
+    def has_made(self, source: RouteSource) -> bool:
+        """Say whether a line comes from this route."""
+        return (source.kind, source.namespace, source.name) == (self.kind, *self.key)
+
 
 class _Actions(NamedTuple):
     """What a rule does: alternatives with their share (None: all the rest), the clusters they need, what is missing."""

@@ -4,6 +4,7 @@ Source: gateway-api, apis/v1/shared_types.go (RouteConditionType, RouteCondition
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from roadstead.api.conditions import condition
 from roadstead.api.objects import Object
@@ -28,23 +29,36 @@ def route_status(plan: RoutePlan, parents: Sequence[Parent], resources: Resource
     return update_for(plan.obj, {"parents": entries}, owner_names=resources.controller_names)
 
 
-def _refused(plan: RoutePlan, parent: Parent, resources: Resources) -> Mapping[int, str]:
-    """Return the rules that the parent's Envoys do not take, by number, each with their words."""
+class _Refusal(NamedTuple):
+    """Envoys' words about a rule; `kept`: all those that refuse it serve the version before it."""
+
+    message: str
+    kept: bool
+
+    def problem(self, rule: int) -> Problem:
+        """Return what the status says of it."""
+        instead = "; what it said before is served on" if self.kept else ""
+        return Problem("UnsupportedValue", f"spec.rules[{rule}]: Envoy refuses it: {self.message}{instead}")
+
+
+def _refused(plan: RoutePlan, parent: Parent, resources: Resources) -> Mapping[int, _Refusal]:
+    """Return the rules that the parent's Envoys do not take, by number."""
     state = resources.proxy_states.get(gateway_proxy_key(*parent.gateway.key))
-    owner = (plan.kind, *plan.key)
-    return {
-        one.source.rule: one.message
-        for one in (state.rejections if state else ())
-        if one.source is not None and (one.source.kind, one.source.namespace, one.source.name) == owner
-    }
+    found: dict[int, _Refusal] = {}
+    for one in state.rejections if state else ():
+        if one.source is not None and plan.has_made(one.source):
+            kept = one.source.rule not in found or found[one.source.rule].kept
+            found[one.source.rule] = _Refusal(one.message, kept and one.kept is not None)
+    return found
 
 
-def _dropped(plan: RoutePlan, refused: Mapping[int, str]) -> tuple[Problem | None, Problem | None]:
+def _dropped(plan: RoutePlan, refused: Mapping[int, _Refusal]) -> tuple[Problem | None, Problem | None]:
     """Return why nothing of the route is served, and why only a part of it is."""
-    found = [Problem("UnsupportedValue", f"spec.rules[{rule}]: Envoy refuses it: {refused[rule]}") for rule in refused]
+    found = [refusal.problem(rule) for rule, refusal in refused.items()]
     problem = joined([*([plan.dropped] if plan.dropped else []), *found])
     served = {route.source.rule for entry in plan.entries for route in entry.routes if route.source}
-    return (problem, None) if found and not served - refused.keys() else (None, problem)
+    lost = {rule for rule, refusal in refused.items() if not refusal.kept}
+    return (problem, None) if found and not served - lost else (None, problem)
 
 
 def _entry(plan: RoutePlan, parent: Parent, resources: Resources) -> Object:

@@ -44,6 +44,7 @@ from roadstead.gateway.translate.parents import GatewayPlan, GatewayTarget, Pare
 from roadstead.gateway.translate.precedence import AttachedRoute
 from roadstead.gateway.translate.proxies import GatewayProxy
 from roadstead.gateway.translate.reads import Changes, Readers, Recorder
+from roadstead.gateway.translate.reserve import Reserve, answered, succeeded, usable
 from roadstead.gateway.translate.routes import RoutePlan
 from roadstead.gateway.translate.routestatus import route_status
 from roadstead.gateway.translate.streamroutes import plan_tcp_route, plan_tls_route
@@ -101,7 +102,8 @@ Statuses = Mapping[Hashable, tuple[StatusUpdate, ...]]
 class _Route:
     """A route: its plan and its parents.
 
-    `kept`: the parents without overlaps. `places`: where it is attached. `services`: those that it names.
+    `kept`: the parents without overlaps. `places`: where it is attached. `services`: those that it names. `reserve`:
+    what stands in for its rules where Envoys refuse them.
     """
 
     plan: RoutePlan
@@ -109,6 +111,7 @@ class _Route:
     kept: tuple[Parent, ...] = ()
     places: Mapping[_Place, AttachedRoute] = field(default_factory=dict)
     services: frozenset[ObjectKey] = frozenset()
+    reserve: Reserve = field(default_factory=Reserve)
 
 
 class Translator:
@@ -134,6 +137,7 @@ class Translator:
         self._in_force: Mapping[PolicyTarget, PolicyPlan] = {}
         self._trust: Mapping[str, TrustBundle] = {}
         self._routes: dict[RouteId, _Route] = {}
+        self._unanswered: set[RouteId] = set()
         self._users: dict[ObjectKey, dict[RouteId, frozenset[_User]]] = defaultdict(dict)
         self._fleet: dict[ObjectKey, GatewayProxy] = {}
         self._endpoints: dict[str, EndpointSet] = {}
@@ -154,6 +158,7 @@ class Translator:
         if _POLICIES in stale or changes.get("backend_tls_policies"):
             derived[_BACKEND_TLS] = self._judge_policies()
         stale |= self._readers.of(derived)
+        self._hear(changes)
         self._plan_routes(stale, changes)
         if _INGRESSES in stale or changes.get("ingresses"):
             self._translate_ingresses()
@@ -253,17 +258,20 @@ class Translator:
             return
         targets = self._recorder.watched(_TARGETS, self._targets)
 
-        def make() -> tuple[RoutePlan, tuple[Parent, ...]]:
-            plan = _PLANNERS[identity.field](obj, self._watched)
-            return plan, attach(plan, targets, self._watched)
-
-        plan, parents = self._make(identity, make)
         known = self._routes.get(identity)
+
+        def make() -> tuple[RoutePlan, tuple[Parent, ...], Reserve]:
+            plan = _PLANNERS[identity.field](obj, self._watched)
+            return plan, attach(plan, targets, self._watched), self._reserved(known, plan)
+
+        plan, parents, reserve = self._make(identity, make)
         if known is None:
             self._routes[identity] = _Route(plan, parents)
         else:
             known.plan = known.plan if known.plan == plan else plan
             known.parents = known.parents if known.parents == parents else parents
+            known.reserve = reserve
+        self._unanswered.add(identity)
         self._unsaid[identity] = None
 
     def _forget(self, identity: RouteId) -> None:
@@ -273,7 +281,39 @@ class Translator:
             self._put(identity, {})
             self._use(identity, frozenset(), frozenset())
             del self._routes[identity]
+            self._unanswered.discard(identity)
             self._unsaid[identity] = None
+
+    def _reserved(self, known: _Route | None, plan: RoutePlan) -> Reserve:
+        """Return what is in reserve for a route that has another plan than before."""
+        if known is None:
+            return Reserve()
+        reserve = known.reserve
+        if known.plan.entries != plan.entries:
+            answering = any(self._plain.proxy_states.get(key, ProxyState()).connected for key in _proxies(known))
+            reserve = succeeded(reserve, known.plan, plan, answering=answering)
+        return usable(reserve, plan, self._watched)
+
+    def _hear(self, changes: Changes) -> None:
+        """Take note of routes that all their Envoys have answered to, as these were made the last time."""
+        states = {key: self._plain.proxy_states.get(key, ProxyState()) for key in changes.get("proxy_states", ())}
+        if not any(state.connected and state.settled for state in states.values()):
+            return
+        for identity in list(self._unanswered):
+            route = self._routes[identity]
+            found = [self._plain.proxy_states.get(key, ProxyState()) for key in _proxies(route)]
+            if found and all(state.connected and state.settled for state in found):
+                self._settle(identity, [one for state in found for one in state.rejections])
+
+    def _settle(self, identity: RouteId, rejections: Iterable[Rejection]) -> None:
+        """Forget what is in reserve for rules that no Envoy refuses."""
+        route = self._routes[identity]
+        refused = [(one.source.rule, one.kept) for one in rejections if one.source and route.plan.has_made(one.source)]
+        before, route.reserve = route.reserve, answered(route.reserve, route.plan, refused)
+        if route.reserve.former != before.former:
+            self._meet(identity, route.kept)
+        if not refused:
+            self._unanswered.discard(identity)
 
     def _without_overlaps(self) -> Iterator[tuple[RouteId, tuple[Parent, ...]]]:
         routes = list(self._routes.items())
@@ -289,7 +329,8 @@ class Translator:
         route.kept = kept
         attachments = [(one.gateway.key, found) for one in kept for found in one.attachments]
         served = attachments if not route.plan.unaccepted else []
-        places = {(key, found.listener): AttachedRoute(route.plan, found.claims) for key, found in served}
+        former = route.reserve.former
+        places = {(key, found.listener): AttachedRoute(route.plan, found.claims, former) for key, found in served}
         self._put(identity, places)
         users = frozenset((one.gateway.key, one.gateway.controller_name) for one in kept if one.problem is None)
         self._use(identity, referenced_services(route.plan.obj), users)
@@ -299,8 +340,7 @@ class Translator:
         before, route.places = route.places, places
         for place in {**before, **places}:
             old, new = before.get(place), places.get(place)
-            unchanged = old is not None and new is not None and old.plan is new.plan and old.claims == new.claims
-            if not unchanged and place[0] in self._fleet:
+            if not _is_as_before(old, new) and place[0] in self._fleet:
                 self._fleet[place[0]].attach(place[1], identity, new)
                 self._touched[place[0]] = None
 
@@ -413,6 +453,15 @@ class Translator:
             made = policy_status(policy, self._in_force, {user for found in users for user in found}, self._plain)
             if made is not None:
                 yield made
+
+
+def _is_as_before(old: AttachedRoute | None, new: AttachedRoute | None) -> bool:
+    return old is not None and new is not None and old.plan is new.plan and old[1:] == new[1:]
+
+
+def _proxies(route: _Route) -> set[str]:
+    """Return the keys of the proxies that serve a route."""
+    return {gateway_proxy_key(*gateway) for gateway, _ in route.places}
 
 
 def _place_among_statuses(source: Hashable) -> int:

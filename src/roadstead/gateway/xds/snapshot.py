@@ -188,7 +188,7 @@ def _http_options(proxy: ir.Proxy, settings: NodeSettings, features: Mapping[str
 
 def _features(host: ir.VirtualHost) -> Iterator[str]:
     """Yield what the listeners need beside routing for the lines of a host."""
-    for route in host.routes:
+    for route in (*host.routes, *(former.route for former in host.reserve)):
         if isinstance(route.action, ir.Forward):
             yield from ("sessions",) if route.action.session is not None else ()
             yield from ("cors",) if route.action.cors else ()
