@@ -301,6 +301,18 @@ class TestPorts:
             digests = set(pool.map(lambda _: digest(f"http://127.0.0.1:{port}/file"), range(8)))
         assert digests == {served}
 
+    @pytest.mark.parametrize("place", ["services/files:80", "services/files:http", "services/http:files:80", "pods"])
+    def test_files_come_through_the_api_server(self, commands: Commands, served: str, place: str) -> None:
+        if place == "pods":
+            place = commands.kubectl("get", "pods", "-l", "app=files", "-o", "name").strip().replace("pod/", "pods/")
+        root = f"/api/v1/namespaces/default/{place}/proxy"
+        assert '<a href="file">' in commands.kubectl("get", "--raw", f"{root}/")
+        missing = commands.run("kubectl", "get", "--raw", f"{root}/none")
+        assert (missing.returncode, "NotFound" in missing.stderr) == (1, True), missing.stderr
+        fetch = [BIN / "kubectl", "get", "--raw", f"{root}/file"]
+        whole = subprocess.run(fetch, env=commands.environment, stdout=subprocess.PIPE, check=True).stdout
+        assert hashlib.md5(whole).hexdigest() == served
+
     def test_a_port_where_nobody_listens_is_said(self, commands: Commands, served: str) -> None:
         with forwarded(commands, "deployment/files", "9") as port, pytest.raises(OSError):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10)

@@ -64,7 +64,7 @@ def _core() -> Iterable[Resource]:
     yield Resource("", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), subresources=status)
     yield Resource(
         "", "v1", "pods", "Pod", short_names=("po",), categories=("all",),
-        subresources=("status", "log", "exec", "attach", "portforward", "eviction", "binding"),
+        subresources=("status", "log", "exec", "attach", "portforward", "proxy", "eviction", "binding"),
     )  # fmt: skip
     yield Resource("", "v1", "podtemplates", "PodTemplate")
     yield Resource(
@@ -74,7 +74,9 @@ def _core() -> Iterable[Resource]:
     yield Resource("", "v1", "resourcequotas", "ResourceQuota", short_names=("quota",), subresources=status)
     yield Resource("", "v1", "secrets", "Secret")
     yield Resource("", "v1", "serviceaccounts", "ServiceAccount", short_names=("sa",), subresources=("token",))
-    yield Resource("", "v1", "services", "Service", short_names=("svc",), categories=("all",), subresources=status)
+    yield Resource(
+        "", "v1", "services", "Service", short_names=("svc",), categories=("all",), subresources=("status", "proxy")
+    )
 
 
 def _workloads() -> Iterable[Resource]:

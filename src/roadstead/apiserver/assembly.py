@@ -31,6 +31,7 @@ from roadstead.apiserver.streams.kubelet import Kubelet
 from roadstead.apiserver.streams.pod_logs import PodLogs
 from roadstead.apiserver.streams.pod_streams import PodStreams
 from roadstead.apiserver.streams.port_forward import PortForwards
+from roadstead.apiserver.streams.proxy import Proxies
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.watch import WatchHub
 from roadstead.apiserver.writer import Writer
@@ -52,6 +53,7 @@ class Assembly:
     housekeeping: Housekeeping
     quota_statuses: QuotaStatuses
     logs: PodLogs
+    proxies: Proxies
 
     def start(self) -> list[asyncio.Task[None]]:
         """Start what the server does of its own accord; returns the tasks, which run until they are cancelled."""
@@ -61,9 +63,10 @@ class Assembly:
         ]
 
     def close_streams(self) -> None:
-        """End watches and followed logs, so that nothing keeps the server from stopping."""
+        """End watches, followed logs and proxied requests, so that nothing keeps the server from stopping."""
         self.hub.close()
         self.logs.close()
+        self.proxies.close()
 
     async def ensure(self, obj: Object) -> None:
         """Create an object of a built-in kind, as the server itself, unless it is there."""
@@ -113,6 +116,7 @@ def assemble(
         hub=hub,
         logs=PodLogs(store, kubelet),
         metrics=Metrics(kubelet),
+        proxies=Proxies(store, kubelet),
         clock=clock,
     )
     parts = Parts(
@@ -126,4 +130,6 @@ def assemble(
     )
     housekeeping = Housekeeping(store, registry, writer, clock, SYSTEM)
     statuses = QuotaStatuses(limits.quotas, writer, SYSTEM)
-    return Assembly(ApiApp(parts), hub, registry, writer, store, housekeeping, statuses, services.logs)
+    return Assembly(
+        ApiApp(parts), hub, registry, writer, store, housekeeping, statuses, services.logs, services.proxies
+    )

@@ -96,7 +96,10 @@ def _user_roles() -> Iterator[Object]:
     view = [_rule([group], names, _READ) for group, names in (*_WORKLOADS, *_READ_ONLY)]
     edit = [_rule([group], names, _WRITE) for group, names in _WORKLOADS]
     edit.append(_rule([""], ["secrets"], (*_READ, *_WRITE)))
-    streams = ["pods/attach", "pods/exec", "pods/portforward", "pods/eviction", "serviceaccounts/token"]
+    streams = [
+        "pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "pods/eviction", "services/proxy",
+        "serviceaccounts/token",
+    ]  # fmt: skip
     edit.append(_rule([""], streams, ("get", *_WRITE)))
     edit.append(_rule([""], ["serviceaccounts"], ["impersonate"]))
     admin = [

@@ -11,6 +11,7 @@ from roadstead.api.resources import Resource, Scheme
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _STREAMS = ("get", "create")
+_PROXIED = ("create", "delete", "get", "patch", "update")
 _OBJECT_SUBRESOURCES = ("get", "patch", "update")
 
 _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
@@ -88,6 +89,8 @@ def _aggregated_subresource(resource: Resource, name: str) -> Object:
 
 
 def _subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[str, ...]]:
+    if name == "proxy":
+        return ("", "v1", f"{resource.kind}ProxyOptions", _PROXIED)
     return _SUBRESOURCES.get(name, (resource.group, resource.version, resource.kind, _OBJECT_SUBRESOURCES))
 
 

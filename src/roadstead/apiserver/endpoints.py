@@ -38,6 +38,7 @@ from roadstead.apiserver.representation import Presenter
 from roadstead.apiserver.rest import Rest, check_fields
 from roadstead.apiserver.store import Record
 from roadstead.apiserver.streams.pod_logs import PodLogs
+from roadstead.apiserver.streams.proxy import Proxies
 from roadstead.apiserver.subresources import Subresources
 from roadstead.apiserver.validation import check_types
 from roadstead.apiserver.watch import WatchHub
@@ -69,6 +70,7 @@ class Services:
     hub: WatchHub
     logs: PodLogs
     metrics: Metrics
+    proxies: Proxies
     clock: Callable[[], datetime]
 
 
@@ -104,7 +106,7 @@ class ResourceEndpoints:
             user=user,
             user_agent=header(scope, b"user-agent"),
             content_type=header(scope, b"content-type"),
-            body=await read_body(scope, receive),
+            body=await read_body(scope, receive) if path.subresource != "proxy" else b"",
         )
         if resource.namespaced and not call.namespace and verb not in {"list", "watch", "deletecollection"}:
             raise BadRequest("an empty namespace may not be set when a resource name is provided")
@@ -116,6 +118,8 @@ class ResourceEndpoints:
         services = self._services
         if services.reviews.answers(call.resource.kind):
             await send_object(send, 201, self._review(call))
+        elif call.subresource == "proxy":
+            await services.proxies.serve(call, scope, receive, send)
         elif call.subresource == "log":
             await services.logs.serve(call, receive, send)
         elif call.verb == "watch":

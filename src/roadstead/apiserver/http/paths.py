@@ -34,7 +34,7 @@ def _below(group: str, version: str, parts: list[str]) -> ResourcePath | None:
     namespace = ""
     if parts[0] == "namespaces" and len(parts) > 2 and not (group == "" and parts[2] in _OF_A_NAMESPACE):
         namespace, parts = parts[1], parts[2:]
-    if len(parts) > 3:
+    if len(parts) > 3 and parts[2] != "proxy":  # below which the path is the pod's
         return None
     plural, name, subresource = (*parts, "", "")[:3]
     return ResourcePath(group, version, namespace, plural, name, subresource)
