@@ -8,16 +8,18 @@ import pytest
 import yaml
 from e2e import small_system as small
 from e2e.commands import Commands, eventually
+from free_ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-KIND_CONFIGURATION = """
+HOST_PORT = free_port()
+KIND_CONFIGURATION = f"""
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 name: devops
-networking: {podSubnet: 10.200.0.0/16, serviceSubnet: 10.201.0.0/16}
+networking: {{podSubnet: 10.200.0.0/16, serviceSubnet: 10.201.0.0/16}}
 nodes:
 - role: control-plane
-  extraPortMappings: [{containerPort: 30080, hostPort: 18080}]
+  extraPortMappings: [{{containerPort: 30080, hostPort: {HOST_PORT}}}]
 - role: worker
 """
 
@@ -80,7 +82,7 @@ def test_a_mapped_node_port_answers_on_the_host(commands) -> None:
 
     def fetched() -> bytes:
         try:
-            with urllib.request.urlopen("http://127.0.0.1:18080/", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{HOST_PORT}/", timeout=5) as answer:
                 return answer.read()
         except OSError as error:
             return str(error).encode()

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 from apiserver_bed import prepare, serving
+from free_ports import free_port
 from network_bed import in_child
 from polling import until
 
@@ -92,14 +93,16 @@ async def _read(address: str, port: int) -> bytes:
 
 
 def test_a_service_is_reachable_at_its_address_and_at_its_cluster_address_until_it_is_deleted(tmp_path):
+    port = free_port()
+
     async def scenario(client):
         backend = await asyncio.start_server(_greet, BACKEND, 0)
-        created = await client.create(SERVICE, _service(18443))
+        created = await client.create(SERVICE, _service(port))
         await until(lambda: _condition(client, "True"))
         address = (await _status(client))["loadBalancer"]["ingress"][0]["ip"]
-        before = await _read(address, 18443)
+        before = await _read(address, port)
         await client.create(SLICE, _slice(backend.sockets[0].getsockname()[1]))
-        places = [(address, 18443), (created["spec"]["clusterIP"], 18443)]
+        places = [(address, port), (created["spec"]["clusterIP"], port)]
 
         async def served():
             return [await _read(*place) for place in places] == [b"hello from the pod"] * 2
@@ -109,7 +112,7 @@ def test_a_service_is_reachable_at_its_address_and_at_its_cluster_address_until_
 
         async def refused():
             with contextlib.suppress(ConnectionRefusedError):
-                await _read(address, 18443)
+                await _read(address, port)
                 return False
             return True
 
@@ -123,10 +126,12 @@ def test_a_service_is_reachable_at_its_address_and_at_its_cluster_address_until_
 
 
 def test_a_port_in_use_is_told_with_a_remedy_and_served_once_it_is_free(tmp_path):
+    port = free_port("127.1.88.1")
+
     async def scenario(client):
-        service = _service(18444)
+        service = _service(port)
         service["spec"]["loadBalancerIP"] = "127.1.88.1"
-        with socket.create_server(("127.1.88.1", 18444)):
+        with socket.create_server(("127.1.88.1", port)):
             await client.create(SERVICE, service)
             await until(lambda: _condition(client, "False"))
             told = await _condition(client, "False")
@@ -143,5 +148,5 @@ def test_a_port_in_use_is_told_with_a_remedy_and_served_once_it_is_free(tmp_path
 
     told, event, kind = _with_controller(tmp_path, scenario)
     assert told == event
-    assert told.startswith("port 18444 on 127.1.88.1 is in use by another program; stop that program (`ss -ltnp")
+    assert told.startswith(f"port {port} on 127.1.88.1 is in use by another program; stop that program (`ss -ltnp")
     assert kind == "Service"

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from network_bed import as_both_users, in_child
 from polling import until
 
@@ -86,13 +87,14 @@ async def _exchange(port: int, payload: bytes) -> bytes:
 def test_many_clients_get_their_own_bytes_back_after_a_half_close(user):
     async def scenario(netd, relay):
         async with _serving(netd, _echo):
-            port = await relay.open(HOST, 18080, [(VIRTUAL, 80)])
+            port = await relay.open(HOST, wanted, [(VIRTUAL, 80)])
             payloads = [random.Random(number).randbytes(1 + number * 9973) for number in range(120)]
             answers = await asyncio.gather(*(_exchange(port, payload) for payload in payloads))
             return port, [_digest(a) == _digest(p) for a, p in zip(answers, payloads, strict=True)]
 
+    wanted = free_port(HOST)
     port, equal = _with_relay(user, scenario)
-    assert port == 18080
+    assert port == wanted
     assert all(equal)
 
 
@@ -113,7 +115,7 @@ def test_policies_see_outside_clients_as_the_edge(user):
 
     async def scenario(netd, relay):
         async with _serving(netd, _echo):
-            port = await relay.open(HOST, 18081, [(VIRTUAL, 80)])
+            port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 80)])
             outcomes = []
             for table in (PolicyTable(), deny, allow_edge):
                 await netd.apply_policies(table)
@@ -130,16 +132,17 @@ def test_policies_see_outside_clients_as_the_edge(user):
 @as_both_users
 def test_a_port_that_is_in_use_is_named_with_a_remedy(user):
     async def scenario(_, relay):
-        with socket.create_server((HOST, 18082)):
+        with socket.create_server((HOST, wanted)):
             try:
-                await relay.open(HOST, 18082, [(VIRTUAL, 80)])
+                await relay.open(HOST, wanted, [(VIRTUAL, 80)])
             except PortUnavailable as error:
                 message = str(error)
-        return message, await relay.open(HOST, 18082, [(VIRTUAL, 80)])
+        return message, await relay.open(HOST, wanted, [(VIRTUAL, 80)])
 
+    wanted = free_port(HOST)
     message, port = _with_relay(user, scenario)
-    assert message.startswith("port 18082 on 127.1.77.1 is in use by another program; stop that program (`ss")
-    assert port == 18082
+    assert message.startswith(f"port {wanted} on 127.1.77.1 is in use by another program; stop that program (`ss")
+    assert port == wanted
 
 
 def test_an_ordinary_user_gets_the_fallback_of_a_privileged_port():
@@ -164,7 +167,7 @@ def test_an_ordinary_user_gets_the_fallback_of_a_privileged_port():
 @as_both_users
 def test_a_target_that_refuses_resets_the_client(user):
     async def scenario(_, relay):
-        port = await relay.open(HOST, 18083, [(VIRTUAL, 81)])
+        port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 81)])
         try:
             # The reset may come while the client still connects.
             reader, writer = await asyncio.open_connection(HOST, port)
@@ -181,11 +184,11 @@ def test_a_target_that_refuses_resets_the_client(user):
 def test_a_closed_listener_refuses_and_open_connections_go_on(user):
     async def scenario(netd, relay):
         async with _serving(netd, _echo):
-            port = await relay.open(HOST, 18084, [(VIRTUAL, 80)])
+            port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 80)])
             reader, writer = await asyncio.open_connection(HOST, port)
             writer.write(b"before")
             received = await reader.readexactly(6)
-            await relay.close_listener(HOST, 18084)
+            await relay.close_listener(HOST, port)
             writer.write(b"after")
             received += await reader.readexactly(5)
             writer.close()
@@ -213,7 +216,7 @@ def test_a_slow_reader_blocks_neither_the_relay_nor_its_neighbours():
 
     async def scenario(netd, relay):
         async with _serving(netd, handler):
-            port = await relay.open(HOST, 18085, [(VIRTUAL, 80)])
+            port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 80)])
             slow_reader, slow_writer = await asyncio.open_connection(HOST, port, limit=1 << 12)
             slow_writer.write(b"F")
             pongs = [await _exchange(port, b"P") for _ in range(50)]
@@ -231,7 +234,7 @@ def test_a_slow_reader_blocks_neither_the_relay_nor_its_neighbours():
 def test_the_relay_leaks_no_descriptor_and_ends_with_its_supervisor():
     async def scenario(netd, relay):
         async with _serving(netd, _echo):
-            port = await relay.open(HOST, 18086, [(VIRTUAL, 80)])
+            port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 80)])
             process = _relay_process(port)
             await _exchange(port, b"warm up")
             await until(lambda: _descriptors(process) > 40)
@@ -283,7 +286,7 @@ def test_a_burst_of_clients_does_not_wait_for_the_supervisor():
         await netd.create_sandbox("default/web", "web", POD, {})
         listener = await netd.listen("default/web", POD, 8080)
         await netd.apply_services(ServiceTable((ServicePort(VIRTUAL, "TCP", 80, "", (Endpoint(POD, 8080),)),)))
-        port = await relay.open(HOST, 18089, [(VIRTUAL, 80)])
+        port = await relay.open(HOST, free_port(HOST), [(VIRTUAL, 80)])
         threading.Thread(target=greet, args=(listener,), daemon=True).start()
         return meet(port)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from e2e import small_system as small
 from e2e.commands import Commands, eventually
+from free_ports import free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 NAME = "up-test"
@@ -113,7 +114,7 @@ def test_a_gateway_without_a_usable_secret_names_it(commands, tmp_path, data, ex
 def test_a_port_in_use_on_the_host_is_named(commands, tmp_path) -> None:
     """Every address that a Gateway may get has its port taken, as a program that listens on all addresses takes it."""
     folder = small.write(tmp_path / "project", [*small.whole()])
-    port = 8081
+    port = free_port()
     manifests = (folder / "manifests.yaml").read_text().replace("port: 80\n    protocol", f"port: {port}\n    protocol")
     (folder / "manifests.yaml").write_text(manifests)
     with socket.create_server(("0.0.0.0", port)):
