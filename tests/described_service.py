@@ -60,7 +60,8 @@ class DescribedService(grpc.GenericRpcHandler):
         self._reflects = reflects
         self._server = grpc.aio.server()
 
-    async def start(self) -> "DescribedService":
+    async def start(self, *also: str) -> "DescribedService":
+        """Listen on a port, and on these addresses, too."""
         self._server.add_generic_rpc_handlers((self,))
         for name in self._reflects:
             servicer = reflection.aio.ReflectionServicer((self.name, name), pool=self.pool)
@@ -71,6 +72,8 @@ class DescribedService(grpc.GenericRpcHandler):
             )
             self._server.add_registered_method_handlers(name, {"ServerReflectionInfo": handler})
         self.port = self._server.add_insecure_port(f"{HERE}:0")
+        for address in also:
+            self._server.add_insecure_port(address)
         await self._server.start()
         return self
 

@@ -34,7 +34,8 @@ _TLS = {
 def request(url: str, headers: tuple[str, ...], method: str, name: str | None, output: str) -> None:
     """Say where a request would go, and why: listener, rule, filters, backends, and the rules that lost.
 
-    Nothing is sent. The answer is worked out from the cluster's objects, by the rules that configure Envoy. URL is
+    The request is not sent. The answer is worked out from the cluster's objects, by the rules that configure Envoy; of
+    backends none is asked but those whose JSON comes from their reflection, for that. URL is
     grpcs://HOST/SERVICE/METHOD or https://HOST/PATH (grpc:// and http:// without TLS); its port is the listener's.
 
     \b
@@ -60,7 +61,7 @@ def request(url: str, headers: tuple[str, ...], method: str, name: str | None, o
 def _proxies(layout: Layout) -> Proxies:
     async def ask() -> Proxies:
         async with ApiClient.from_kubeconfig(layout.kubeconfig, user_agent="roadstead-explain") as client:
-            return await live_proxies(client, datetime.now(UTC))
+            return await live_proxies(client, datetime.now(UTC), layout.xds)
 
     try:
         return asyncio.run(ask())

@@ -1,26 +1,29 @@
 """Which way a request takes: through which Gateways it may come in, and what each does with it, and why.
 
 The proxies are translated from the cluster's live objects by the same functions as in the gateway's controller, so the
-answer is that of Envoy's configuration. `Question` is pure, `live_proxies` asks the cluster. Next: `decision`, the
-answer as plain data.
+answer is that of Envoy's configuration. `Question` is pure, `live_proxies` asks the cluster and, for routes that take
+JSON, the backends that describe themselves. Next: `decision`, the answer as plain data.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from roadstead.api.errors import NotFound
-from roadstead.api.objects import Object, ObjectKey, key_of
-from roadstead.api.resources import Resource
+from roadstead.api.objects import Object, ObjectKey, key_of, labels_of
+from roadstead.api.resources import Resource, resource
 from roadstead.client import ApiClient
 from roadstead.gateway.controller import fallback_certificate
 from roadstead.gateway.explain import Explanation, explain
 from roadstead.gateway.gather import READ_KINDS, gather
+from roadstead.gateway.infra import PROXY_LABEL, selector
 from roadstead.gateway.ir import Listener, Proxies, Proxy, ProxyState
 from roadstead.gateway.matching import Request
+from roadstead.gateway.reflection.learning import Learner
 from roadstead.gateway.resources import CONTROLLER_NAME, Objects
 from roadstead.gateway.translate import Translation, translate
 
@@ -109,10 +112,29 @@ def _way(proxy: Proxy, listener: Listener, question: Question) -> Way:
     return Way(proxy, request, explain(proxy, request))
 
 
-async def live_proxies(client: ApiClient, now: datetime) -> Proxies:
-    """Return what every proxy of a cluster does, by its objects of this moment. Raises ApiError."""
+async def live_proxies(client: ApiClient, now: datetime, sockets: Path) -> Proxies:
+    """Return what every proxy of a cluster does, by its objects of this moment. Raises ApiError.
+
+    `sockets`: where its Envoys listen for those who ask for the reflection of backends.
+    """
     found = await asyncio.gather(*(_listed(client, kind) for kind in READ_KINDS.values()))
-    return translated({name: by_key(objects) for name, objects in zip(READ_KINDS, found, strict=True)}, now).proxies
+    caches = {name: by_key(objects) for name, objects in zip(READ_KINDS, found, strict=True)}
+    envoys: list[Object] = []
+    learner = Learner(lambda: proxies, lambda key: _sockets(proxies[key], envoys, sockets))
+    proxies = translated(caches, now, learner).proxies
+    if learner.is_asked:
+        envoys = await client.list(resource("Pod"), label_selector=PROXY_LABEL)
+        await learner.learn()
+        proxies = translated(caches, now, learner).proxies
+    return proxies
+
+
+def _sockets(proxy: Proxy, envoys: Iterable[Object], sockets: Path) -> list[str]:
+    """Return the sockets of a proxy's Envoys, as far as these run."""
+    labels = selector(proxy)
+    own = (one for one in envoys if key_of(one).namespace == proxy.workload.namespace)
+    addresses = [one["status"].get("podIP") for one in own if labels.items() <= labels_of(one).items()]
+    return [str(sockets / address) for address in addresses if address and (sockets / address).is_socket()]
 
 
 async def _listed(client: ApiClient, kind: Resource) -> list[Object]:
@@ -123,14 +145,20 @@ async def _listed(client: ApiClient, kind: Resource) -> list[Object]:
         return []
 
 
-def translated(caches: Mapping[str, Objects], now: datetime) -> Translation:
-    """Return what the gateway makes of these objects, which `caches` has under the names of `READ_KINDS`."""
+def translated(
+    caches: Mapping[str, Objects], now: datetime, reflected: Mapping[str, bytes | str] | None = None
+) -> Translation:
+    """Return what the gateway makes of these objects, which `caches` has under the names of `READ_KINDS`.
+
+    `reflected`: what backends tell of themselves.
+    """
     resources = gather(
         caches,
         _NoEnvoys(),
         now,
         controller_names=frozenset({CONTROLLER_NAME}),
         default_certificate=fallback_certificate(now),
+        reflected=reflected,
     )
     return translate(resources)
 

@@ -61,9 +61,10 @@ def gather(
     *,
     controller_names: frozenset[str],
     default_certificate: Certificate | None,
+    reflected: Mapping[str, bytes | str] | None = None,
 ) -> Resources:
     """Return what is known now, once. `caches` has an entry for every name in `READ_KINDS`."""
-    gathering = Gathering(caches, server, controller_names, default_certificate)
+    gathering = Gathering(caches, server, controller_names, default_certificate, reflected)
     for key, one in caches[_SLICES].items():
         gathering.note(_SLICES, key, None, one)
     return gathering.resources(now)

@@ -266,7 +266,7 @@ def _owner_reference(owner: ir.Owner) -> Object:
 def _labels(proxy: ir.Proxy) -> dict[str, str]:
     """Return the user's labels and, over them, those by which we and others find the proxy."""
     labels = dict(proxy.workload.labels)
-    labels |= {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/managed-by": "roadstead", **_selector(proxy)}
+    labels |= {"app.kubernetes.io/component": "proxy", "app.kubernetes.io/managed-by": "roadstead", **selector(proxy)}
     owner = proxy.workload.owner
     if owner is not None and owner.kind == "Gateway":
         labels[GATEWAY_NAME_LABEL] = _label_value(owner.name)
@@ -277,7 +277,7 @@ def _label_value(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else short_name(name)
 
 
-def _selector(proxy: ir.Proxy) -> dict[str, str]:
+def selector(proxy: ir.Proxy) -> dict[str, str]:
     """Return what tells this proxy's pods from all others and never changes: selectors are immutable."""
     return {PROXY_LABEL: short_name(proxy.workload.name)}
 
@@ -286,7 +286,7 @@ def _deployment(proxy: ir.Proxy, settings: InfraSettings, parameters: ir.Paramet
     scale = {} if settings.replicas is None else {"replicas": settings.replicas}
     return {
         **scale,
-        "selector": {"matchLabels": _selector(proxy)},
+        "selector": {"matchLabels": selector(proxy)},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {"metadata": _template_metadata(proxy), "spec": _pod(proxy, settings, parameters)},
     }
@@ -387,7 +387,7 @@ def _arguments(proxy: ir.Proxy, settings: InfraSettings) -> list[str]:
 def _service(proxy: ir.Proxy) -> Object:
     spec: dict[str, Any] = {
         "type": "LoadBalancer",
-        "selector": _selector(proxy),
+        "selector": selector(proxy),
         "ports": [_service_port(each) for each in proxy.listeners],
     }
     if proxy.workload.addresses:

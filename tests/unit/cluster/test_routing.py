@@ -1,9 +1,13 @@
 """Which way a request takes, from a URL to what every proxy does with it."""
 
+import asyncio
+
 import gateway_objects as given
 import pytest
+from described_service import DescribedService, file_of
 
-from roadstead.cluster.routing import Question, ways
+from roadstead.cluster.routing import Question, live_proxies, ways
+from roadstead.gateway.infra import selector
 
 FOO = given.grpc_route("foo-route", given.rule(given.backend("foo-svc")), hostnames=["foo.example.com"])
 
@@ -67,3 +71,39 @@ def test_without_a_port_any_listener_of_the_kind_will_do() -> None:
     assert way.request.port == 8080
     assert ways(unusual, Question.of("grpc://foo.example.com:81/a.B/C", {})) == []
     assert ways(unusual, Question.of("grpcs://foo.example.com/a.B/C", {})) == []
+
+
+class _Objects:
+    """A cluster that only lists."""
+
+    def __init__(self, *found) -> None:
+        self._found = found
+
+    async def list(self, kind, namespace="", *, label_selector="") -> list:
+        return [obj for obj in self._found if obj["kind"] == kind.kind]
+
+
+def test_json_comes_from_what_backends_tell_of_themselves_through_their_envoy(tmp_path) -> None:
+    matched = given.rule(given.backend("foo-svc"), matches=[given.method("shop.Shop", "Get")])
+    route = given.grpc_route("shop", matched, annotations={"roadstead.dev/json-transcoding": "reflection"})
+    objects = [given.gateway_class(), given.gateway(), given.service("foo-svc"), route]
+    proxy = given.translated(*objects).proxies[given.PROXY]
+    metadata = {"name": "envoy", "namespace": given.NAMESPACE, "labels": selector(proxy)}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"podIP": "10.244.0.9"}}
+    file = file_of("shop.Shop", {"Get": {"get": "/v1/items/{name}"}})
+    question = Question.of("http://shop.example.com/v1/items/tea", {})
+
+    async def decided(*pods) -> list[str]:
+        found = await live_proxies(_Objects(*objects, *pods), given.NOW, tmp_path)
+        [way] = ways(found, question)
+        return [str(outcome.route.source or "") for outcome in way.explanation.outcomes]
+
+    async def test() -> None:
+        assert await decided() == [""]
+        assert await decided(pod) == [""], "its Envoy does not listen yet"
+        envoy = DescribedService(file, reflects=("grpc.reflection.v1.ServerReflection",))
+        await envoy.start(f"unix:{tmp_path}/10.244.0.9")
+        assert await decided(pod) == [f"GRPCRoute {given.NAMESPACE}/shop rule 0"]
+        await envoy.stop()
+
+    asyncio.run(test())

@@ -63,6 +63,11 @@ class Learner(Mapping[str, bytes | str]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @property
+    def is_asked(self) -> bool:
+        """Say whether anybody wants to know anything."""
+        return bool(self._lessons)
+
     def on_change(self, callback: Callable[[str], None]) -> None:
         """Call back with a cluster, in the event loop, when something else is known of it."""
         self._callback = callback
@@ -76,7 +81,7 @@ class Learner(Mapping[str, bytes | str]):
         """Learn until cancelled."""
         while True:
             self._wake.clear()
-            await self._round()
+            await self.learn()
             try:
                 async with asyncio.timeout(self._until_due()):
                     await self._wake.wait()
@@ -88,7 +93,8 @@ class Learner(Mapping[str, bytes | str]):
         waits = [lesson.due - now for lesson in self._lessons.values() if not isinstance(lesson.told, bytes)]
         return max(min(waits), _SHORTEST_WAIT) if waits and min(waits) < math.inf else None
 
-    async def _round(self) -> None:
+    async def learn(self) -> None:
+        """Ask once what is to be asked now."""
         now = asyncio.get_running_loop().time()
         proxies = self._proxies()
         async with asyncio.TaskGroup() as tasks:
