@@ -38,8 +38,12 @@ class Inventory:
         for kind, informer in self._informers.items():
             informer.on_change(lambda _key, _old, _new: self._changed.set())
             self._tasks.append(tasks.spawn(informer.run(), name=f"inventory {kind}"))
-        for informer in self._informers.values():
-            await informer.wait_known()
+        try:
+            for informer in self._informers.values():
+                await informer.wait_known()
+        except BaseException:  # interrupted: nobody will leave what was never entered
+            await tasks.cancel_all(self._tasks)
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
