@@ -1,5 +1,6 @@
 """What an Envoy tells of requests: numbers by route with the gRPC status, spans that join a client's trace."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,39 @@ def test_numbers_by_route_know_how_calls_of_grpc_ended(tmp_path: Path) -> None:
             'route="unmatched",backend="",status="200",grpc_status="UNIMPLEMENTED"': "1",
         }
         assert f'envoy_roadstead_route_response_bytes{{route="{name}",backend="{backing}"}} 30' in text
+        statuses = f'envoy_cluster_upstream_rq{{envoy_response_code="200",envoy_cluster_name="{backing}"}} 3'
+        assert statuses in text
+
+    run(test)
+
+
+def test_a_line_of_the_log_is_what_one_request_was(tmp_path: Path) -> None:
+    async def test() -> None:
+        port, backend = free_port(), await Backend("users").start()
+        async with running(tmp_path, served(port, backend)) as bed, channel(port) as over:
+            await call(over, metadata=[("x-request-id", 'of "the client"')])
+            assert backend.metadata["x-request-id"] == 'of "the client"'
+            await call(over)
+            assert "x-request-id" not in backend.metadata
+            await failure(call(over, service="other.Service"))
+            await until(lambda: bed.envoy.access_log().count("\n") == 3, "three lines are logged")
+            lines = [json.loads(line) for line in bed.envoy.access_log().splitlines()]
+        assert [line["request_id"] for line in lines] == ['of "the client"', None, None]
+        assert [line["grpc_status"] for line in lines] == ["OK", "OK", "UNIMPLEMENTED"]
+        assert [line["upstream"] for line in lines] == [f"{HERE}:{backend.port}"] * 2 + [None]
+        assert {"sni", "trace_id"}.isdisjoint(lines[0])
+
+    run(test)
+
+
+def test_requests_have_ids_where_that_is_wanted(tmp_path: Path) -> None:
+    async def test() -> None:
+        port, backend = free_port(), await Backend("users").start()
+        async with running(tmp_path, served(port, backend, request_ids="true")) as bed, channel(port) as over:
+            await call(over, metadata=[("x-request-id", "of the client")])
+            given = backend.metadata["x-request-id"]
+            assert given != "of the client"
+            await until(lambda: f'"request_id":"{given}"' in bed.envoy.access_log(), "it is logged")
 
     run(test)
 

@@ -88,6 +88,7 @@ ANNOTATIONS = (
     Annotation("environment", ("Gateway", *_ROUTES), _text, "the name of an environment, for instance production"),
     Annotation("route-overlap", ("Gateway",), _word_of("allow", "strict"), "allow or strict"),
     Annotation("route-metrics", ("Gateway",), _flag, "true or false"),
+    Annotation("request-ids", ("Gateway",), _flag, "true or false"),
     Annotation("tracing", ("Gateway",), _service_port, "a Service and its port: NAME:PORT or NAMESPACE/NAME:PORT"),
     Annotation("tracing-sampling", ("Gateway",), _parts_per_million, "a share like 100%, 5% or 0.1%"),
     Annotation("reflection", ("Gateway", *_GRPC), _word_of("merged"), "merged"),

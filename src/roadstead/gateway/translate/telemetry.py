@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import msgspec
+
 from roadstead.api.objects import Object, key_of
 from roadstead.gateway.ir import Cluster, Telemetry, Tracing
 from roadstead.gateway.resources import Resources
@@ -24,9 +26,10 @@ class TelemetryPlan(NamedTuple):
 def plan_telemetry(gateway: Object, resources: Resources) -> TelemetryPlan:
     """Return what a Gateway's annotations ask for."""
     stated = read_annotations(gateway).values
-    metrics, address = stated.get("route-metrics", False), stated.get("tracing")
+    told = Telemetry(stated.get("route-metrics", False), request_ids=stated.get("request-ids", False))
+    address = stated.get("tracing")
     if address is None:
-        return TelemetryPlan(Telemetry(metrics))
+        return TelemetryPlan(told)
     key = key_of(gateway)
     reference = read_reference(
         dict(zip(("namespace", "name", "port"), address, strict=True)),
@@ -35,6 +38,6 @@ def plan_telemetry(gateway: Object, resources: Resources) -> TelemetryPlan:
     )
     found = resolve(reference, resources)
     if isinstance(found, Problem):
-        return TelemetryPlan(Telemetry(metrics), (), found)
+        return TelemetryPlan(told, (), found)
     tracing = Tracing(found.name, str(key), stated.get("tracing-sampling", _MILLION))
-    return TelemetryPlan(Telemetry(metrics, tracing), (found,))
+    return TelemetryPlan(msgspec.structs.replace(told, tracing=tracing), (found,))

@@ -47,10 +47,15 @@ _SPAN_TAGS = {"roadstead.route": "%ROUTE_NAME%", "rpc.grpc.status": "%GRPC_STATU
 _RPC = "%PATH(NQ)%"
 
 
-def access_log() -> Any:
-    """Return the logger that writes one line of JSON for each request to standard output, for `kubectl logs`."""
-    shape = substitution_format_string_pb2.SubstitutionFormatString(omit_empty_values=True)
-    shape.json_format.update(_LOG_FIELDS)
+def access_log(telemetry: ir.Telemetry, *, tls: bool) -> Any:
+    """Return the logger that writes one line of JSON for each request to standard output, for `kubectl logs`.
+
+    What would be empty in every line is not asked for: each field costs about half a percent of a call. What is empty
+    in some lines is null there: to leave it out costs every line a third more (`omit_empty_values`).
+    """
+    empty = {"sni": not tls, "trace_id": telemetry.tracing is None}
+    shape = substitution_format_string_pb2.SubstitutionFormatString()
+    shape.json_format.update({name: value for name, value in _LOG_FIELDS.items() if not empty.get(name)})
     return extension(
         accesslog_pb2.AccessLog, "envoy.access_loggers.stdout", stream_pb2.StdoutAccessLog(log_format=shape)
     )

@@ -33,9 +33,15 @@ def test_numbers_by_route() -> None:
     assert translation(route_metrics="true").proxies[PROXY].telemetry == ir.Telemetry(route_metrics=True)
 
 
+def test_request_ids() -> None:
+    assert translation(request_ids="true").proxies[PROXY].telemetry == ir.Telemetry(request_ids=True)
+
+
 @pytest.mark.parametrize("address", ["otel:4317", "user-platform/otel:4317"])
 def test_the_collector_is_a_cluster_of_the_proxy(address: str) -> None:
-    proxy = translation(service("otel", 4317), tracing=address, tracing_sampling="0.5%").proxies[PROXY]
+    stated = {"tracing": address, "tracing_sampling": "0.5%", "route_metrics": "true"}
+    proxy = translation(service("otel", 4317), **stated).proxies[PROXY]
+    assert proxy.telemetry.route_metrics
     assert proxy.telemetry.tracing == ir.Tracing(COLLECTOR, "user-platform/example-gateway", 5_000)
     assert [(cluster.name, cluster.protocol) for cluster in proxy.clusters] == [(COLLECTOR, "h2")]
     assert [one.name for one in proxy.endpoints] == ["user-platform/otel/4317"]

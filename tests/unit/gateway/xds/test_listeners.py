@@ -1,3 +1,5 @@
+import pytest
+
 from roadstead.gateway import ir
 from roadstead.gateway.xds.listeners import HttpOptions, listener, listener_needs
 from roadstead.gateway.xds.messages import as_json
@@ -60,6 +62,22 @@ def test_the_access_log_can_be_off_and_sessions_on():
     assert "access_log" not in settings
     filters = [each["name"] for each in settings["http_filters"]]
     assert filters == ["envoy.filters.http.stateful_session", "envoy.filters.http.router"]
+
+
+@pytest.mark.parametrize(
+    ("told", "ids", "counting"),
+    [
+        (ir.Telemetry(), False, False),
+        (ir.Telemetry(request_ids=True), True, False),
+        (ir.Telemetry(tracing=ir.Tracing("ns/otel/4317/h2", "ns/gateway")), True, False),
+        (ir.Telemetry(route_metrics=True), False, True),
+    ],
+)
+def test_what_costs_every_call_is_done_only_where_it_is_wanted(told, ids, counting):
+    chain = as_json(listener(PLAIN, "0.0.0.0", (), HttpOptions(telemetry=told)))["filter_chains"][0]
+    settings = chain["filters"][0]["typed_config"]
+    assert settings["generate_request_id"] is ids
+    assert settings["http_filters"][-1]["typed_config"].get("dynamic_stats", True) is counting
 
 
 def test_cors_comes_before_sessions():
