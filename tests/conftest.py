@@ -1,6 +1,7 @@
 """Fixtures that every test may ask for, and the way in which a test run ends."""
 
 import os
+import signal
 import sys
 
 # Before anything imports grpc: with its own handlers of forks, a child of a forked child waits in `fork` for threads
@@ -14,6 +15,10 @@ from hypothesis import settings
 # How long an example takes is the machine's affair: speed is measured in bench/. Hypothesis' own profile for CI agrees.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
+
+# What a shell without job control runs in the background ignores interrupts, and so would every command that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 _exit_code = pytest.StashKey[int]()
 
