@@ -38,7 +38,9 @@ class _Refusal(NamedTuple):
     def problem(self, rule: int) -> Problem:
         """Return what the status says of it."""
         instead = "; what it said before is served on" if self.kept else ""
-        return Problem("UnsupportedValue", f"spec.rules[{rule}]: Envoy refuses it: {self.message}{instead}")
+        return Problem(
+            "UnsupportedValue", f"spec.rules[{rule}]: Envoy refuses it: {self.message.rstrip('. ')}{instead}"
+        )
 
 
 def _refused(plan: RoutePlan, parent: Parent, resources: Resources) -> Mapping[int, _Refusal]:

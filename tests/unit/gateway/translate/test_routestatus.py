@@ -59,6 +59,26 @@ def test_a_rule_that_envoy_refuses_is_told_at_its_route():
     assert "refused" not in message(of_gateway, "Programmed")
 
 
+def test_what_is_served_instead_is_told_where_all_envoys_that_refuse_the_rule_have_it():
+    source = RouteSource("GRPCRoute", NAMESPACE, "foo-route", 1)
+    for kept, told in (((0, 2), True), ((0, None), False), ((None, 0), False)):
+        found = tuple(Rejection(f"routes {each}", "It is too large. ", source, each) for each in kept)
+        state = {PROXY: ProxyState(1, rejections=found)}
+        said = message(conditions(translate(resources(OBJECTS, proxy_states=state))), "PartiallyInvalid")
+        instead = "; what it said before is served on" if told else ""
+        assert said == f"Dropped Rule: spec.rules[1]: Envoy refuses it: It is too large{instead}"
+
+
+def test_a_route_is_accepted_as_long_as_one_rule_is_served_as_it_is_or_was():
+    sources = [RouteSource("GRPCRoute", NAMESPACE, "foo-route", number) for number in (0, 1)]
+    found = tuple(
+        Rejection("routes", "too large", source, kept) for source, kept in zip(sources, (None, 0), strict=True)
+    )
+    said = conditions(translate(resources(OBJECTS, proxy_states={PROXY: ProxyState(1, rejections=found)})))
+    assert verdict(said, "Accepted") == ("True", "Accepted")
+    assert verdict(said, "PartiallyInvalid") == ("True", "UnsupportedValue")
+
+
 def test_a_route_of_which_nothing_is_left_is_not_accepted():
     found = conditions(translate(resources(OBJECTS, proxy_states=refusing(0, 1))))
     assert verdict(found, "Accepted") == ("False", "UnsupportedValue")

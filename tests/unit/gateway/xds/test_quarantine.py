@@ -145,6 +145,63 @@ def test_routes_that_no_manifest_has_made_are_told_by_their_name():
     assert [(each.resource, each.source) for each in quarantine.rejections()] == [(f"routes {TABLE}", None)]
 
 
+def with_reserve(wanted, *former):
+    """Return a table whose hosts have these in reserve: where, which version, whether it was taken, and its lines."""
+    reserve = tuple(ir.Former(at, version, taken, line) for at, version, taken, found in former for line in found)
+    hosts = tuple(msgspec.structs.replace(host, reserve=reserve) for host in wanted.virtual_hosts)
+    return msgspec.structs.replace(wanted, virtual_hosts=hosts)
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_the_version_that_was_taken_last_stands_in_at_its_place(telling):
+    quarantine, envoy = Quarantine(), Envoy("bad", telling=telling)
+    envoy.settle(quarantine, table([*rule("a", "/a"), *rule("b", "/v2")]))
+    wanted = with_reserve(
+        table([*rule("b", "bad"), *rule("a", "/a"), *rule("c", "/c")]),
+        (2, 0, True, rule("b", "/v1")),
+        (2, 1, False, rule("b", "/v2")),
+        (3, 2, False, rule("b", "/never")),
+    )
+    assert patterns(envoy.settle(quarantine, wanted)) == ["/a", "/v2", "/c"]
+    assert [one.kept for one in quarantine.rejections()] == [1]
+    assert quarantine.offered(TABLE).virtual_hosts[0].reserve == ()
+
+
+def test_of_what_envoy_has_never_had_only_a_version_that_others_have_taken_stands_in():
+    quarantine, envoy = Quarantine(), Envoy("bad")
+    wanted = with_reserve(
+        table([*rule("b", "bad"), *rule("a", "/a")]),
+        (2, 0, True, rule("b", "/v1")),
+        (0, 1, False, rule("b", "/v2")),
+    )
+    assert patterns(envoy.settle(quarantine, wanted)) == ["/a", "/v1"]
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_a_version_that_envoy_refuses_as_well_gives_way(telling):
+    quarantine, envoy = Quarantine(), Envoy("bad", "worse", telling=telling)
+    wanted = with_reserve(
+        table([*rule("a", "/a"), *rule("b", "bad")]),
+        (1, 0, True, rule("b", "/v1")),
+        (1, 1, True, rule("b", "worse")),
+    )
+    assert patterns(envoy.settle(quarantine, wanted)) == ["/a", "/v1"]
+    assert [(one.source.name, one.kept) for one in quarantine.rejections()] == [("b", 0)]
+    assert patterns(envoy.settle(quarantine, wanted)) == ["/a", "/v1"]
+
+
+def test_a_rule_with_other_descriptors_is_another_version_of_it():
+    quarantine = Quarantine()
+    (line,) = rule("a", "/a")
+    quarantine.want(table([line]))
+    quarantine.taken(TABLE)
+    web = ir.Web(transcoding=ir.Transcoding(b"broken", ("a.B",)))
+    quarantine.want(table([msgspec.structs.replace(line, web=web), *rule("b", "/b")]))
+    assert quarantine.refused(TABLE, "transcoding_filter: unable to build proto descriptor pool")
+    assert quarantine.refused(TABLE, "transcoding_filter: unable to build proto descriptor pool")
+    assert [one.source.name for one in quarantine.rejections()] == ["a"]
+
+
 NAMES = st.sampled_from([f"p{number}" for number in range(12)])
 RULES = st.lists(st.lists(NAMES, min_size=1, max_size=3), max_size=12)
 
