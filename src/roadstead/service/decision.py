@@ -5,6 +5,7 @@ Kubernetes' gRPC probes cannot send credentials. `decide` is a few dictionary lo
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from roadstead.service.identity import Identity
 
 Answer = Literal["allowed", "unauthenticated", "denied", "depends"]
 _HEALTH = "grpc.health.v1.Health"
+_HEALTH_METHODS = f"{_HEALTH}/"
 _UNSEEN = object()
 NO_CREDENTIALS = "no credentials"
 
@@ -45,6 +47,8 @@ class Methods(msgspec.Struct, frozen=True):
         """Return the pattern that covers `package.Service/Method`, or None."""
         if method in self.names:
             return method
+        if not self.services:
+            return None
         service = method.partition("/")[0]
         return f"{service}/*" if service in self.services else None
 
@@ -66,11 +70,11 @@ class Policy(msgspec.Struct, frozen=True):
 
     def is_anonymous(self, method: str) -> bool:
         """Tell whether anybody may call `package.Service/Method` without credentials."""
-        return self.open_pattern(method) is not None
+        return method.startswith(_HEALTH_METHODS) or self.anonymous.match(method) is not None
 
     def open_pattern(self, method: str) -> str | None:
         """Return the pattern that opens a method to anybody, or None."""
-        return f"{_HEALTH}/*" if method.startswith(_HEALTH + "/") else self.anonymous.match(method)
+        return f"{_HEALTH}/*" if method.startswith(_HEALTH_METHODS) else self.anonymous.match(method)
 
 
 def decide(
@@ -85,14 +89,14 @@ def decide(
     Returns "allowed", "unauthenticated" (nobody vouches for the caller), "denied" (the caller may not do this) or, as
     long as no request is given, "depends" (a rule allows it for some requests); with the rule that decided.
     """
-    if pattern := policy.open_pattern(method):
-        return Decision("allowed", f"anonymous: {pattern}", "anonymous")
+    if policy.is_anonymous(method):
+        return Decision("allowed", f"anonymous: {policy.open_pattern(method)}", "anonymous")
     if identity is None:
         return Decision("unauthenticated", f"{method} needs credentials", NO_CREDENTIALS)
-    roles = _roles_of(policy, identity)
+    roles = _roles_of(policy, identity) if identity.groups else policy.identities.get(identity.name, ())
     for role in roles:
         if pattern := policy.roles[role].methods.match(method):
-            return Decision("allowed", f"role {role}: {pattern}", f"role {role}")
+            return _allowed_by(role, pattern)
     judged = [
         _judge_rule(role, pattern, condition, identity, metadata, request)
         for role, pattern, condition in _conditional(policy, roles, method)
@@ -102,6 +106,12 @@ def decide(
     if not roles:
         return Decision("denied", f"{identity.name} has no role", "no role")
     return Decision("denied", f"no role of {identity.name} ({', '.join(roles)}) names {method}", "no rule")
+
+
+@lru_cache(maxsize=4096)
+def _allowed_by(role: str, pattern: str) -> Decision:
+    """Return the usual answer, which is found again in a tenth of the time that it takes to write it."""
+    return Decision("allowed", f"role {role}: {pattern}", f"role {role}")
 
 
 def misspelt(policy: Policy, services: Mapping[str, Container[str]]) -> tuple[str, ...]:
@@ -146,7 +156,5 @@ def _judge_rule(
 
 def _roles_of(policy: Policy, identity: Identity) -> tuple[str, ...]:
     roles = policy.identities.get(identity.name, ())
-    if not identity.groups:
-        return roles
     more = (role for group in identity.groups for role in policy.groups.get(group, ()))
     return tuple(dict.fromkeys((*roles, *more)))

@@ -52,9 +52,10 @@ def as_json_line(_logger: object, method: str, event: MutableMapping[str, Any]) 
     """
     now = time.time()
     line = {"time": f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z", "level": _LEVELS.get(method, method), **event}
-    return msgspec.json.encode(line, enc_hook=str)
+    return _ENCODER.encode(line)
 
 
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
 # The method of a logger is its level, but for these.
 _LEVELS = {"warn": "warning", "exception": "error"}
 

@@ -40,3 +40,7 @@ def test_what_it_says():
 def test_it_cannot_be_changed():
     with pytest.raises(AttributeError):
         CurrentCall(Call("a.B/C", (), 0.0)).identity = Identity("mallory", "password")
+
+
+def test_a_call_in_a_log_shows_no_password():
+    assert "w0nd3r" not in repr(Call("a.B/C", (("password", "w0nd3r"),), 0.0))

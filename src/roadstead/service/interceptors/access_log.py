@@ -10,6 +10,7 @@ from roadstead.service.interceptors.stage import Call, Outcome, Stage
 
 _log = structlog.get_logger("roadstead.access")
 _HEALTH = "grpc.health.v1.Health/"
+_NOTHING: dict[str, str] = {}
 _SERVER_FAULTS = frozenset(
     (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE)
 )
@@ -21,7 +22,8 @@ class AccessLog(Stage):
     def observe(self, call: Call, outcome: Outcome) -> None:
         """Write the event."""
         identity = call.identity
-        self._writer(call, outcome)(
+        write = _log.info if outcome.code is grpc.StatusCode.OK and not _is_health(call) else _writer(call, outcome)
+        write(
             "rpc",
             method=call.method,
             code=outcome.code.name,
@@ -29,15 +31,15 @@ class AccessLog(Stage):
             identity=identity.name if identity else None,
             peer=call.peer or None,
             reason=call.reason or None,
-            **call.trace_ids(),
+            **(call.trace_ids() if call.span is not None else _NOTHING),
         )
 
-    def _writer(self, call: Call, outcome: Outcome) -> Callable[..., Any]:
-        if call.method.startswith(_HEALTH):
-            return _writer("debug")
-        return _writer("error" if outcome.code in _SERVER_FAULTS else "info")
+
+def _is_health(call: Call) -> bool:
+    return call.method.startswith(_HEALTH)
 
 
-def _writer(level: str) -> Callable[..., Any]:
-    write: Callable[..., Any] = getattr(_log, level)
+def _writer(call: Call, outcome: Outcome) -> Callable[..., Any]:
+    level = "error" if outcome.code in _SERVER_FAULTS else "info"
+    write: Callable[..., Any] = getattr(_log, "debug" if _is_health(call) else level)
     return write

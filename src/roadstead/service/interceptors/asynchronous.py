@@ -135,8 +135,7 @@ class AsyncWrapper(Wrapper):
                     response = await work(request, context)
                 else:
                     response = await checked(request, call)
-                if observed:
-                    code = status_code(context.code(), grpc.StatusCode.OK)
+                code = status_code(context.code(), code) if observed else code
             except (asyncio.CancelledError, grpc.aio.InternalError):
                 # The latter: the core takes nothing more for this call, since the caller has gone.
                 code = _cancelled_code(context)
@@ -151,8 +150,8 @@ class AsyncWrapper(Wrapper):
             else:
                 return response
             finally:
-                stages.leave(call, entered)
-                stages.observe(call, code)
+                if entered or observed:
+                    stages.end(call, entered, code)
 
         return handle
 

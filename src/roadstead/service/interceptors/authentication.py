@@ -94,10 +94,12 @@ class Authentication(Stage):
             call.deferred = True
             return None
         if isinstance(claim, NamePassword) and self._throttled is not None:
-            known = self._throttled.remembered(claim)
-            if known is None and call.context is None:
+            call.identity = self._throttled.remembered(claim)
+            if call.identity is not None:
+                return None
+            if call.context is None:
                 return NEEDS_CONNECTION
-            result = known or self._throttled.verify(claim, self._client(call))
+            result = self._throttled.verify(claim, self._client(call))
         else:
             result = self._verify(claim)
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)

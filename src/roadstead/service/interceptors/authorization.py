@@ -49,7 +49,7 @@ class Authorization(Stage):
 
 def _admission(call: Call, decision: Decision) -> Admission:
     call.reason, call.decision = decision.reason, decision
-    if decision.allowed:
+    if decision.answer == "allowed":
         return None
     if decision.answer == "unauthenticated":
         return unauthenticated(decision.reason)

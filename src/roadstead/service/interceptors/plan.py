@@ -72,13 +72,20 @@ class Stages:
                 entered.append(left)
         return None
 
-    def leave(self, call: Call, entered: list[Stage]) -> None:
+    def _leave(self, call: Call, entered: list[Stage]) -> None:
         """Leave in the opposite order; one that fails does not keep the others from it."""
         for stage in reversed(entered):
             try:
                 stage.leave(call)
             except Exception:  # noqa: BLE001  any fault of one stage is logged and must not reach the others
                 _log.exception("stage failed", stage=type(stage).__name__, method=call.method)
+
+    def end(self, call: Call, entered: list[Stage], code: grpc.StatusCode) -> None:
+        """Leave what was entered, and tell every observer how the RPC ended."""
+        if entered:
+            self._leave(call, entered)
+        if self.observers:
+            self.observe(call, code)
 
     def convert(self, call: Call, error: Exception) -> Refusal:
         """Say what the caller is told about an exception: never its text. A stage that fails at it says nothing."""
@@ -174,7 +181,7 @@ class Wrapper:
             self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
             return None
         plan = self._plans.get(details.method, handler)
-        call = Call(plan.method, metadata, started, streams=plan.streams, kind=plan.kind)
+        call = Call(plan.method, metadata, started, plan.streams, plan.kind)
         refusal = self._stages.admit(call)
         if refusal is not None:
             return self._refusing(call, refusal)

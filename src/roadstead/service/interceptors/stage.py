@@ -32,60 +32,44 @@ TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time lim
 NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known")
 
 
-class Call:
-    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` on."""
+class Call(msgspec.Struct, eq=False):
+    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` on.
 
-    __slots__ = (
-        "context",
-        "decision",
-        "deferred",
-        "identity",
-        "judge_request",
-        "kind",
-        "limit_refusal",
-        "metadata",
-        "method",
-        "peer",
-        "pending",
-        "reason",
-        "reply_metadata",
-        "span",
-        "started",
-        "streams",
-        "time_limit",
-    )
+    A Struct, since one is made for every RPC: that takes half the time of a class with as many attributes.
+    """
 
-    def __init__(
-        self, method: str, metadata: Metadata, started: float, *, streams: bool = False, kind: str = ""
-    ) -> None:
-        self.method = method
-        # True if the client or the server sends a stream.
-        self.streams = streams
-        # "unary", "client_stream", "server_stream" or "bidi_stream"; "" for a method that is not here.
-        self.kind = kind
-        self.metadata = metadata
-        self.started = started
-        self.identity: Identity | None = None
-        # Who may do it, as far as that has been judged.
-        self.decision: Decision | None = None
-        # True if only the connection can tell who calls, which is known from `enter` on.
-        self.deferred = False
-        self.context: Any = None
-        # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
-        self.peer = ""
-        # Judges each message of the request before the handler gets it, if a stage asked for it by `judge_by`.
-        self.judge_request: Callable[[Call, Any], Admission] | None = None
-        # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
-        self.time_limit: float | None = None
-        self.limit_refusal = TIME_IS_OVER
-        # An answer that threads still await (None: the connection is awaited), and the number of the stage to ask next.
-        self.pending: tuple[Future[Admission] | None, int] | None = None
-        # Sent before the reply, also before a refusal.
-        self.reply_metadata: tuple[tuple[str, str], ...] = ()
-        # The span of this RPC if it is traced (OpenTelemetry's `Span`).
-        self.span: Any = None
-        # Why the RPC was allowed or refused, for the log.
-        self.reason = ""
+    method: str
+    metadata: Metadata
+    started: float
+    # True if the client or the server sends a stream.
+    streams: bool = False
+    # "unary", "client_stream", "server_stream" or "bidi_stream"; "" for a method that is not here.
+    kind: str = ""
+    identity: Identity | None = None
+    # Who may do it, as far as that has been judged.
+    decision: Decision | None = None
+    # True if only the connection can tell who calls, which is known from `enter` on.
+    deferred: bool = False
+    context: Any = None
+    # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
+    peer: str = ""
+    # Judges each message of the request before the handler gets it, if a stage asked for it by `judge_by`.
+    judge_request: "Callable[[Call, Any], Admission] | None" = None
+    # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
+    time_limit: float | None = None
+    limit_refusal: Refusal = TIME_IS_OVER
+    # An answer that is still awaited (None: the connection is), and the number of the stage to ask next.
+    pending: tuple[Future[Admission] | None, int] | None = None
+    # Sent before the reply, also before a refusal.
+    reply_metadata: tuple[tuple[str, str], ...] = ()
+    # The span of this RPC if it is traced (OpenTelemetry's `Span`).
+    span: Any = None
+    # Why the RPC was allowed or refused, for the log.
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        """Tell the method alone: there are passwords in the metadata, and calls end up in logs."""
+        return f"Call({self.method!r})"
 
     def limit(self, seconds: float, refusal: Refusal = TIME_IS_OVER) -> None:
         """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""

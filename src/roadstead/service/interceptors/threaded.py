@@ -164,8 +164,7 @@ class _Handling:
                 call.reason = refusal.reason
                 abort(call.context, refusal)
         finally:
-            stages.leave(call, self._entered)
-            stages.observe(call, code)
+            stages.end(call, self._entered, code)
 
     def _end(self, error: BaseException | None) -> tuple[grpc.StatusCode, Refusal | None]:
         """Return how the RPC ends, and what the caller is told if that is not said already."""
