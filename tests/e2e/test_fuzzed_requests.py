@@ -158,7 +158,7 @@ def test_every_answer_is_what_the_document_says(name: str, client: Client) -> No
 
 def _try(operation: Any, mode: GenerationMode, client: Client) -> None:
     @settings(
-        max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+        max_examples=EXAMPLES, derandomize=True, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(operation.as_strategy(mode))

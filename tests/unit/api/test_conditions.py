@@ -41,7 +41,7 @@ CONDITIONS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CONDITIONS, CONDITIONS)
 def test_writing_the_same_conditions_again_changes_nothing(before, wanted):
     current = merge_conditions([], before, "t0")

@@ -49,7 +49,7 @@ def containers(value):
             yield from containers(entry)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(JSON)
 def test_a_clone_is_equal_and_shares_nothing_that_can_change(value):
     copied = clone(value)

@@ -44,7 +44,7 @@ def test_what_is_no_quantity(text):
         parse_quantity(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.decimals(0, 10**6, places=3), st.sampled_from(["", "m", "k", "M", "Ki", "Mi", "Gi"]))
 def test_the_canonical_spelling_means_the_same_and_is_its_own(number, suffix):
     text = f"{number:f}{suffix}"

@@ -76,7 +76,7 @@ def test_a_services_selector():
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_size=3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, LABELS)
 def test_all_forms_of_the_same_selector_agree(wanted, labels):
     text = ",".join(f"{key}={value}" for key, value in wanted.items())
@@ -86,7 +86,7 @@ def test_all_forms_of_the_same_selector_agree(wanted, labels):
     assert label_selector_from({"matchLabels": wanted}).matches(labels) is expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LABELS, st.sampled_from("abc"), st.lists(st.sampled_from("xyz"), min_size=1, max_size=3))
 def test_a_set_and_its_opposite_divide_all_labels(labels, key, values):
     inside = parse_label_selector(f"{key} in ({','.join(values)})").matches(labels)
@@ -94,7 +94,7 @@ def test_a_set_and_its_opposite_divide_all_labels(labels, key, values):
     assert inside is not outside
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("ab=!,()<> in", max_size=12))
 def test_any_text_is_understood_or_refused(text):
     try:

@@ -62,7 +62,7 @@ def replaced(obj: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 @pytest.mark.parametrize(("path", "obj"), OBJECTS, ids=[path.rsplit("/", 1)[1] for path, _ in OBJECTS])
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_objects_of_any_shape_are_stored_or_refused(path: str, obj: dict[str, Any], data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(places(obj)))
@@ -90,7 +90,7 @@ def test_objects_of_any_shape_are_stored_or_refused(path: str, obj: dict[str, An
     asyncio.run(conversation())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_queries_of_any_shape_are_answered(key: str, value: str) -> None:
     from urllib.parse import quote
@@ -146,7 +146,7 @@ MANAGED = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(operations=OPERATIONS, directed=DIRECTED)
 def test_patches_of_any_sort_change_an_object_or_are_refused(operations: Any, directed: Any) -> None:
     async def conversation() -> None:
@@ -160,7 +160,7 @@ def test_patches_of_any_sort_change_an_object_or_are_refused(operations: Any, di
     asyncio.run(conversation())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(managed=MANAGED)
 def test_managed_fields_of_any_shape_harm_no_later_write(managed: Any) -> None:
     async def conversation() -> None:
@@ -182,7 +182,7 @@ def test_managed_fields_of_any_shape_harm_no_later_write(managed: Any) -> None:
 MESSAGES = sorted(kind for kind in definition_names() if definition_names()[kind] in protobuf_messages())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(kind=st.sampled_from(MESSAGES), body=st.binary(max_size=80), data=st.data())
 def test_protobuf_bodies_of_any_shape_are_stored_or_refused(
     kind: tuple[str, str, str], body: bytes, data: st.DataObject
@@ -212,7 +212,7 @@ TERMS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(TERMS, max_size=8).map("".join))
 def test_selectors_of_any_shape_choose_or_are_refused(text: str) -> None:
     from urllib.parse import quote

@@ -315,7 +315,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     replicas=st.integers(1, 6),
     surge=st.integers(0, 3),

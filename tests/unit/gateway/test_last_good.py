@@ -389,7 +389,7 @@ def _is_good(one: Object) -> bool:
     return BAD not in one["matches"][0]["method"]["service"]
 
 
-Editing.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+Editing.TestCase.settings = settings(max_examples=60, stateful_step_count=20)
 TestEveryRuleIsServedAsItsLastGoodVersion = Editing.TestCase
 
 

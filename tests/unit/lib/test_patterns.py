@@ -23,14 +23,14 @@ def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PATTERNS = st.recursive(ATOMS, _combined, max_leaves=6)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(PATTERNS, st.text("abc1 \n", max_size=8))
 def test_as_python_matches(pattern: str, text: str) -> None:
     assume(text or r"\B" not in pattern)  # that an empty text has no place inside a word is Python's own opinion
     assert compile_pattern(pattern).search(text) is (re.search(pattern, text) is not None)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("ab()[]{}*+?|^$\\.dwpPQEx1,-:=!<>i", max_size=12), st.text(max_size=5))
 def test_any_text_is_a_pattern_or_is_refused(pattern: str, text: str) -> None:
     try:

@@ -147,7 +147,7 @@ def test_refusals():
         decode(envelope("v1", "Pod", b"", b"gzip"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["Pod", "Secret", "Deployment", "DeleteOptions", "Event"]), st.binary(max_size=60))
 @example("Event", field(6, field(1, 2**63)))
 @example("Pod", field(2, field(2, struct.pack("<d", 1.0))))
@@ -158,7 +158,7 @@ def test_random_bytes_raise_nothing_but_api_errors(kind, raw):
             decode(body)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(min_size=1, max_size=8), st.integers(0, 80))
 def test_a_damaged_deployment_raises_nothing_but_api_errors(noise, position):
     body = bytearray(envelope("apps/v1", "Deployment", field(1, META) + field(2, field(1, 3))))

@@ -105,13 +105,13 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(JSON)
 def test_what_is_written_as_yaml_is_read_again(value: object) -> None:
     assert read_yaml(yaml.safe_dump(value).encode()) == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text("ab:-[]{}&*<!|>?'\"#% \n0", max_size=30) | st.binary(max_size=20).map(lambda raw: raw.decode("latin-1")))
 def test_any_text_is_read_as_json_or_refused(text: str) -> None:
     with contextlib.suppress(BadRequest):

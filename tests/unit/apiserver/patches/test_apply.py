@@ -217,7 +217,7 @@ def _present(obj):
     return set(paths(object_set({k: v for k, v in obj.items() if k != "status"}, schema_of(DEPLOYMENT))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS)
 def test_ownership_holds_after_any_sequence_of_forced_applies(steps):
     live = None
@@ -232,7 +232,7 @@ def test_ownership_holds_after_any_sequence_of_forced_applies(steps):
     assert all(any(path.startswith(claim) for path in present) for claim in everybody), "what is owned is there"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(APPLIED, APPLIED)
 def test_applying_without_force_never_changes_what_another_owns(first, second):
     live = apply(None, clone(first))

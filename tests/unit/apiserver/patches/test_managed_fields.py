@@ -90,7 +90,7 @@ def members(fields):
     return set(paths(fields))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SETS, SETS)
 def test_field_sets_obey_the_laws_of_sets(left, right):
     assert members(union(left, right)) == members(left) | members(right)

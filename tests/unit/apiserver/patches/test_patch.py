@@ -96,7 +96,7 @@ def test_a_json_patch_must_be_a_list_of_not_too_many_operations():
         json_patch({}, [{"op": "test", "path": "/a", "value": None}] * (MAX_OPERATIONS + 1))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     OBJECTS, st.lists(st.dictionaries(st.sampled_from(["op", "path", "from", "value"]), JSON, max_size=4), max_size=3)
 )
@@ -107,7 +107,7 @@ def test_json_patch_raises_nothing_but_api_errors_and_leaves_its_target_alone(ta
     assert repr(target) == before
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(OBJECTS, st.text("ab/~01-", max_size=4), JSON)
 def test_what_json_patch_adds_it_can_test_and_remove(target, name, value):
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
@@ -117,7 +117,7 @@ def test_what_json_patch_adds_it_can_test_and_remove(target, name, value):
     assert json_patch(added, [{"op": "remove", "path": pointer}]) == without
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(OBJECTS, OBJECTS)
 def test_a_merge_patch_applied_twice_changes_nothing_more(target, patch):
     once = merge_patch(target, patch)

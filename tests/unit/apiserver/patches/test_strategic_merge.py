@@ -133,7 +133,7 @@ def pods(draw):
     return pod(*({"name": name, "image": draw(st.sampled_from("123"))} for name in draw(NAMES)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pods(), pods())
 def test_a_patch_wins_and_nothing_else_is_lost(original, patch):
     merged = {c["name"]: c["image"] for c in merge(original, patch)["spec"]["containers"]}
@@ -143,14 +143,14 @@ def test_a_patch_wins_and_nothing_else_is_lost(original, patch):
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pods(), pods())
 def test_merging_twice_changes_nothing_more(original, patch):
     once = merge(original, patch)
     assert merge(once, patch) == once
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pods(), pods())
 def test_the_difference_as_kubectl_computes_it_gives_what_was_wanted(original, wanted):
     """Kubectl sends changed entries, deletions, and the whole order."""

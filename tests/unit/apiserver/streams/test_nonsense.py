@@ -89,7 +89,7 @@ def opened(deflate: "zlib._Compress", stream: int, headers: dict[str, str]) -> b
     return struct.pack(">HHI", 0x8003, 1, len(payload)) + payload
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(conversation=CONVERSATIONS, size=st.integers(1, 60))
 def test_any_frames_end_with_their_client(conversation: list[Any], size: int) -> None:
     async def whole() -> None:
@@ -126,7 +126,7 @@ def test_data_without_the_other_stream_is_not_waited_for() -> None:
     asyncio.run(whole())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(MESSAGES)
 def test_any_messages_to_a_process_end_with_their_client(messages: list[bytes]) -> None:
     async def whole() -> None:
@@ -159,7 +159,7 @@ def test_more_ports_than_there_are_channels_are_refused() -> None:
     asyncio.run(whole())
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=4))
 def test_any_bytes_after_the_handshake_harm_nobody_else(tmp_path: Path, chunks: list[bytes]) -> None:
     async def whole() -> None:

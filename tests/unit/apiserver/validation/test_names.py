@@ -46,7 +46,7 @@ def test_numbers_and_quantities():
     assert "must match" in names.quantity_complaints("much")[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=10))
 def test_every_label_is_a_subdomain_and_every_subdomain_a_host(text):
     if not names.label_complaints(text):

@@ -295,7 +295,7 @@ def _replace(value: Any, path: tuple[Any, ...], odd: Any, *, remove: bool) -> No
         value[path[-1]] = odd
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(spoiled())
 def test_nothing_makes_it_raise_and_all_of_it_can_be_encoded_and_written(found: list[Object]) -> None:
     known = resources(found)
@@ -309,7 +309,7 @@ def test_nothing_makes_it_raise_and_all_of_it_can_be_encoded_and_written(found: 
         patch_for(update, by_key[update.kind, update.key.name], "2026-11-22T12:00:00Z")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spoiled().map(lambda found: [*found[2:], *EVERYTHING[:2]]))
 def test_what_is_good_is_served_whatever_is_odd_beside_it(found: list[Object]) -> None:
     alone = translate(resources([*EVERYTHING[:2], *GOOD]))

@@ -239,7 +239,7 @@ def _plain(proxy: Proxy, other: Proxy) -> Proxy:
     )
 
 
-Translating.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Translating.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestBothTranslationsSayTheSame = Translating.TestCase
 
 

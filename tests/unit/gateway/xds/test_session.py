@@ -485,6 +485,4 @@ class EnvoyModel(RuleBasedStateMachine):
 
 
 TestEnvoyModel = EnvoyModel.TestCase
-TestEnvoyModel.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestEnvoyModel.settings = settings(max_examples=100, stateful_step_count=50, suppress_health_check=list(HealthCheck))

@@ -237,7 +237,7 @@ proxies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(proxies)
 def test_any_proxy_encodes_or_says_what_it_cannot(proxy):
     encoder = Encoder(NodeSettings())

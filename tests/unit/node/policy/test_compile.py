@@ -33,7 +33,7 @@ def only_rule(table):
 
 
 @given(st.integers(0, 1 << 32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_compiled_is_what_is_read(seed):
     case = random_case(seed)
     table = compile_policies(case.pods, case.namespaces, case.policies)
