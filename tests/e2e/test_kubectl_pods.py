@@ -270,10 +270,55 @@ class TestCommands:
         commands.kubectl("wait", "--for=condition=Ready", "pod/shell-copy", "--timeout=60s")
         commands.kubectl("delete", "pod", "shell-copy", "--now")
 
-    def test_debug_in_the_pod_says_that_it_cannot(self, commands: Commands, shell: str) -> None:
-        refused = commands.run("kubectl", "debug", shell, f"--image={SHELL}", "--", "true")
-        assert refused.returncode == 1
-        assert "ephemeral containers are disabled for this cluster" in refused.stderr
+    def test_debug_looks_around_in_a_pod_that_runs(self, commands: Commands) -> None:
+        ready(commands, shell_pod("looked-at", "exec python3 -m http.server 8081 --bind 127.0.0.1"))
+        script = 'read line; echo "heard $line on $(hostname)"; exec python3 -c "' + ASK.format(8081) + '"'
+        debug = ("debug", "looked-at", f"--image={SHELL}", "-i")
+        said = typed(commands, "something\n", *debug, "-c", "look", "--", "sh", "-c", script)
+        assert said.returncode == 0, said
+        assert "heard something on looked-at\nanswer 200\n" in said.stdout, "in the pod's network"
+        assert "answer 200" in commands.kubectl("logs", "looked-at", "-c", "look")
+        ended = "{.status.ephemeralContainerStatuses[?(@.name=='look')].state.terminated.exitCode}"
+        commands.kubectl("wait", f"--for=jsonpath={ended}=0", "pod/looked-at", "--timeout=60s")
+        # A second one, which goes on: nothing about the pod's own state changes, and it ends with the pod.
+        commands.kubectl("debug", "looked-at", f"--image={SHELL}", "-c", "stay", "--", "sleep", "1000")
+        running = "{.status.ephemeralContainerStatuses[?(@.name=='stay')].state.running.startedAt}"
+        commands.kubectl("wait", f"--for=jsonpath={running}", "pod/looked-at", "--timeout=60s")
+        assert commands.kubectl("exec", "looked-at", "-c", "stay", "--", "hostname") == "looked-at\n"
+        pod = commands.get("pod", "looked-at")
+        assert [status["restartCount"] for status in pod["status"]["containerStatuses"]] == [0]
+        assert pod["status"]["phase"] == "Running"
+        assert "Ephemeral Containers:" in commands.kubectl("describe", "pod", "looked-at")
+        commands.kubectl("delete", "pod", "looked-at", "--timeout=60s")
+
+    def test_debug_with_a_terminal(self, commands: Commands, shell: str) -> None:
+        ours, theirs = pty.openpty()
+        try:
+            script = "read line; test -t 0 && test -t 1 && echo a terminal"
+            process = subprocess.Popen(
+                [BIN / "kubectl", "debug", shell, "-it", f"--image={SHELL}", "--", "sh", "-c", script],
+                env=dict(commands.environment), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            )  # fmt: skip
+            os.write(ours, b"\n")
+            seen = b""
+            deadline = time.monotonic() + 60
+            while b"a terminal" not in seen and time.monotonic() < deadline:
+                seen += os.read(ours, 1024)
+            assert process.wait(60) == 0
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        assert b"a terminal" in seen
+
+    def test_debug_with_an_image_that_is_not_there_says_so(self, commands: Commands, shell: str) -> None:
+        commands.kubectl("debug", shell, "--image=registry.example.com/none:1", "-c", "none")
+        why = "{.status.ephemeralContainerStatuses[?(@.name=='none')].state.waiting.message}"
+        commands.kubectl("wait", f"--for=jsonpath={why}", f"pod/{shell}", "--timeout=60s")
+        assert "registry.example.com/none:1" in commands.kubectl("get", "pod", shell, "-o", f"jsonpath={why}")
+        commands.kubectl("wait", "--for=condition=Ready", f"pod/{shell}", "--timeout=60s")
+
+
+ASK = "import urllib.request as u; print('answer', u.urlopen('http://127.0.0.1:{}/', timeout=30).status)"
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,8 @@ def _core() -> Iterable[Resource]:
     yield Resource("", "v1", "persistentvolumes", "PersistentVolume", False, ("pv",), subresources=status)
     yield Resource(
         "", "v1", "pods", "Pod", short_names=("po",), categories=("all",),
-        subresources=("status", "log", "exec", "attach", "portforward", "proxy", "eviction", "binding"),
+        subresources=("status", "log", "exec", "attach", "portforward", "proxy", "eviction", "binding",
+            "ephemeralcontainers"),
     )  # fmt: skip
     yield Resource("", "v1", "podtemplates", "PodTemplate")
     yield Resource(

@@ -35,7 +35,7 @@ from roadstead.apiserver.metrics import GROUP as METRICS
 from roadstead.apiserver.metrics import Metrics
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.representation import Presenter
-from roadstead.apiserver.rest import Rest, check_fields
+from roadstead.apiserver.rest import PARTS, Rest, check_fields
 from roadstead.apiserver.store import Record
 from roadstead.apiserver.streams.pod_logs import PodLogs
 from roadstead.apiserver.streams.proxy import Proxies
@@ -133,7 +133,7 @@ class ResourceEndpoints:
 
     async def _answer(self, call: Call) -> Answer:
         rest = self._services.rest
-        if call.subresource not in {"", "status"}:
+        if call.subresource not in PARTS:
             return await self._services.subresources.answer(call)
         if call.resource.kind == "Binding" and call.verb == "create":
             return await self._services.subresources.answer(self._binding_call(call))

@@ -122,8 +122,12 @@ def prepare_update(resource: Resource, live: ReadOnlyObject, new: Object, subres
     """
     _check_precondition(resource, live, new)
     if subresource == "status":
-        changed: Object = {**live, "metadata": _status_metadata(resource, live, new)}
+        fields = ("labels", "annotations", "finalizers") if resource.kind in _METADATA_BY_STATUS else ()
+        changed: Object = {**live, "metadata": _part_metadata(live, new, *fields)}
         _carry(changed, new, "status")
+    elif subresource == "ephemeralcontainers":
+        changed = {**live, "metadata": _part_metadata(live, new), "spec": dict(live["spec"])}
+        _carry(changed["spec"], new.get("spec") or {}, "ephemeralContainers")
     else:
         changed = {**new, "metadata": dict(new["metadata"])}
         if subresource in _SPECIFICATION and "status" in resource.subresources:
@@ -142,12 +146,11 @@ def count_generation(resource: Resource, live: ReadOnlyObject, new: Object) -> N
         new["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
 
 
-def _status_metadata(resource: Resource, live: ReadOnlyObject, new: ReadOnlyObject) -> Object:
+def _part_metadata(live: ReadOnlyObject, new: ReadOnlyObject, *fields: str) -> Object:
+    """Return the metadata of an object of which a part is written, with a few fields of the new one."""
     metadata = dict(live["metadata"])
-    _carry(metadata, new["metadata"], "managedFields")
-    if resource.kind in _METADATA_BY_STATUS:
-        for field in ("labels", "annotations", "finalizers"):
-            _carry(metadata, new["metadata"], field)
+    for field in ("managedFields", *fields):
+        _carry(metadata, new["metadata"], field)
     return metadata
 
 

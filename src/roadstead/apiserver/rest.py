@@ -1,7 +1,7 @@
 """The verbs of the REST API: get, list, create, replace, patch, apply, delete, deletecollection.
 
 Each reads the request's options and body, has `writer` or the store do the work, and returns an `Answer`.
-`watch` is a verb too, but a stream: see `watch`. Subresources other than `status` are in `subresources`.
+`watch` is a verb too, but a stream: see `watch`. Subresources that are no part of the object are in `subresources`.
 """
 
 import re
@@ -32,6 +32,8 @@ _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
 _UNKNOWN_MANAGER = "unknown"
+PARTS = frozenset({"", "status", "ephemeralcontainers"})
+"""What these verbs read and write: the whole object, or by a subresource a part of it."""
 
 
 class Rest:

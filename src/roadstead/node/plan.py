@@ -130,8 +130,8 @@ def _active_deadline(pod: ReadOnlyObject, record: PodRecord) -> float | None:
 
 
 def _restarts(container: ContainerRecord, policy: str) -> bool:
-    if container.role is Role.SIDECAR:
-        return True
+    if container.role in (Role.SIDECAR, Role.EPHEMERAL):
+        return container.role is Role.SIDECAR
     if container.role is Role.INIT:
         return container.failed and policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and container.failed)
@@ -160,8 +160,9 @@ def _end(container: ContainerRecord, grace: float, why: str, now: float) -> Plan
 
 
 def _run(pod: ReadOnlyObject, record: PodRecord, now: float) -> Plan:
-    policy, steps = restart_policy(pod), []
-    for container in record.containers.values():
+    policy = restart_policy(pod)
+    steps = [_tend(pod, container, policy, now) for container in record.of_role(Role.EPHEMERAL)]
+    for container in record.of_role(Role.INIT, Role.SIDECAR, Role.MAIN):
         steps.append(_tend(pod, container, policy, now))
         if container.role is not Role.MAIN and _blocks(container):
             break

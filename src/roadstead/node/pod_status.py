@@ -32,11 +32,18 @@ def pod_status(pod: ReadOnlyObject, record: PodRecord, now: float) -> Object:
     if record.failure is not None:
         status["reason"], status["message"] = record.failure
     manifests = containers_of(pod)
-    for field, roles in (("initContainerStatuses", (Role.INIT, Role.SIDECAR)), ("containerStatuses", (Role.MAIN,))):
+    for field, roles in _LISTED.items():
         listed = [_container(manifests.get(one.name, {}), one, record) for one in record.of_role(*roles)]
         if listed:
             status[field] = listed
     return status
+
+
+_LISTED = {
+    "initContainerStatuses": (Role.INIT, Role.SIDECAR),
+    "containerStatuses": (Role.MAIN,),
+    "ephemeralContainerStatuses": (Role.EPHEMERAL,),
+}
 
 
 def phase_of(pod: ReadOnlyObject, record: PodRecord) -> str:
@@ -115,13 +122,19 @@ def _container(manifest: Mapping[str, Any], container: ContainerRecord, record: 
         "imageID": container.image_id,
         "state": state,
         "lastState": {"terminated": _terminated(last, record, container.name)} if last else {},
-        "ready": container.ready or (container.role is Role.INIT and container.succeeded),
+        "ready": _is_ready(container),
         "restartCount": container.restarts,
         "started": container.started,
     }
     if container.running or container.termination is not None:
         status["containerID"] = _container_id(record, container.name)
     return status
+
+
+def _is_ready(container: ContainerRecord) -> bool:
+    if container.role is Role.INIT:
+        return container.ready or container.succeeded
+    return container.ready and container.role is not Role.EPHEMERAL
 
 
 def _container_id(record: PodRecord, name: str) -> str:

@@ -90,6 +90,7 @@ class PodWorker:
         """Take the pod as the API server has it now; None once it has forgotten it."""
         self.pod = pod
         self._last = pod or self._last
+        self.record.take_in(self._last)
         self.wake()
 
     def wake(self) -> None:
@@ -244,6 +245,9 @@ class PodWorker:
             container.fail_to_start(time.time(), str(error))
             return
         self._tell("Normal", "Started", f"Started container {container.name}")
+        if target := manifest.get("targetContainerName"):
+            instead = f"container {container.name} sees its own processes only, not those of {target}"
+            self._tell("Warning", "FieldHasNoEffect", f"targetContainerName: {instead}")
         container.image_id = prepared.identity
         self.running[container.name], self.prepared[container.name] = running, prepared
         probes = probes_of(manifest)

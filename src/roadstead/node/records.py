@@ -22,6 +22,8 @@ class Role(Enum):
     INIT = "init"
     SIDECAR = "sidecar"
     MAIN = "main"
+    EPHEMERAL = "ephemeral"
+    """Added to a pod that runs, to look around in it: runs once, and nothing depends on it."""
 
 
 class State(Enum):
@@ -172,8 +174,15 @@ class PodRecord:
     def settled(self) -> bool:
         """Whether it has started as far as it will for now: its containers are ready, or one of them failed to be."""
         mains = list(self.of_role(Role.MAIN))
-        failed = any(record.failures or (record.failed and record.crashes) for record in self.containers.values())
+        lasting = self.of_role(Role.INIT, Role.SIDECAR, Role.MAIN)
+        failed = any(record.failures or (record.failed and record.crashes) for record in lasting)
         return failed or all(record.ready for record in mains)
+
+    def take_in(self, pod: ReadOnlyObject) -> None:
+        """Note the ephemeral containers that a pod was given since."""
+        for name, role in roles_of(pod).items():
+            if role is Role.EPHEMERAL and name not in self.containers:
+                self.containers[name] = ContainerRecord(name, role)
 
     @property
     def busy(self) -> bool:
@@ -182,18 +191,20 @@ class PodRecord:
 
 
 def containers_of(pod: ReadOnlyObject) -> dict[str, Mapping[str, Any]]:
-    """Return all containers of a pod by name, init containers first."""
+    """Return all containers of a pod by name, init containers first, ephemeral ones last."""
     spec = pod.get("spec") or {}
-    return {entry["name"]: entry for field_ in ("initContainers", "containers") for entry in spec.get(field_) or ()}
+    fields = ("initContainers", "containers", "ephemeralContainers")
+    return {entry["name"]: entry for field_ in fields for entry in spec.get(field_) or ()}
 
 
 def roles_of(pod: ReadOnlyObject) -> dict[str, Role]:
-    """Return the role of each container, init containers first."""
+    """Return the role of each container, init containers first, ephemeral ones last."""
     spec = pod.get("spec") or {}
     roles = {}
     for entry in spec.get("initContainers") or ():
         roles[entry["name"]] = Role.SIDECAR if entry.get("restartPolicy") == "Always" else Role.INIT
-    return roles | {entry["name"]: Role.MAIN for entry in spec.get("containers") or ()}
+    roles |= {entry["name"]: Role.MAIN for entry in spec.get("containers") or ()}
+    return roles | {entry["name"]: Role.EPHEMERAL for entry in spec.get("ephemeralContainers") or ()}
 
 
 def new_record(pod: ReadOnlyObject, now: float) -> PodRecord:
@@ -219,7 +230,8 @@ def new_record(pod: ReadOnlyObject, now: float) -> PodRecord:
 
 
 def _reported(status: ReadOnlyObject) -> list[Mapping[str, Any]]:
-    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    fields = ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
+    return [entry for field_ in fields for entry in status.get(field_) or ()]
 
 
 def _restored(name: str, role: Role, reported: Mapping[str, Any], now: float, *, finished: bool) -> ContainerRecord:

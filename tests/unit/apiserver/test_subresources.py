@@ -230,3 +230,67 @@ def test_scales_that_cannot_be_applied_are_refused(change: Any, code: int) -> No
         assert reply.code == code, reply.body
 
     talk(conversation)
+
+
+DEBUGGER = {"name": "look", "image": "tools:1"}
+
+
+def test_ephemeral_containers_are_added_by_their_subresource() -> None:
+    async def conversation(server: Bench) -> None:
+        made = await server.create(PODS, pod("web", node="here"))
+        patch = {"metadata": {"labels": {"a": "b"}}, "spec": {"ephemeralContainers": [DEBUGGER], "nodeName": "there"}}
+        reply = await server.patch(f"{PODS}/web/ephemeralcontainers", patch, "strategic-merge")
+        visited = reply.json()
+        (added,) = visited["spec"].pop("ephemeralContainers")
+        assert (reply.code, added["name"], added["terminationMessagePolicy"]) == (200, "look", "File")
+        assert visited["spec"] == made["spec"], "nothing else is written here"
+        assert "labels" not in visited["metadata"]
+        assert [entry.get("subresource") for entry in visited["metadata"]["managedFields"]].count(
+            "ephemeralcontainers"
+        ) == 1
+        whole = await server.get(f"{PODS}/web/ephemeralcontainers")
+        whole["spec"]["ephemeralContainers"].append({**DEBUGGER, "name": "again", "targetContainerName": "main"})
+        more = (await server.good("PUT", f"{PODS}/web/ephemeralcontainers", whole)).json()
+        assert [entry["name"] for entry in more["spec"]["ephemeralContainers"]] == ["look", "again"]
+
+    talk(conversation)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ([], 'existing ephemeral containers "look" may not be removed'),
+        ([{**DEBUGGER, "image": "other"}], 'existing ephemeral containers "look" may not be changed'),
+        ([DEBUGGER, {**DEBUGGER, "name": "main"}], "spec.ephemeralContainers[1].name: Duplicate value"),
+        ([DEBUGGER, {**DEBUGGER, "name": "x", "targetContainerName": "no"}], "targetContainerName: Not found"),
+        ([DEBUGGER, {**DEBUGGER, "name": "x", "ports": [{"containerPort": 1}]}], "cannot be set for an Ephemeral"),
+    ],
+)
+def test_ephemeral_containers_are_only_added(changed: list[Any], words: str) -> None:
+    async def conversation(server: Bench) -> None:
+        await server.create(PODS, pod("web"))
+        path = f"{PODS}/web/ephemeralcontainers"
+        await server.good("PATCH", path, {"spec": {"ephemeralContainers": [DEBUGGER]}}, content_type=MERGE)
+        refused = await server.refused(
+            422, "PATCH", path, {"spec": {"ephemeralContainers": changed}}, content_type=MERGE
+        )
+        assert words in refused["message"]
+
+    talk(conversation)
+
+
+MERGE = "application/merge-patch+json"
+
+
+def test_ephemeral_containers_come_in_no_other_way() -> None:
+    async def conversation(server: Bench) -> None:
+        made = pod("web")
+        made["spec"]["ephemeralContainers"] = [DEBUGGER]
+        refused = await server.refused(422, "POST", PODS, made)
+        assert "spec.ephemeralContainers: Forbidden: cannot be set on create" in refused["message"]
+        await server.create(PODS, pod("web"))
+        reply = await server.patch(f"{PODS}/web", {"spec": {"ephemeralContainers": [DEBUGGER]}})
+        assert (reply.code, "use the pod's ephemeralcontainers subresource" in reply.json()["message"]) == (422, True)
+        await server.refused(404, "PATCH", f"{DEPLOYMENTS}/web/ephemeralcontainers", {}, content_type=MERGE)
+
+    talk(conversation)

@@ -247,3 +247,44 @@ def carry_out(command: object, record: PodRecord, now: float) -> None:
         case Postpone(name, reason, message):
             record.containers[name].postpone(reason, message)
     assert all(one.state is not State.RUNNING or record.sandbox for one in record.containers.values())
+
+
+def with_visitor(manifest: dict[str, Any], *names: str) -> dict[str, Any]:
+    added = [{"name": name, "image": "i"} for name in names]
+    return {**manifest, "spec": {**manifest["spec"], "ephemeralContainers": added}}
+
+
+def test_an_ephemeral_container_runs_once_beside_the_others_and_ends_with_them():
+    manifest = pod("main")
+    record = with_sandbox(manifest)
+    record.containers["main"].run(1, 0, probed=False)
+    visited = with_visitor(manifest, "one", "two")
+    record.take_in(visited)
+    assert plan(visited, record, 1).commands == (Start("one"), Start("two"))
+    record.containers["one"].run(2, 1, probed=False)
+    record.containers["two"].run(3, 1, probed=False)
+    record.containers["one"].end(1, 0, 2)
+    assert plan(visited, record, 999) == Plan(), "it is not started again"
+    assert not is_complete(visited, record)
+    assert plan(deleting(visited, 0), record, 999).commands == (Kill("main"), Kill("two"))
+
+
+def test_an_ephemeral_container_waits_for_no_init_container_and_holds_none_up():
+    manifest = pod("main", init=({"name": "init", "image": "i"},))
+    record = with_sandbox(manifest)
+    record.containers["init"].run(1, 0, probed=False)
+    visited = with_visitor(manifest, "look")
+    record.take_in(visited)
+    assert plan(visited, record, 1).commands == (Start("look"),)
+    record.containers["init"].end(0, 0, 2)
+    record.containers["look"].run(2, 2, probed=False)
+    assert plan(visited, record, 3).commands == (Start("main"),)
+
+
+def test_what_is_only_visited_still_ends():
+    manifest = with_visitor(pod("main", restartPolicy="Never"), "look")
+    record = with_sandbox(manifest)
+    record.containers["main"].run(1, 0, probed=False)
+    record.containers["look"].run(2, 0, probed=False)
+    record.containers["main"].end(0, 0, 5)
+    assert plan(manifest, record, 5).commands == (Stop("look", 30.0, ""),)

@@ -105,3 +105,20 @@ def test_a_failure_of_the_whole_pod_is_told():
     record.failure = "DeadlineExceeded", "too long"
     status = pod_status(manifest, record, 0)
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "DeadlineExceeded", "too long")
+
+
+def test_ephemeral_containers_are_listed_apart_and_change_nothing_else():
+    manifest = pod()
+    record = new_record(manifest, now=0)
+    record.sandbox = True
+    record.containers["main"].run(1, 0, probed=False)
+    alone = pod_status(manifest, record, 0)
+    visited = pod(ephemeralContainers=[{"name": "look", "image": "tools"}])
+    record.take_in(visited)
+    record.containers["look"].run(2, 0, probed=False)
+    status = pod_status(visited, record, 0)
+    (look,) = status.pop("ephemeralContainerStatuses")
+    assert (look["name"], look["image"], look["ready"], set(look["state"])) == ("look", "tools", False, {"running"})
+    assert status == alone
+    record.containers["look"].end(1, 0, 5)
+    assert pod_status(visited, record, 5)["phase"] == "Running"

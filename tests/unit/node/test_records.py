@@ -1,6 +1,6 @@
 """What the node remembers of a pod, and what it takes over from an earlier life."""
 
-from roadstead.node.records import Role, State, new_record, roles_of
+from roadstead.node.records import ContainerRecord, Role, State, containers_of, new_record, roles_of
 
 
 def pod(status=None, **spec):
@@ -70,3 +70,20 @@ def test_a_status_with_nonsense_in_it_is_survived():
     ended = reported({"terminated": {"exitCode": 1, "startedAt": "yesterday", "finishedAt": None}})
     main = new_record(pod({"startTime": "soon", "containerStatuses": [ended]}), now=5).containers["main"]
     assert (main.termination.code, main.termination.started_at) == (1, 5)
+
+
+def test_ephemeral_containers_are_taken_in_as_they_come():
+    record = new_record(pod(), 0)
+    before = dict(record.containers)
+    visited = pod()
+    visited["spec"]["ephemeralContainers"] = [{"name": "look"}]
+    record.take_in(visited)
+    record.take_in(visited)
+    assert record.containers == {**before, "look": ContainerRecord("look", Role.EPHEMERAL)}
+    assert list(containers_of(visited))[-1] == "look"
+
+
+def test_an_ephemeral_container_of_an_earlier_life_is_over():
+    status = {"ephemeralContainerStatuses": [reported({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, name="look")]}
+    record = new_record(pod(status, ephemeralContainers=[{"name": "look"}]), 0)
+    assert (record.containers["look"].state, record.containers["look"].failed) == (State.TERMINATED, True)

@@ -7,8 +7,10 @@ every cluster has. Pure: objects in, objects changed in place.
 import base64
 from collections.abc import Callable
 
+from roadstead.api.errors import invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
+from roadstead.apiserver import causes
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
@@ -144,8 +146,17 @@ def _changed_service(live: ReadOnlyObject, new: Object, _: str) -> None:
                 port.pop("nodePort", None)
 
 
+def _changed_pod(live: ReadOnlyObject, new: Object, _: str) -> None:
+    """Refuse ephemeral containers but by their subresource. Raises Invalid."""
+    before, after = ((obj.get("spec") or {}).get("ephemeralContainers") or () for obj in (live, new))
+    if list(before) != list(after):
+        detail = "pod updates may not change ephemeral containers: use the pod's ephemeralcontainers subresource"
+        raise invalid("Pod", "", live["metadata"]["name"], [causes.forbidden("spec.ephemeralContainers", detail)])
+
+
 _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] = {
     ("", "Namespace"): _changed_namespace,
+    ("", "Pod"): _changed_pod,
     ("", "Service"): _changed_service,
     ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
 }

@@ -36,8 +36,27 @@ def containers(spec: ReadOnlyObject, path: str, volumes: Collection[str]) -> Cau
         where = f"{path}.initContainers[{at}]"
         found += _container(container, where, volumes, taken) + _init_only(container, where)
     for at, container in enumerate(spec.get("ephemeralContainers") or ()):
-        found += _container(container, f"{path}.ephemeralContainers[{at}]", volumes, taken)
+        where = f"{path}.ephemeralContainers[{at}]"
+        found += _container(container, where, volumes, taken) + _ephemeral_only(container, where, spec)
     return found + _host_ports(listed, f"{path}.containers")
+
+
+_NOT_EPHEMERAL = ("lifecycle", "livenessProbe", "ports", "readinessProbe", "resources", "startupProbe")
+
+
+def _ephemeral_only(container: ReadOnlyObject, path: str, spec: ReadOnlyObject) -> Causes:
+    detail = "cannot be set for an Ephemeral Container"
+    found = [causes.forbidden(f"{path}.{field}", detail) for field in _NOT_EPHEMERAL if container.get(field)]
+    for at, mount in enumerate(container.get("volumeMounts") or ()):
+        where = f"{path}.volumeMounts[{at}]"
+        found += [
+            causes.forbidden(f"{where}.{field}", detail) for field in ("subPath", "subPathExpr") if mount.get(field)
+        ]
+    target = container.get("targetContainerName")
+    others = {each.get("name") for kind in ("containers", "initContainers") for each in spec.get(kind) or ()}
+    return found + (
+        [causes.not_found(f"{path}.targetContainerName", target)] if target and target not in others else []
+    )
 
 
 def _init_only(container: ReadOnlyObject, path: str) -> Causes:

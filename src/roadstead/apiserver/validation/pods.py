@@ -32,7 +32,11 @@ def validate_pod(new: Object, old: Object | None) -> Causes:
         if image != image.strip():
             detail = "must not have leading or trailing whitespace"
             found.append(causes.invalid(f"spec.containers[{at}].image", image, detail))
-    return found + (_changes(spec, old.get("spec") or {}) if old is not None else [])
+    if old is not None:
+        return found + _changes(spec, old.get("spec") or {})
+    if spec.get("ephemeralContainers"):
+        found.append(causes.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    return found
 
 
 def pod_template(template: ReadOnlyObject | None, path: str, restart_policies: Sequence[str] = ("Always",)) -> Causes:
@@ -143,11 +147,26 @@ def _changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
     for kind in ("containers", "initContainers"):
         if len(new.get(kind) or ()) != len(old.get(kind) or ()):
             return [causes.forbidden(f"spec.{kind}", "pod updates may not add or remove containers")]
+    if found := _ephemeral_changes(new, old):
+        return found
     if _comparable(new, old) == _comparable(old, old):
         return []
     detail = f"pod updates may not change fields other than {_UPDATABLE}"
     changed = sorted(key for key in {*new, *old} if new.get(key) != old.get(key))
     return [causes.forbidden("spec", f"{detail}\nchanged: {', '.join(changed)}")]
+
+
+def _ephemeral_changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
+    """Ephemeral containers may be added, in any place, and that is all."""
+    after = {container.get("name"): container for container in new.get("ephemeralContainers") or ()}
+    found: Causes = []
+    for container in old.get("ephemeralContainers") or ():
+        name = container["name"]
+        if after.get(name) != container:
+            done = "changed" if name in after else "removed"
+            detail = f'existing ephemeral containers "{name}" may not be {done}'
+            found.append(causes.forbidden("spec.ephemeralContainers", detail))
+    return found
 
 
 def _comparable(spec: ReadOnlyObject, old: ReadOnlyObject) -> Object:
