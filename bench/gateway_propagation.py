@@ -1,12 +1,13 @@
 """How fast a change of routes is served, and what that costs the control plane, with many routes present.
 
-    python bench/gateway_propagation.py [--routes 10 1000 3000] [--edits 60] [--churn 3]
+    python bench/gateway_propagation.py [--routes 10 1000 3000] [--edits 60] [--churn 3] [--rate 1000]
 
 For each number of routes, a process of its own runs API server and gateway, as a cluster's supervisor does; an Envoy
 beside it serves one Gateway. Each route has a host name and a Service of its own. Printed are: from the API server's
 reply to a new route until the first call that it routes; the same for a change of a route that is there; endpoints
-changed as fast as the API server takes it, and how long after the last change Envoy has it; how long an Envoy takes
-from its start until it is ready; memory and processor time of the control plane.
+changed at a rate, and as fast as the API server takes it, and how long after the last change Envoy has it; how long a
+whole synchronization takes, of an Envoy that starts and of a control plane that is started again beside its Envoy; and
+memory and processor time of the control plane for each of these, while all is applied, and while nothing happens.
 """
 
 import argparse
@@ -42,6 +43,7 @@ from roadstead.lib.tasks import cancel_all, spawn
 ROUTE, SLICE = resource("GRPCRoute"), resource("EndpointSlice")
 AT_ONCE = 16
 PACE = 0.0005
+IDLE = 5.0
 
 
 def main() -> None:
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--routes", type=int, nargs="+", default=[10, 1000, 3000])
     parser.add_argument("--edits", type=int, default=60, help="new routes, and changes of one, for each number")
     parser.add_argument("--churn", type=float, default=3.0, help="seconds of endpoint changes")
+    parser.add_argument("--rate", type=float, default=1000.0, help="endpoint changes a second")
     parser.add_argument("--serve", type=Path, help="be the control plane of this directory")
     options = parser.parse_args()
     if options.serve:
@@ -103,8 +106,29 @@ class _Pauses:
 class Site:
     """A control plane in another process, an Envoy, and a client of the API."""
 
-    def __init__(self, process: Any, client: ApiClient, envoy: Envoy, backend: Backend, port: int) -> None:
-        self.process, self.client, self.envoy, self.backend, self.port = process, client, envoy, backend, port
+    process: asyncio.subprocess.Process
+    client: ApiClient
+
+    def __init__(self, directory: Path, backend: Backend) -> None:
+        self.directory, self.backend, self.port = directory, backend, free_port()
+        self.envoy = Envoy(directory, str(directory / "xds.sock"), access_log=False)
+        self._open = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Start the control plane, and open a client to it."""
+        command = [sys.executable, __file__, "--serve", str(self.directory)]
+        pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        self.process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
+        assert self.process.stdout is not None
+        kubeconfig = Path((await self.process.stdout.readline()).decode().strip())
+        self.client = await self._open.enter_async_context(ApiClient.from_kubeconfig(kubeconfig, user_agent="bench"))
+
+    async def stop(self) -> None:
+        """Close the client and end the control plane."""
+        await self._open.aclose()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        await self.process.wait()
 
     async def create(self, *objects: Object) -> None:
         waiting = iter(objects)
@@ -134,22 +158,14 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def _site(directory: Path) -> AsyncIterator[Site]:
-    command = [sys.executable, __file__, "--serve", str(directory)]
-    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
-    assert process.stdout is not None
-    assert process.stdin is not None
-    kubeconfig = (await process.stdout.readline()).decode().strip()
-    envoy = Envoy(directory, str(directory / "xds.sock"), access_log=False)
-    backend = await Backend("backend").start()
+    site = Site(directory, await Backend("backend").start())
+    await site.start()
     try:
-        async with ApiClient.from_kubeconfig(Path(kubeconfig), user_agent="bench") as client:
-            yield Site(process, client, envoy, backend, free_port())
+        yield site
     finally:
-        envoy.kill()
-        await backend.stop()
-        process.stdin.close()
-        await process.wait()
+        site.envoy.kill()
+        await site.backend.stop()
+        await site.stop()
 
 
 def _route(name: str, number: int, method: str = "") -> Object:
@@ -164,29 +180,59 @@ def _host(name: str) -> str:
 async def _measure(routes: int, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="roadstead-bench-") as directory:
         async with _site(Path(directory)) as site:
-            await _fill(site, routes)
-            idle = site.memory
-            started = time.perf_counter()
-            site.envoy.start()
-            await site.envoy.ready()
-            ready = time.perf_counter() - started
-            await until(lambda: _serves(site, f"r{routes - 1}"), "the last route is served", 60)
-            await asyncio.sleep(1)
-            before = site.processor
-            new = [await _new(site, number, routes) for number in range(options.edits)]
-            spent = (site.processor - before) / options.edits
-            edited = [await _edited(site, number, routes) for number in range(options.edits)]
-            changes, lag, busy = await _churn(site, routes, options.churn)
-            pauses = [float(one) for one in (Path(directory) / "pauses").read_text().split()]
             print(f"\n{routes} routes")
-            print(f"  new route to first call      {_shown(new)}")
-            print(f"  changed route to first call  {_shown(edited)}")
-            print(f"  control plane for a new route, its status included: {spent * 1000:.1f} ms of a processor")
-            print(f"  {changes:.0f} endpoint changes/s, {busy:.0%} of a processor; ", end="")
-            print(f"Envoy has the last one after {lag * 1000:.0f} ms")
-            print(f"  an Envoy is ready {ready * 1000:.0f} ms after its start")
-            print(f"  API server and gateway: {idle:.0f} MiB before the Envoy came, {site.memory:.0f} MiB at the end")
+            await _print_start(site, routes)
+            await _print_changes(site, routes, options.edits)
+            for rate in (options.rate, None):
+                await _print_churn(site, routes, options.churn, rate)
+            await _print_restart(site, routes)
+            pauses = [float(one) for one in (Path(directory) / "pauses").read_text().split()]
             print(f"  full garbage collections: {len(pauses)}, the longest {max(pauses, default=0):.0f} ms")
+
+
+async def _print_start(site: Site, routes: int) -> None:
+    before, started = site.processor, time.perf_counter()
+    await _fill(site, routes)
+    print(
+        f"  applied in {time.perf_counter() - started:.1f} s: {site.processor - before:.1f} s of a processor, ", end=""
+    )
+    print(f"{site.memory:.0f} MiB")
+    before, started = site.processor, time.perf_counter()
+    site.envoy.start()
+    await site.envoy.ready()
+    ready = time.perf_counter() - started
+    await until(lambda: _serves(site, f"r{routes - 1}"), "the last route is served", 60)
+    print(f"  an Envoy is ready {ready * 1000:.0f} ms after its start: ", end="")
+    print(f"{(site.processor - before) * 1000:.0f} ms of a processor")
+    await asyncio.sleep(1)
+    before = site.processor
+    await asyncio.sleep(IDLE)
+    print(f"  idle: {(site.processor - before) / IDLE:.1%} of a processor, {site.memory:.0f} MiB")
+
+
+async def _print_changes(site: Site, routes: int, edits: int) -> None:
+    for what, change in (("new", _new), ("changed", _edited)):
+        before = site.processor
+        times = [await change(site, number, routes) for number in range(edits)]
+        spent = (site.processor - before) / edits
+        print(f"  {what + ' route to first call':28} {_shown(times)}   {spent * 1000:.1f} ms of a processor each")
+
+
+async def _print_churn(site: Site, routes: int, seconds: float, rate: float | None) -> None:
+    changes, lag, busy = await _churn(site, routes, seconds, rate)
+    print(f"  {changes:.0f} endpoint changes/s: {busy:.0%} of a processor; ", end="")
+    print(f"Envoy has the last one after {lag * 1000:.0f} ms; {site.memory:.0f} MiB")
+
+
+async def _print_restart(site: Site, routes: int) -> None:
+    """Start the control plane again beside its Envoy, which goes on serving, until a new route is served."""
+    await site.stop()
+    started = time.perf_counter()
+    await site.start()
+    await _new(site, routes, routes)
+    took = time.perf_counter() - started
+    print(f"  a control plane that is started again serves a new route after {took:.1f} s: ", end="")
+    print(f"{site.processor:.1f} s of a processor, {site.memory:.0f} MiB")
 
 
 def _shown(seconds: list[float]) -> str:
@@ -256,14 +302,17 @@ async def _edited(site: Site, number: int, routes: int) -> float:
     return took
 
 
-async def _churn(site: Site, routes: int, seconds: float) -> tuple[float, float, float]:
-    """Change endpoints as fast as it goes; return changes a second, the lag of the last one, and processors used."""
-    end, count = time.perf_counter() + seconds, 0
+async def _churn(site: Site, routes: int, seconds: float, rate: float | None) -> tuple[float, float, float]:
+    """Change endpoints at a rate, or as fast as it goes; return changes a second, the last's lag, processors used."""
+    begin, count = time.perf_counter(), 0
 
     async def work(worker: int) -> None:
         nonlocal count
         number = worker
-        while time.perf_counter() < end:
+        while time.perf_counter() < begin + seconds:
+            if rate is not None and count > (time.perf_counter() - begin) * rate:
+                await asyncio.sleep(PACE)
+                continue
             number = (number + AT_ONCE) % routes
             addresses = [{"addresses": [f"127.0.0.{2 + count % 200}"]}, {"addresses": ["127.0.0.1"]}]
             await site.client.patch(SLICE, f"svc-{number}-abcde", made.NAMESPACE, {"endpoints": addresses})
@@ -274,19 +323,22 @@ async def _churn(site: Site, routes: int, seconds: float) -> tuple[float, float,
     took = time.perf_counter() - started
     busy = (site.processor - before) / took
     last = await Backend("last").start()
-    name = "svc-0-abcde"
-    moved = {
-        "endpoints": [{"addresses": ["127.0.0.1"]}],
-        "ports": [{"name": "grpc", "port": last.port, "protocol": "TCP"}],
-    }
-    await site.client.patch(SLICE, name, made.NAMESPACE, moved)
-    started = time.perf_counter()
-    async with channel(site.port, _host("r0")) as over:
-        while await call(over) != "last":
-            pass
-    lag = time.perf_counter() - started
+    lag = await _moved(site, last)
+    await _moved(site, site.backend)
     await last.stop()
     return count / took, lag, busy
+
+
+async def _moved(site: Site, backend: Backend) -> float:
+    """Move the first Service to a backend, and return the time from the API server's reply until Envoy has it."""
+    port = {"name": "grpc", "port": backend.port, "protocol": "TCP"}
+    endpoints = {"endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [port]}
+    await site.client.patch(SLICE, "svc-0-abcde", made.NAMESPACE, endpoints)
+    started = time.perf_counter()
+    async with channel(site.port, _host("r0")) as over:
+        while await call(over) != backend.name:
+            pass
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

