@@ -1,6 +1,10 @@
 """kubectl with kinds that a user brings: served at once, explained, validated, scaled, and gone with their objects."""
 
 import asyncio
+import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +157,52 @@ def test_patterns_are_read_as_kubernetes_reads_them_and_cannot_keep_the_server_b
         assert "must be a valid regular expression, but isn't" in refused
 
     with_kubectl(tmp_path, conversation)
+
+
+CONFORMANCE = Path(__file__).parents[1] / "conformance"
+
+
+@pytest.fixture(scope="module")
+def gateway_api() -> Path:
+    """The Gateway API's own definitions, from the Go module that the conformance tests use."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("go is not installed: the Gateway API's definitions are not here")
+    fetch = [go, "mod", "download", "-json", "sigs.k8s.io/gateway-api"]
+    done = subprocess.run(fetch, cwd=CONFORMANCE, capture_output=True, text=True, timeout=90)
+    if done.returncode and re.search(
+        r"dial tcp|no such host|i/o timeout|toolchain not available", done.stdout + done.stderr
+    ):
+        pytest.skip(f"the Gateway API's module cannot be had here: {(done.stderr or done.stdout).strip()}")
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "standard"
+
+
+def test_the_gateway_apis_definitions_apply_as_they_are(tmp_path: Path, gateway_api: Path) -> None:
+    files = [
+        path for path in sorted(gateway_api.glob("*.yaml")) if "kind: CustomResourceDefinition" in path.read_text()
+    ]
+    assert len(files) > 5
+
+    async def conversation(kubectl: Kubectl) -> None:
+        await kubectl("apply", "--server-side", *(f"--filename={path}" for path in files))
+        await kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        conditions = await kubectl("get", "crd", "-o", "jsonpath={.items[*].status.conditions[*].type}")
+        assert "ValidationRulesEvaluated" not in conditions, "every rule is understood"
+        assert "matches" in await kubectl("explain", "grpcroute.spec.rules")
+        await kubectl.apply(grpc_route({"backendRefs": [{"name": "shop", "port": 80}]}))
+        assert "shop" in await kubectl("get", "grpcroute", "shop", "-o", "yaml")
+        refused = await kubectl.fails(
+            "apply", "-f", "-", stdin=yaml.safe_dump(grpc_route({"matches": [{"method": {}}]}))
+        )
+        assert "One or both of 'service' or 'method' must be specified" in refused
+
+    with_kubectl(tmp_path, conversation)
+
+
+def grpc_route(rule: dict[str, Any]) -> dict[str, Any]:
+    spec = {"parentRefs": [{"name": "edge"}], "rules": [rule]}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute",
+        "metadata": {"name": "shop", "namespace": "default"}, "spec": spec,
+    }  # fmt: skip

@@ -265,6 +265,10 @@ class TestCommands:
         commands.run("kubectl", "cp", f"{shell}:/no/such/file", str(tmp_path / "none"))
         assert not (tmp_path / "none").exists()
 
+    def test_a_pod_is_known_to_the_api_by_its_token(self, commands: Commands, shell: str) -> None:
+        answer = commands.kubectl("exec", shell, "--", "python3", "-c", ASK_THE_API)
+        assert answer.splitlines() == ["201 system:serviceaccount:default:default", "403 Forbidden"]
+
     def test_debug_by_a_copy(self, commands: Commands, shell: str) -> None:
         commands.kubectl("debug", shell, "--copy-to=shell-copy", "--container=main", "--", "sh", "-c", "sleep 1000")
         commands.kubectl("wait", "--for=condition=Ready", "pod/shell-copy", "--timeout=60s")
@@ -318,6 +322,23 @@ class TestCommands:
         commands.kubectl("wait", "--for=condition=Ready", f"pod/{shell}", "--timeout=60s")
 
 
+ASK_THE_API = """
+import json, ssl, urllib.error, urllib.request
+own = "/var/run/secrets/kubernetes.io/serviceaccount"
+trusted, token = ssl.create_default_context(cafile=f"{own}/ca.crt"), open(f"{own}/token").read()
+def ask(path, body=None):
+    head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request("https://kubernetes.default.svc" + path, body, head)
+    try:
+        with urllib.request.urlopen(request, context=trusted, timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+code, review = ask("/apis/authentication.k8s.io/v1/selfsubjectreviews", b"{}")
+print(code, review["status"]["userInfo"]["username"])
+code, status = ask("/api/v1/namespaces/default/secrets")
+print(code, status["reason"])
+"""
 ASK = "import urllib.request as u; print('answer', u.urlopen('http://127.0.0.1:{}/', timeout=30).status)"
 
 
