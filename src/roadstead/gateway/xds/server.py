@@ -16,6 +16,7 @@ from google.protobuf import any_pb2, json_format
 
 from roadstead.gateway import ir
 from roadstead.gateway.reflection.wiring import METADATA_KEY
+from roadstead.gateway.xds.lastgood import LastGood, StandIns
 from roadstead.gateway.xds.rejections import concise, rejection
 from roadstead.gateway.xds.resources import Ref, Resource, ResourceType, Snapshot
 from roadstead.gateway.xds.session import DeltaSession, Request, Response
@@ -38,6 +39,7 @@ class XdsServer:
         self._patience = patience
         self._proxies: ir.Proxies = {}
         self._encoders: dict[tuple[str, NodeSettings], Encoder] = {}
+        self._last_good: dict[tuple[str, NodeSettings], LastGood] = {}
         self._streams: dict[str, list[_Stream]] = {}
         self._callbacks: list[_Callback] = []
         self._server: grpc.aio.Server | None = None
@@ -67,6 +69,9 @@ class XdsServer:
         before = self._proxies
         gone = {key: _emptied(proxy) for key, proxy in before.items() if key not in proxies and key in self._streams}
         self._proxies = {**proxies, **gone}
+        self._last_good = {
+            kind: good for kind, good in self._last_good.items() if kind[0] in self._proxies or kind[0] in self._streams
+        }
         for key, streams in list(self._streams.items()):
             if key in self._proxies and self._proxies[key] != before.get(key):
                 for stream in streams:
@@ -79,7 +84,7 @@ class XdsServer:
         said = [
             rejection(proxy, each.ref, each.message)
             for stream in streams
-            for each in stream.session.rejections
+            for each in (*stream.session.rejections, *stream.stand_ins.rejections)
             if not any(encoder.quarantine.handles(each.ref) for encoder in encoders)
         ]
         refused = [each for encoder in encoders for each in (*encoder.refused, *encoder.quarantine.rejections())]
@@ -128,6 +133,9 @@ class XdsServer:
         encoder, session = self._encoders.get((stream.key, stream.settings)), stream.session
         if encoder is None or stream.offered is None:
             return
+        if stream.stand_ins.heed(session, stream.offered):
+            stream.update(encoder.snapshot)
+            return
         quarantine, anew = encoder.quarantine, []
         refused = {each.ref.name: each for each in session.rejections if quarantine.handles(each.ref)}
         for name in quarantine.unanswered | refused.keys():
@@ -160,7 +168,16 @@ class XdsServer:
         encoder = self._encoders.get((key, settings))
         if encoder is None:
             encoder = self._encoders[key, settings] = Encoder(settings)
-        return encoder.encode(self._proxies[key])
+        before, snapshot = encoder.snapshot, encoder.encode(self._proxies[key])
+        alike = [stream.session for stream in self._streams.get(key, ()) if stream.settings == settings]
+        self.last_good(key, settings).note(
+            before, snapshot, lambda ref, version: any(session.has_taken(ref, version) for session in alike)
+        )
+        return snapshot
+
+    def last_good(self, key: str, settings: NodeSettings) -> LastGood:
+        """Return what Envoys of this kind have taken last; it outlives them."""
+        return self._last_good.setdefault((key, settings), LastGood())
 
 
 def _emptied(proxy: ir.Proxy) -> ir.Proxy:
@@ -192,6 +209,7 @@ class _Stream:
         self.settings = node_settings(metadata)
         self.reflection_socket = str(metadata.get(METADATA_KEY) or "")
         self.session = DeltaSession()
+        self.stand_ins = StandIns(server.last_good(self.key, self.settings))
         self.offered: Snapshot | None = None
         self.outbox: asyncio.Queue[Response | None] = asyncio.Queue()
         self._server = server
@@ -199,8 +217,8 @@ class _Stream:
         self._timer: asyncio.TimerHandle | None = None
 
     def update(self, snapshot: Snapshot) -> None:
-        self.offered = snapshot
-        self._put(self.session.update(snapshot))
+        self.offered = self.stand_ins.fitted(snapshot)
+        self._put(self.session.update(self.offered))
 
     def receive(self, message: Any) -> None:
         request = decoded_request(message)

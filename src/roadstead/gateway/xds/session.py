@@ -16,6 +16,8 @@ from roadstead.gateway.xds.tables import any_scope, is_of_many, table_of, table_
 WILDCARD = "*"
 _ABSENT = ""
 """Stands for a version where Envoy was told that there is no such resource."""
+_REFUSED = "refused"
+"""Stands for a version that Envoy has not taken, of a resource that is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,10 @@ class DeltaSession:
         on_the_way = (each for each in self._outstanding.values() if each.type is ref.type)
         return not any(ref.name == resource.name for each in on_the_way for resource in each.resources)
 
+    def has_some(self, ref: Ref) -> bool:
+        """Say whether Envoy has taken any version of a resource."""
+        return ref.name in self._known[ref.type]
+
     @property
     def waiting(self) -> bool:
         """Say whether routes are held back until Envoy has the clusters that they name."""
@@ -132,8 +138,15 @@ class DeltaSession:
             self._target = snapshot
         else:
             self._next = None if snapshot.version == self._target.version else snapshot
-        self._forget_rejections(snapshot)
-        return self._advance()
+        gone = [ref for ref in self._rejected if snapshot.get(ref) is None]
+        for ref in gone:
+            del self._rejected[ref]
+        responses = self._advance()
+        for ref in gone:  # Should one come back as it was, Envoy is asked again.
+            sent = self._subscriptions[ref.type].sent
+            if sent.get(ref.name, _ABSENT) != _ABSENT:
+                sent[ref.name] = _REFUSED
+        return responses
 
     def _doubt(self, snapshot: Snapshot) -> None:
         """Note the names under which a snapshot may differ from what Envoy has."""
@@ -230,10 +243,6 @@ class DeltaSession:
         subscription = self._subscriptions[type_]
         if subscription.wildcard and self._target is not None:
             subscription.doubtful |= self._target.resources[type_].keys() | subscription.sent.keys()
-
-    def _forget_rejections(self, snapshot: Snapshot) -> None:
-        for ref in [ref for ref in self._rejected if snapshot.get(ref) is None]:
-            del self._rejected[ref]
 
     # What to send
 

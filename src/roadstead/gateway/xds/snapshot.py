@@ -71,6 +71,11 @@ class Encoder:
         self._refused: dict[_Part, ir.Rejection] = {}
 
     @property
+    def snapshot(self) -> Snapshot:
+        """The newest one."""
+        return self._snapshot
+
+    @property
     def refused(self) -> tuple[ir.Rejection, ...]:
         """What could not be encoded of the proxy as it was last, and why."""
         return tuple(self._refused.values())
