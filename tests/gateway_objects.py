@@ -248,3 +248,29 @@ def order(host: ir.VirtualHost) -> list[str]:
         for route in host.routes
         if route.source is not None
     ]
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+def stream_translation(*found: Object) -> Translation:
+    """Translate these objects beside a GatewayClass and the Services foo and bar."""
+    return translated(gateway_class(), service("foo"), service("bar"), *found)
+
+
+def stream_chains(*found: Object) -> dict[tuple[str, ...], ir.FilterChain]:
+    """Return the chains of the only port by their server names."""
+    (listener,) = stream_translation(*found).proxies[PROXY].listeners
+    return {chain.server_names: chain for chain in listener.chains}
+
+
+def stream_for(*found: Object, name: str = "foo.example.com") -> ir.Stream:
+    """Return where the connections go that ask for a name."""
+    made = stream_chains(*found)[(name,)].stream
+    assert made is not None
+    return made
+
+
+def stream_weights(made: ir.Stream) -> dict[str, int]:
+    """Return how the connections are divided over Services."""
+    return {one.cluster.split("/")[1]: one.weight for one in made.destinations}

@@ -8,7 +8,6 @@ from gateway_objects import (
     PROXY,
     backend,
     gateway,
-    gateway_class,
     grant,
     grpc_route,
     http_listener,
@@ -21,48 +20,31 @@ from gateway_objects import (
     secret,
     service,
     status_of,
+    stream_chains,
+    stream_for,
+    stream_translation,
+    stream_weights,
     tls_listener,
     tls_route,
-    translated,
     verdict,
 )
 
 from roadstead.api.objects import Object
 from roadstead.gateway import ir
-from roadstead.gateway.translate import Translation
 
-FOO, BAR = service("foo"), service("bar")
 TO_FOO, TO_BAR = backend("foo"), backend("bar")
 
 
-def translation(*found: Object) -> Translation:
-    return translated(gateway_class(), FOO, BAR, *found)
-
-
-def chains(*found: Object) -> dict[tuple[str, ...], ir.FilterChain]:
-    """Return the chains of port 443 by their server names."""
-    (listener,) = translation(*found).proxies[PROXY].listeners
-    return {chain.server_names: chain for chain in listener.chains}
-
-
-def stream(*found: Object, name: str = "foo.example.com") -> ir.Stream:
-    made = chains(*found)[(name,)].stream
-    assert made is not None
-    return made
-
-
-def services(made: ir.Stream) -> dict[str, int]:
-    return {one.cluster.split("/")[1]: one.weight for one in made.destinations}
-
-
 def conditions(*found: Object, route: str = "route") -> list[Object]:
-    (entry,) = status_of(translation(*found), "TLSRoute", route)["parents"]
+    (entry,) = status_of(stream_translation(*found), "TLSRoute", route)["parents"]
     assert entry["controllerName"] == "roadstead.dev/gateway-controller"
     return list(entry["conditions"])
 
 
 def attached(*found: Object) -> list[int]:
-    return [one["attachedRoutes"] for one in status_of(translation(*found), "Gateway", GATEWAY.name)["listeners"]]
+    return [
+        one["attachedRoutes"] for one in status_of(stream_translation(*found), "Gateway", GATEWAY.name)["listeners"]
+    ]
 
 
 # --- backends -----------------------------------------------------------------------------------------------------
@@ -70,8 +52,8 @@ def attached(*found: Object) -> list[int]:
 
 def test_weights_divide_the_connections_and_invalid_backends_have_their_share_refused() -> None:
     weighted = [backend("foo", weight=3), backend("bar", weight=0), backend("none", weight=2), backend("foo", weight=1)]
-    made = stream(gateway(tls_listener()), tls_route("route", *weighted))
-    assert services(made) == {"foo": 4}
+    made = stream_for(gateway(tls_listener()), tls_route("route", *weighted))
+    assert stream_weights(made) == {"foo": 4}
     assert made.refused == 2
     assert made.why == "spec.rules[0].backendRefs[2]: Service user-platform/none does not exist"
     assert made.source == ir.RouteSource("TLSRoute", "user-platform", "route")
@@ -79,7 +61,7 @@ def test_weights_divide_the_connections_and_invalid_backends_have_their_share_re
 
 @pytest.mark.parametrize(("weighted", "why"), [([], "no backendRefs"), ([backend("foo", weight=0)], "weight 0")])
 def test_without_a_backend_all_are_refused(weighted: list[Object], why: str) -> None:
-    made = stream(gateway(tls_listener()), tls_route("route", *weighted))
+    made = stream_for(gateway(tls_listener()), tls_route("route", *weighted))
     assert (made.destinations, why in made.why) == ((), True)
 
 
@@ -102,11 +84,11 @@ def test_a_grant_for_tls_routes_lets_them_cross_namespaces() -> None:
     far = service("far", namespace="elsewhere")
     allowed = grant("elsewhere", [("gateway.networking.k8s.io", "TLSRoute", "user-platform")], [("", "Service")])
     route = tls_route("route", backend("far", namespace="elsewhere"))
-    assert services(stream(gateway(tls_listener()), far, allowed, route)) == {"far": 1}
+    assert stream_weights(stream_for(gateway(tls_listener()), far, allowed, route)) == {"far": 1}
 
 
 def test_clusters_and_endpoints_of_streams_are_there() -> None:
-    proxy = translation(gateway(tls_listener()), tls_route("route", TO_FOO)).proxies[PROXY]
+    proxy = stream_translation(gateway(tls_listener()), tls_route("route", TO_FOO)).proxies[PROXY]
     assert proxy.clusters == (ir.Cluster("user-platform/foo/50051/tcp", "user-platform/foo/50051", "tcp"),)
     assert [one.name for one in proxy.endpoints] == ["user-platform/foo/50051"]
 
@@ -126,7 +108,7 @@ def test_tls_that_ends_here_begins_anew_where_a_policy_says_so() -> None:
         tls_listener("passed", "bar.example.com"),
     )
     route = tls_route("route", TO_FOO, hostnames=["foo.example.com", "bar.example.com"])
-    found = chains(listeners, policy, secret("example-gateway", key_pair("foo.example.com")), route)
+    found = stream_chains(listeners, policy, secret("example-gateway", key_pair("foo.example.com")), route)
     ended, passed = found[("foo.example.com",)], found[("bar.example.com",)]
     assert ended.tls == ir.ServerTls(("user-platform/example-gateway",), alpn=())
     assert [one.cluster for one in (ended.stream or ir.Stream()).destinations] == ["user-platform/foo/50051/tcp-tls"]
@@ -146,7 +128,7 @@ def test_listeners_for_http_take_no_tls_routes(listener: Object) -> None:
 
 
 def test_listeners_for_tls_take_no_other_routes() -> None:
-    made = translation(gateway(tls_listener()), grpc_route("grpc", rule(TO_FOO)))
+    made = stream_translation(gateway(tls_listener()), grpc_route("grpc", rule(TO_FOO)))
     (entry,) = status_of(made, "GRPCRoute", "grpc")["parents"]
     assert verdict(entry["conditions"], "Accepted") == ("False", "NotAllowedByListeners")
 
@@ -174,7 +156,7 @@ def test_a_second_rule_is_dropped_and_told() -> None:
     route["spec"]["rules"].append({"backendRefs": [TO_BAR]})
     found = conditions(gateway(tls_listener()), route)
     assert verdict(found, "PartiallyInvalid") == ("True", "UnsupportedValue")
-    assert services(stream(gateway(tls_listener()), route)) == {"foo": 1}
+    assert stream_weights(stream_for(gateway(tls_listener()), route)) == {"foo": 1}
 
 
 def test_annotations_of_other_kinds_are_told_to_have_no_effect() -> None:
