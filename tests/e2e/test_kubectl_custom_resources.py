@@ -175,12 +175,15 @@ def gateway_api() -> Path:
     ):
         pytest.skip(f"the Gateway API's module cannot be had here: {(done.stderr or done.stdout).strip()}")
     assert done.returncode == 0, (done.stdout, done.stderr)
-    return Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "standard"
+    return Path(json.loads(done.stdout)["Dir"]) / "config" / "crd"
 
 
-def test_the_gateway_apis_definitions_apply_as_they_are(tmp_path: Path, gateway_api: Path) -> None:
+@pytest.mark.parametrize("channel", ["standard", "experimental"])
+def test_the_gateway_apis_definitions_apply_as_they_are(tmp_path: Path, gateway_api: Path, channel: str) -> None:
     files = [
-        path for path in sorted(gateway_api.glob("*.yaml")) if "kind: CustomResourceDefinition" in path.read_text()
+        path
+        for path in sorted((gateway_api / channel).glob("*.yaml"))
+        if "kind: CustomResourceDefinition" in path.read_text()
     ]
     assert len(files) > 5
 

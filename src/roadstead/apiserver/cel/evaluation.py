@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from roadstead.apiserver.cel.budget import CONSTANT_PATTERN, EVALUATION_LIMIT, Budget, call_cost, size_cost
+from roadstead.apiserver.cel.formats import METHODS as OF_FORMATS
+from roadstead.apiserver.cel.formats import format_named, formats
 from roadstead.apiserver.cel.functions import FUNCTIONS, METHODS, CelError, NoOverload, same
 from roadstead.apiserver.cel.syntax import CelSyntaxError, Node, parse
 
@@ -73,10 +75,26 @@ def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
         return _has(node, scope, names)
     if node.kind == "method" and node.value in _MACROS:
         return _macro(node, scope, names)
+    if node.kind == "method" and node.children[0] == _FORMATS:
+        return _format(node, scope, names)
     children = tuple(_compile(child, scope, names) for child in node.children)
     if node.kind in ("call", "method"):
         return _call(node, children)
     return _BUILDERS[node.kind](node.value, children)
+
+
+_FORMATS = Node("name", "format")
+
+
+def _format(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    """`format.NAME()`, or `format.named(TEXT)`, which may be none."""
+    if node.value == "named" and len(node.children) == 2:
+        asked = _compile(node.children[1], scope, names)
+        return lambda variables: format_named(asked(variables))
+    found = formats().get(node.value)
+    if found is None or len(node.children) != 1:
+        raise CelSyntaxError(f"undeclared reference to 'format.{node.value}'")
+    return lambda variables: found
 
 
 def _name(name: str, scope: frozenset[str], names: set[str]) -> Evaluate:
@@ -265,7 +283,7 @@ def _unary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
 
 
 def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
-    function = (METHODS if node.kind == "method" else FUNCTIONS).get(node.value)
+    function = ({**METHODS, **OF_FORMATS} if node.kind == "method" else FUNCTIONS).get(node.value)
     if function is None:
         raise CelSyntaxError(f"undeclared reference to '{node.value}'")
     constant = node.value == "matches" and node.children[-1].kind == "literal"
