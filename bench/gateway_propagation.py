@@ -185,7 +185,7 @@ async def _measure(routes: int, options: argparse.Namespace) -> None:
             await _print_changes(site, routes, options.edits)
             for rate in (options.rate, None):
                 await _print_churn(site, routes, options.churn, rate)
-            await _print_restart(site, routes)
+            await _print_restart(site, options.edits, routes)
             pauses = [float(one) for one in (Path(directory) / "pauses").read_text().split()]
             print(f"  full garbage collections: {len(pauses)}, the longest {max(pauses, default=0):.0f} ms")
 
@@ -224,12 +224,12 @@ async def _print_churn(site: Site, routes: int, seconds: float, rate: float | No
     print(f"Envoy has the last one after {lag * 1000:.0f} ms; {site.memory:.0f} MiB")
 
 
-async def _print_restart(site: Site, routes: int) -> None:
+async def _print_restart(site: Site, number: int, routes: int) -> None:
     """Start the control plane again beside its Envoy, which goes on serving, until a new route is served."""
     await site.stop()
     started = time.perf_counter()
     await site.start()
-    await _new(site, routes, routes)
+    await _new(site, number, routes)
     took = time.perf_counter() - started
     print(f"  a control plane that is started again serves a new route after {took:.1f} s: ", end="")
     print(f"{site.processor:.1f} s of a processor, {site.memory:.0f} MiB")
