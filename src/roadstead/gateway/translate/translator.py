@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from roadstead.api.objects import Object, ObjectKey, is_deleting
@@ -137,7 +138,7 @@ class Translator:
         self._in_force: Mapping[PolicyTarget, PolicyPlan] = {}
         self._trust: Mapping[str, TrustBundle] = {}
         self._routes: dict[RouteId, _Route] = {}
-        self._unanswered: set[RouteId] = set()
+        self._unanswered: dict[str, set[RouteId]] = defaultdict(set)
         self._users: dict[ObjectKey, dict[RouteId, frozenset[_User]]] = defaultdict(dict)
         self._fleet: dict[ObjectKey, GatewayProxy] = {}
         self._endpoints: dict[str, EndpointSet] = {}
@@ -271,17 +272,16 @@ class Translator:
             known.plan = known.plan if known.plan == plan else plan
             known.parents = known.parents if known.parents == parents else parents
             known.reserve = reserve
-        self._unanswered.add(identity)
         self._unsaid[identity] = None
 
     def _forget(self, identity: RouteId) -> None:
         """Let a route go."""
         self._readers.note(identity, ())
         if identity in self._routes:
+            self._note_answered(identity)
             self._put(identity, {})
             self._use(identity, frozenset(), frozenset())
             del self._routes[identity]
-            self._unanswered.discard(identity)
             self._unsaid[identity] = None
 
     def _reserved(self, known: _Route | None, plan: RoutePlan) -> Reserve:
@@ -296,14 +296,12 @@ class Translator:
 
     def _hear(self, changes: Changes) -> None:
         """Take note of routes that all their Envoys have answered to, as these were made the last time."""
-        states = {key: self._plain.proxy_states.get(key, ProxyState()) for key in changes.get("proxy_states", ())}
-        if not any(state.connected and state.settled for state in states.values()):
-            return
-        for identity in list(self._unanswered):
-            route = self._routes[identity]
-            found = [self._plain.proxy_states.get(key, ProxyState()) for key in _proxies(route)]
-            if found and all(state.connected and state.settled for state in found):
-                self._settle(identity, [one for state in found for one in state.rejections])
+        state = cache(lambda key: self._plain.proxy_states.get(key, ProxyState()))
+        for key in changes.get("proxy_states", ()):
+            for identity in list(self._unanswered[key]) if _has_answered(state(key)) else ():
+                found = [state(each) for each in _proxies(self._routes[identity])]
+                if all(map(_has_answered, found)):
+                    self._settle(identity, [one for each in found for one in each.rejections])
 
     def _settle(self, identity: RouteId, rejections: Iterable[Rejection]) -> None:
         """Forget what is in reserve for rules that no Envoy refuses."""
@@ -313,7 +311,11 @@ class Translator:
         if route.reserve.former != before.former:
             self._meet(identity, route.kept)
         if not refused:
-            self._unanswered.discard(identity)
+            self._note_answered(identity)
+
+    def _note_answered(self, identity: RouteId) -> None:
+        for key in _proxies(self._routes[identity]):
+            self._unanswered[key].discard(identity)
 
     def _without_overlaps(self) -> Iterator[tuple[RouteId, tuple[Parent, ...]]]:
         routes = list(self._routes.items())
@@ -331,7 +333,10 @@ class Translator:
         served = attachments if not route.plan.unaccepted else []
         former = route.reserve.former
         places = {(key, found.listener): AttachedRoute(route.plan, found.claims, former) for key, found in served}
+        self._note_answered(identity)
         self._put(identity, places)
+        for key in _proxies(route):
+            self._unanswered[key].add(identity)
         users = frozenset((one.gateway.key, one.gateway.controller_name) for one in kept if one.problem is None)
         self._use(identity, referenced_services(route.plan.obj), users)
 
@@ -457,6 +462,11 @@ class Translator:
 
 def _is_as_before(old: AttachedRoute | None, new: AttachedRoute | None) -> bool:
     return old is not None and new is not None and old.plan is new.plan and old[1:] == new[1:]
+
+
+def _has_answered(state: ProxyState) -> bool:
+    """Say whether a proxy has Envoys, and all of them have taken or refused what they were sent."""
+    return state.connected > 0 and state.settled
 
 
 def _proxies(route: _Route) -> set[str]:
