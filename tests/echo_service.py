@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from roadstead.service import RpcError, current_call, current_identity
+from roadstead.service import RpcError, Server, ThreadedServer, current_call, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
 
 # Handlers of the word "gate" tell that they are there, and wait; tests clear both.
@@ -28,7 +28,10 @@ RAISED: dict[bytes, Exception] = {}
 # The messages that handlers were given by a server whose requests are messages; tests clear it.
 TAKEN: list = []
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+# By how handlers are run, with the stages around them as an interceptor of a plain grpcio server.
 SERVERS = ("async", "sync-on-async", "threads")
+# The library's own servers, which need no interceptor for it.
+OWN_SERVERS = ("Server", "Server, sync", "ThreadedServer")
 
 
 def do_sync(word: bytes, context) -> bytes:
@@ -170,10 +173,9 @@ def _ended(call, replies: list[bytes], started: float) -> Ended:
 
 @contextmanager
 def serving(sort: str, *stages: Stage, parse=None) -> Iterator[Client]:
-    """A server of one of the SERVERS with these stages, and a client of it; `parse` makes messages of requests."""
-    start = _threaded_server if sort == "threads" else _async_server
-    handlers = async_handlers(parse) if sort == "async" else sync_handlers(parse)
-    with start(stages, handlers) as port:
+    """A server of one of the sorts with these stages, and a client of it; `parse` makes messages of requests."""
+    handlers = async_handlers(parse) if sort in ("async", "Server") else sync_handlers(parse)
+    with _STARTS[sort](stages, handlers) as port:
         client = Client(port)
         try:
             yield client
@@ -227,6 +229,39 @@ def _async_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
         yield port
     finally:
         loop_thread().run(server.stop(None))
+
+
+@contextmanager
+def _own_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
+    server = Server(port=0, address="127.0.0.1", stages=stages)
+    server.add_registered_method_handlers("test.Echo", handlers)
+    loop_thread().run(server.start())
+    try:
+        yield server.port
+    finally:
+        loop_thread().run(server.stop())
+
+
+@contextmanager
+def _own_threaded_server(stages: Sequence[Stage], handlers) -> Iterator[int]:
+    server = ThreadedServer(port=0, address="127.0.0.1", stages=stages, threads=8)
+    # As generated code of an older grpcio registers them.
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
+    server.start()
+    try:
+        yield server.port
+    finally:
+        server.stop()
+
+
+_STARTS = {
+    "async": _async_server,
+    "sync-on-async": _async_server,
+    "threads": _threaded_server,
+    "Server": _own_server,
+    "Server, sync": _own_server,
+    "ThreadedServer": _own_threaded_server,
+}
 
 
 class Recorder(Stage):

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 
 import grpc
 import pytest
-from echo_service import RAISED
+from echo_service import OWN_SERVERS, RAISED, SERVERS
 from polling import wait_until
 from structlog.testing import capture_logs
 
@@ -16,6 +16,12 @@ from roadstead.service.interceptors.stage import NEEDS_CONNECTION
 from roadstead.service.refusal import Refusal, unauthenticated
 
 REFUSAL = Refusal(grpc.StatusCode.PERMISSION_DENIED, "no", retry_after=0.25)
+
+
+@pytest.fixture(params=[*SERVERS, *OWN_SERVERS])
+def server_sort(request) -> str:
+    """Both ways in: a chain as interceptor, and the library's own servers."""
+    return request.param
 
 
 class AtHeaders(Stage):
