@@ -55,6 +55,10 @@ def forward(*found: Object) -> ir.Forward:
     return route.action
 
 
+def test_every_request_has_an_id_as_behind_ingress_nginx() -> None:
+    assert proxy(THE_FIELDS_OWN).telemetry == ir.Telemetry(request_ids=True)
+
+
 def told(*found: Object) -> list[str]:
     return [notice.message for notice in served(*found).notices]
 
