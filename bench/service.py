@@ -1,8 +1,9 @@
 """What do identity, policy and the other interceptors cost? `python bench/service.py`, about 45 seconds.
 
-Servers of one process each, side by side in one run: bare grpc.aio, the same with password identity and a policy, the
-same with everything a service usually has, the three once more with threads, bare grpc.aio on uvloop, and
-grpc-interceptor with the simplest check that one can write with it. One client process keeps a fixed number of unary
+Servers of one process each, side by side in one run: bare grpc.aio, `roadstead.service.Server` with password identity
+and a policy, and with everything a service usually has, the three once more with threads, identity and policy as an
+interceptor of a plain server, bare grpc.aio on uvloop, and grpc-interceptor with the simplest check that one can write
+with it. One client process keeps a fixed number of unary
 calls in flight against one server at a time, in short turns of shuffled order, so that a noisy neighbour hits all of
 them alike. What is compared is the server's own CPU time per call (from the kernel's scheduler), which hardly depends
 on how busy the machine is, and the calls per second, which do. Ratios are medians of the turns, the bare server of the
@@ -34,10 +35,14 @@ METHOD = "/bench.Echo/Echo"
 IDENTITY = (("username", "alice"), ("password", "wonderland"))
 POLICY = "{roles: {caller: [bench.Echo/Echo]}, identities: {alice: [caller]}}"
 USERS = 10
+THREADS = 16
 
 
 class Arm(NamedTuple):
-    """One server: its sort, what is around its handler, and the arm that it is compared with."""
+    """One server: its sort, what is around its handler, and the arm that it is compared with.
+
+    "chain" is a plain server of grpcio's with our interceptor; ours in the other arms are servers of the library.
+    """
 
     sort: str
     around: str
@@ -48,6 +53,7 @@ ARMS = {
     "bare": Arm("async", "nothing", "bare"),
     "identity+policy": Arm("async", "identity+policy", "bare"),
     "everything": Arm("async", "everything", "bare"),
+    "chain, identity+policy": Arm("chain", "identity+policy", "bare"),
     "grpc-interceptor": Arm("async", "peer", "bare"),
     "bare, uvloop": Arm("uvloop", "nothing", "bare"),
     "threads, bare": Arm("threads", "nothing", "threads, bare"),
@@ -82,18 +88,6 @@ def simplest_check() -> Any:
     return Check()
 
 
-def interceptors_of(arm: Arm, folder: str) -> list[Any]:
-    """Return grpc's interceptors of one arm."""
-    from roadstead.service.interceptors import AsyncChain, ThreadChain
-
-    if arm.around == "nothing":
-        return []
-    if arm.around == "peer":
-        return [simplest_check()]
-    chain = ThreadChain if arm.sort == "threads" else AsyncChain
-    return [chain(*stages_of(arm.around, folder))]
-
-
 def serve(name: str, folder: str, port: Any) -> None:
     """Serve until killed; runs in a process of its own."""
     from roadstead.service.logs import log_as_json
@@ -101,36 +95,59 @@ def serve(name: str, folder: str, port: Any) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     log_as_json()
     arm = ARMS[name]
-    interceptors = interceptors_of(arm, folder)
     if arm.sort == "threads":
-        serve_with_threads(interceptors, port)
+        serve_with_threads(arm, folder, port)
     elif arm.sort == "uvloop":
         import uvloop
 
-        uvloop.run(serve_async(interceptors, port))
+        uvloop.run(serve_async(arm, folder, port))
     else:
-        asyncio.run(serve_async(interceptors, port))
+        asyncio.run(serve_async(arm, folder, port))
 
 
-def serve_with_threads(interceptors: list[Any], port: Any) -> None:
-    """Serve the echo with a pool of threads."""
-    server = grpc.server(ThreadPoolExecutor(16), interceptors=interceptors)
-    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(lambda request, context: request)}
+def add_echo(server: Any, echo: Callable[[bytes, Any], Any]) -> None:
+    """Add the one service, as generated code of older grpcio does: the faster way for a bare grpc.aio server."""
+    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
+
+
+def serve_with_threads(arm: Arm, folder: str, port: Any) -> None:
+    """Serve the echo with a pool of threads."""
+    from roadstead.service import ThreadedServer
+
+    def echo(request: bytes, context: Any) -> bytes:
+        return request
+
+    if arm.around != "nothing":
+        ours = ThreadedServer(port=0, address="127.0.0.1", threads=THREADS, stages=stages_of(arm.around, folder))
+        add_echo(ours, echo)
+        ours.start()
+        port.send(ours.port)
+        ours.wait()
+    server = grpc.server(ThreadPoolExecutor(THREADS))
+    add_echo(server, echo)
     port.send(server.add_insecure_port("127.0.0.1:0"))
     server.start()
     server.wait_for_termination()
 
 
-async def serve_async(interceptors: list[Any], port: Any) -> None:
+async def serve_async(arm: Arm, folder: str, port: Any) -> None:
     """Serve the echo on the event loop that is running."""
+    from roadstead.service import Server
+    from roadstead.service.interceptors import AsyncChain
 
     async def echo(request: bytes, context: Any) -> bytes:
         return request
 
-    server = grpc.aio.server(interceptors=interceptors or None)
-    handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", handlers),))
+    if arm.sort == "async" and arm.around in ("identity+policy", "everything"):
+        ours = Server(port=0, address="127.0.0.1", stages=stages_of(arm.around, folder))
+        add_echo(ours, echo)
+        await ours.start()
+        port.send(ours.port)
+        await ours.wait()
+    chain = [AsyncChain(*stages_of(arm.around, folder))] if arm.sort == "chain" else None
+    server = grpc.aio.server(interceptors=[simplest_check()] if arm.around == "peer" else chain)
+    add_echo(server, echo)
     port.send(server.add_insecure_port("127.0.0.1:0"))
     await server.start()
     await server.wait_for_termination()
