@@ -419,8 +419,8 @@ class TestLightkube:
         others = threading.enumerate()
         done = client.exec("lightkube", command=["sh", "-c", "cat; exit 5"], stdin="typed", stdout=True, timeout=20)
         assert (done.stdout, done.exit_code) == ("typed", 5)
-        # Its WebSocket's thread reads on from the number of a socket that is closed, until it notices. A connection that
-        # is made before then may get the number, and loses the first bytes of its handshake to that thread.
+        # Its WebSocket's thread reads on from the number of a socket that is closed, until it notices. A connection
+        # that is made before then may get the number, and loses the start of its handshake to that thread.
         for reader in [thread for thread in threading.enumerate() if thread not in others]:
             reader.join(PATIENCE)
         client.delete(Deployment, "lightkube", cascade=CascadeType.FOREGROUND)
