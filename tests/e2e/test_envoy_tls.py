@@ -221,6 +221,14 @@ def test_a_broken_certificate_is_reported_and_the_last_good_one_serves(tmp_path)
             assert [each.resource for each in state.rejections] == ["secret certificate:ns/foo"]
             assert "Failed to load certificate chain" in state.rejections[0].message
             assert (await shake(port, "foo.example.com", authority))[0] == "h2"
+            bed.envoy.kill()
+            await until(lambda: not bed.state.connected, "the control plane hears of it")
+            bed.envoy.start()
+            await bed.envoy.ready()
+            assert (await bed.settled()).rejections == state.rejections
+            assert (await shake(port, "foo.example.com", authority))[0] == "h2", "it is given what the others had"
+            better = certificate("ns/foo", authority, "foo.example.com")
+            assert (await bed.serve(with_certificate(better))).rejections == ()
 
     run(test)
 

@@ -118,12 +118,17 @@ class XdsServer:
         self.changed(stream.key)
 
     def leave(self, stream: "_Stream") -> None:
-        """Forget an Envoy whose stream has ended, and the encoder that nobody else uses."""
+        """Forget an Envoy whose stream has ended, and the encoder that nobody else uses.
+
+        What the last Envoy of all has taken is still good for the one that will come after it.
+        """
         streams = self._streams[stream.key]
         streams.remove(stream)
         _log.info("envoy disconnected", proxy=stream.key, node=stream.node)
         if not any(each.settings == stream.settings for each in streams):
             self._encoders.pop((stream.key, stream.settings), None)
+            if streams:
+                self._last_good.pop((stream.key, stream.settings), None)
         if not streams:
             del self._streams[stream.key]
         self.changed(stream.key)
