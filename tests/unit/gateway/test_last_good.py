@@ -18,6 +18,8 @@ from roadstead.gateway.gather import Gathering
 from roadstead.gateway.translate import Translator, translate
 from roadstead.gateway.xds.quarantine import Quarantine
 from roadstead.gateway.xds.resources import Ref, ResourceType
+from roadstead.gateway.xds.snapshot import Encoder, NodeSettings
+from roadstead.gateway.xds.tables import SPREAD_FROM
 
 HOST = "foo.example.com"
 BAD = "bad"
@@ -423,3 +425,24 @@ def test_which_rule_without_a_name_is_meant(
         cluster.have(route(*map(matching, texts)))
         cluster.settle()
     assert {each.split()[0] for each in cluster.served} == served
+
+
+def test_it_is_the_same_in_a_table_that_is_sent_in_pieces(cluster: Cluster) -> None:
+    """A host in each of many pieces; each piece is refused, and mended, for itself."""
+    names, encoder = [f"h{number}.example.com" for number in range(SPREAD_FROM + 1)], Encoder(NodeSettings())
+
+    def serve(text: str) -> set[str]:
+        cluster.have(made.grpc_route("r", matching(text), hostnames=names))
+        cluster.translator.advance(cluster.gathering.resources(made.NOW), cluster.gathering.changes())
+        encoder.encode(cluster.translator.proxies[PROXY])
+        return set(encoder.quarantine.unanswered)
+
+    for piece in serve("one"):
+        encoder.quarantine.taken(piece)
+    cluster.envoy.quarantine = encoder.quarantine
+    cluster.gathering.note_proxy(PROXY)
+    refused = {piece for piece in serve("bad") if encoder.quarantine.refused(piece, "it is bad")}
+    offered = [host for piece in refused for host in encoder.quarantine.offered(piece).virtual_hosts]
+    assert {host.name for host in offered} == set(names)
+    assert {text_of(host.routes[0].match) for host in offered} == {"one"}
+    assert {one.kept for one in encoder.quarantine.rejections()} == {0}
