@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-import re
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -164,17 +164,15 @@ CONFORMANCE = Path(__file__).parents[1] / "conformance"
 
 @pytest.fixture(scope="module")
 def gateway_api() -> Path:
-    """The Gateway API's own definitions, from the Go module that the conformance tests use."""
+    """The Gateway API's own definitions, from the Go module that the conformance tests use, if they have fetched it."""
     go = shutil.which("go")
     if go is None:
         pytest.skip("go is not installed: the Gateway API's definitions are not here")
     fetch = [go, "mod", "download", "-json", "sigs.k8s.io/gateway-api"]
-    done = subprocess.run(fetch, cwd=CONFORMANCE, capture_output=True, text=True, timeout=90)
-    if done.returncode and re.search(
-        r"dial tcp|no such host|i/o timeout|toolchain not available", done.stdout + done.stderr
-    ):
-        pytest.skip(f"the Gateway API's module cannot be had here: {(done.stderr or done.stdout).strip()}")
-    assert done.returncode == 0, (done.stdout, done.stderr)
+    offline = {**os.environ, "GOPROXY": "off", "GOTOOLCHAIN": "local"}
+    done = subprocess.run(fetch, cwd=CONFORMANCE, env=offline, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("the Gateway API's module is not here: `go mod download` in tests/conformance fetches it")
     return Path(json.loads(done.stdout)["Dir"]) / "config" / "crd"
 
 
