@@ -206,7 +206,7 @@ class Methods(grpc.GenericRpcHandler):
     """All methods of a server, with stages around them.
 
     Added to a grpc server in place of the handlers themselves, it costs less than an interceptor: grpc.aio runs two
-    coroutines more for every RPC if there is any. It asks each registered method for itself, too, at every RPC anew.
+    coroutines more for every RPC if there is any, and waits for each method that is registered with it by a task.
     """
 
     def __init__(
