@@ -207,6 +207,13 @@ def test_what_was_entered_is_left_when_a_later_stage_refuses(serving, server_sor
     wait_until(lambda: (first.entered, first.held) == (1, 0))
 
 
+def test_what_was_entered_is_left_when_a_later_stage_fails(serving, server_sort, kind):
+    first = Holding()
+    with serving(server_sort, first, Broken("enter")) as client:
+        assert client.call(kind, b"hello").code == "INTERNAL"
+    wait_until(lambda: (first.entered, first.held) == (1, 0))
+
+
 def test_an_exception_becomes_internal_without_its_text(serving, server_sort, kind, recorder):
     holding = Holding()
     with serving(server_sort, recorder, Errors(), holding) as client:
