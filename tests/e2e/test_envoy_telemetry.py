@@ -93,7 +93,7 @@ def test_numbers_by_route_know_how_calls_of_grpc_ended(tmp_path: Path) -> None:
 def test_a_line_of_the_log_is_what_one_request_was(tmp_path: Path) -> None:
     async def test() -> None:
         port, backend = free_port(), await Backend("users").start()
-        async with running(tmp_path, served(port, backend)) as bed, channel(port) as over:
+        async with running(tmp_path, served(port, backend, request_ids="false")) as bed, channel(port) as over:
             await call(over, metadata=[("x-request-id", 'of "the client"')])
             assert backend.metadata["x-request-id"] == 'of "the client"'
             await call(over)
@@ -109,10 +109,10 @@ def test_a_line_of_the_log_is_what_one_request_was(tmp_path: Path) -> None:
     run(test)
 
 
-def test_requests_have_ids_where_that_is_wanted(tmp_path: Path) -> None:
+def test_requests_have_ids(tmp_path: Path) -> None:
     async def test() -> None:
         port, backend = free_port(), await Backend("users").start()
-        async with running(tmp_path, served(port, backend, request_ids="true")) as bed, channel(port) as over:
+        async with running(tmp_path, served(port, backend)) as bed, channel(port) as over:
             await call(over, metadata=[("x-request-id", "of the client")])
             given = backend.metadata["x-request-id"]
             assert given != "of the client"

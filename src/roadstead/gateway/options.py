@@ -49,9 +49,10 @@ class Tracing(_Part, frozen=True):
 class Telemetry(_Part, frozen=True):
     """What a proxy tells of requests beside its access log.
 
-    `route_metrics`: numbers by route, and Envoy's own by cluster and outcome. `request_ids`: every request gets one.
+    `route_metrics`: numbers by route, and Envoy's own by cluster and outcome. `request_ids`: every request gets one (and
+    every one that may become a span, whatever this says).
     """
 
     route_metrics: bool = False
     tracing: Tracing | None = None
-    request_ids: bool = False
+    request_ids: bool = True

@@ -26,7 +26,6 @@ from roadstead.gateway.ir import (
     RouteSource,
     RouteTable,
     ServerTls,
-    Telemetry,
     Timeouts,
     ValueMatch,
     VirtualHost,
@@ -44,8 +43,6 @@ from roadstead.gateway.translate.precedence import EVERY_REQUEST
 _HTTP, _HTTPS = 80, 443
 _PERMANENT_REDIRECT, _NOT_FOUND, _UNAVAILABLE = 308, 404, 503
 _CHALLENGE = "/.well-known/acme-challenge"
-_TELEMETRY = Telemetry(request_ids=True)
-"""As behind ingress-nginx: no Ingress can ask for request ids, and there every request has one."""
 _PATH_RANKS = {"exact": 0, "prefix": 1, "regex": 1}
 
 
@@ -103,7 +100,6 @@ def ingress_proxy(
         clusters=clusters,
         endpoints=tuple(endpoint_set(name, resources) for name in sorted({one.endpoints for one in clusters})),
         certificates=tuple(certificates[name] for name in sorted(certificates)),
-        telemetry=_TELEMETRY,
     )
 
 

@@ -26,7 +26,7 @@ class TelemetryPlan(NamedTuple):
 def plan_telemetry(gateway: Object, resources: Resources) -> TelemetryPlan:
     """Return what a Gateway's annotations ask for."""
     stated = read_annotations(gateway).values
-    told = Telemetry(stated.get("route-metrics", False), request_ids=stated.get("request-ids", False))
+    told = Telemetry(stated.get("route-metrics", False), request_ids=stated.get("request-ids", True))
     address = stated.get("tracing")
     if address is None:
         return TelemetryPlan(told)

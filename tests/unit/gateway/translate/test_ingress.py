@@ -56,7 +56,7 @@ def forward(*found: Object) -> ir.Forward:
 
 
 def test_every_request_has_an_id_as_behind_ingress_nginx() -> None:
-    assert proxy(THE_FIELDS_OWN).telemetry == ir.Telemetry(request_ids=True)
+    assert proxy(THE_FIELDS_OWN).telemetry == ir.Telemetry()
 
 
 def told(*found: Object) -> list[str]:

@@ -33,8 +33,8 @@ def test_numbers_by_route() -> None:
     assert translation(route_metrics="true").proxies[PROXY].telemetry == ir.Telemetry(route_metrics=True)
 
 
-def test_request_ids() -> None:
-    assert translation(request_ids="true").proxies[PROXY].telemetry == ir.Telemetry(request_ids=True)
+def test_no_request_ids() -> None:
+    assert translation(request_ids="false").proxies[PROXY].telemetry == ir.Telemetry(request_ids=False)
 
 
 @pytest.mark.parametrize("address", ["otel:4317", "user-platform/otel:4317"])

@@ -67,10 +67,10 @@ def test_the_access_log_can_be_off_and_sessions_on():
 @pytest.mark.parametrize(
     ("told", "ids", "counting"),
     [
-        (ir.Telemetry(), False, False),
-        (ir.Telemetry(request_ids=True), True, False),
-        (ir.Telemetry(tracing=ir.Tracing("ns/otel/4317/h2", "ns/gateway")), True, False),
-        (ir.Telemetry(route_metrics=True), False, True),
+        (ir.Telemetry(), True, False),
+        (ir.Telemetry(request_ids=False), False, False),
+        (ir.Telemetry(tracing=ir.Tracing("ns/otel/4317/h2", "ns/gateway"), request_ids=False), True, False),
+        (ir.Telemetry(route_metrics=True), True, True),
     ],
 )
 def test_what_costs_every_call_is_done_only_where_it_is_wanted(told, ids, counting):
