@@ -49,8 +49,8 @@ class Tracing(_Part, frozen=True):
 class Telemetry(_Part, frozen=True):
     """What a proxy tells of requests beside its access log.
 
-    `route_metrics`: numbers by route, and Envoy's own by cluster and outcome. `request_ids`: every request gets one (and
-    every one that may become a span, whatever this says).
+    `route_metrics`: numbers by route, and Envoy's own by cluster and outcome. `request_ids`: every request gets one;
+    with `tracing` it does in any case.
     """
 
     route_metrics: bool = False

@@ -1,4 +1,3 @@
-
 from policy_cases import random_case
 
 from roadstead.node.policy.compile import compile_policies
