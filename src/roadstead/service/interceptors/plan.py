@@ -46,10 +46,12 @@ class Stages:
         `call.pending` is set if the connection or an answer has to be awaited before the others are asked.
         """
         call.pending = None
+        number = first
         try:
-            for number in range(first, len(self.admits)):
-                answer = self.admits[number](call)
+            for admit in self.admits[first:] if first else self.admits:
+                answer = admit(call)
                 if answer is None:
+                    number += 1
                     continue
                 if isinstance(answer, Future):
                     call.pending = answer, number + 1
@@ -220,8 +222,10 @@ class Methods(grpc.GenericRpcHandler):
         """Return what serves an RPC; None if there is no such method."""
         handler = self._registered.get(handler_call_details.method)
         if handler is None:
-            found = (each.service(handler_call_details) for each in self._generic)
-            handler = next((each for each in found if each is not None), None)
+            for each in self._generic:
+                handler = each.service(handler_call_details)
+                if handler is not None:
+                    break
         return self._wrapper.handler_for(handler_call_details, handler)
 
 
