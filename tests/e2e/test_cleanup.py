@@ -74,9 +74,8 @@ def listening() -> set[str]:
 
 def start(commands: Commands, folder: Path) -> set[tuple[int, str]]:
     commands.roadstead("up", str(folder), "--name", NAME, "--detach", "--timeout", "60")
-    processes = family(commands)
-    assert len(processes) >= 4, "supervisor, netd, relay, Envoy and a server were expected"
-    return processes
+    # Supervisor, netd, relay, Envoy and a server. After a crash pods are called ready until their node has looked.
+    return eventually(lambda: family(commands), lambda found: len(found) >= 5)
 
 
 def test_down_leaves_nothing(commands, tmp_path) -> None:
@@ -102,7 +101,10 @@ def test_a_killed_supervisor_leaves_nothing_running_and_comes_back(commands, tmp
     pod = start(commands, folder)
     assert alive(pod)
     kubeconfig = str(layout_of(commands).kubeconfig)
-    assert commands.get("deployment/echo", "--kubeconfig", kubeconfig)["status"]["readyReplicas"] == 1
+    eventually(
+        lambda: commands.get("deployment/echo", "--kubeconfig", kubeconfig)["status"].get("readyReplicas"),
+        lambda ready: ready == 1,
+    )
 
 
 def test_an_attached_cluster_ends_with_the_command_that_is_killed(commands, tmp_path) -> None:
