@@ -22,10 +22,12 @@ _REFRESH_AT = 0.8  # of a token's life, as the kubelet
 
 
 class PodVolumes:
-    """The volumes of one pod; `sources` maps a volume's name to where it is."""
+    """The volumes of one pod; `sources` maps a volume's name to where it is. `clock` tells the age of tokens."""
 
-    def __init__(self, folder: Path, claims: Path, request_token: RequestToken) -> None:
-        self._folder, self._claims, self._request_token = folder, claims, request_token
+    def __init__(
+        self, folder: Path, claims: Path, request_token: RequestToken, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder, self._claims, self._request_token, self._clock = folder, claims, request_token, clock
         self._tokens: dict[tuple[str, str], tuple[bytes, float]] = {}
         self.sources: dict[str, Path] = {}
 
@@ -64,10 +66,10 @@ class PodVolumes:
 
     async def _token(self, pod: ReadOnlyObject, volume: str, request: TokenRequest) -> bytes:
         known = self._tokens.get((volume, request.path))
-        if known is not None and time.time() < known[1]:
+        if known is not None and self._clock() < known[1]:
             return known[0]
         token = await self._request_token(pod, request)
-        self._tokens[(volume, request.path)] = token, time.time() + _REFRESH_AT * request.seconds
+        self._tokens[(volume, request.path)] = token, self._clock() + _REFRESH_AT * request.seconds
         return token
 
 

@@ -54,6 +54,22 @@ def test_a_token_is_asked_for_once_while_it_is_fresh(tmp_path: Path):
     assert asked == ["vault"]
 
 
+def test_a_token_is_rotated_before_it_ends(tmp_path: Path):
+    now, given = 0.0, iter([b"first", b"second"])
+
+    async def request_token(of, wanted):
+        return next(given)
+
+    made = PodVolumes(tmp_path / "pod", tmp_path / "claims", request_token, clock=lambda: now)
+    source = {"serviceAccountToken": {"path": "token", "expirationSeconds": 1000}}
+    of = pod({"name": "id", "projected": {"sources": [source]}})
+    seen = []
+    for now in (0.0, 799.0, 801.0):
+        asyncio.run(made.prepare(of, lambda kind, name: None))
+        seen.append((made.sources["id"] / "token").read_bytes())
+    assert seen == [b"first", b"first", b"second"]
+
+
 @pytest.mark.parametrize(
     ("volume", "words"),
     [
