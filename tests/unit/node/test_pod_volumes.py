@@ -64,7 +64,8 @@ def test_a_token_is_rotated_before_it_ends(tmp_path: Path):
     source = {"serviceAccountToken": {"path": "token", "expirationSeconds": 1000}}
     of = pod({"name": "id", "projected": {"sources": [source]}})
     seen = []
-    for now in (0.0, 799.0, 801.0):
+    for moment in (0.0, 799.0, 801.0):
+        now = moment
         asyncio.run(made.prepare(of, lambda kind, name: None))
         seen.append((made.sources["id"] / "token").read_bytes())
     assert seen == [b"first", b"first", b"second"]
