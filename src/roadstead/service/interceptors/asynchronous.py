@@ -80,7 +80,7 @@ class AsyncWrapper(Wrapper):
                 refusal = await self._admit_pending(call)
                 awaited = refusal is None and not plan.handler.request_streaming
                 request = await context.read() if awaited else requests
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, grpc.aio.InternalError):
                 # The caller did not wait until its password was checked, or its request sent.
                 self._stages.observe(call, _cancelled_code(context))
                 raise

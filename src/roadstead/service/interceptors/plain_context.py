@@ -84,7 +84,12 @@ class PlainContext(grpc.ServicerContext):
         async def guarded() -> Any:
             if not self._active:
                 raise asyncio.CancelledError
-            return await start(*arguments)
+            try:
+                return await start(*arguments)
+            except grpc.aio.InternalError:
+                # The core takes nothing more for this call: its caller has gone, and the loop hears of it only later.
+                self.end()
+                raise asyncio.CancelledError from None
 
         self._waiting = waiting = asyncio.run_coroutine_threadsafe(guarded(), self._loop)
         try:

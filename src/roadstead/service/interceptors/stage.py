@@ -71,6 +71,10 @@ class Call(msgspec.Struct, eq=False):
         """Tell the method alone: there are passwords in the metadata, and calls end up in logs."""
         return f"Call({self.method!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Likewise where tracebacks are printed by rich, which asks a Struct for all of its fields otherwise."""
+        return [("method", self.method)]
+
     def limit(self, seconds: float, refusal: Refusal = TIME_IS_OVER) -> None:
         """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""
         if self.time_limit is None or seconds < self.time_limit:

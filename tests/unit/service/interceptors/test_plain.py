@@ -10,7 +10,7 @@ import pytest
 from polling import wait_until
 from structlog.testing import capture_logs
 
-from roadstead.service.interceptors import AsyncChain, Errors, Stage
+from roadstead.service.interceptors import AsyncChain, Errors, ReplyMetadata, Stage
 
 
 @pytest.fixture
@@ -153,15 +153,17 @@ def test_callers_who_go_at_every_moment_harm_nobody(served, recorder, kind):
         for _ in range(3):
             yield look(request, context) if not kind.startswith("stream") else b"x"
 
-    with served(kind, look_often if kind.endswith("stream") else look, recorder, Errors()) as call:
+    stages = (recorder, ReplyMetadata({"x-pod": "foo"}), Errors())
+    with served(kind, look_often if kind.endswith("stream") else look, *stages) as call:
         start = call if kind.endswith("stream") else call.future
 
         def request():
             return iter([b"x"]) if kind.startswith("stream") else b"x"
 
-        for number in range(60):
+        moments = [0.002 * (number % 6) for number in range(60)] + [0.000_02 * number for number in range(60)] * 3
+        for moment in moments:
             running = start(request(), timeout=10)
-            time.sleep(0.002 * (number % 6))
+            time.sleep(moment)
             running.cancel()
         with suppress(grpc.FutureCancelledError):
             answer = start(request(), timeout=10)
