@@ -13,6 +13,7 @@ from roadstead.service import Drain, Server
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.token import TokenVerifier, parse_token_keys
 from roadstead.service.files import WatchedFile
+from roadstead.service.in_force import PolicyInForce
 from roadstead.service.interceptors import AccessLog, Authentication, Authorization, Deadline, Errors, ReplyMetadata
 from roadstead.service.logs import log_as_json
 from roadstead.service.passwords import parse_password_file
@@ -36,13 +37,13 @@ async def serve(arguments: argparse.Namespace) -> None:
     passwords = PasswordVerifier(WatchedFile(arguments.passwords, parse_password_file))
     keys = WatchedFile(arguments.token_keys, parse_token_keys)
     tokens = TokenVerifier(keys, issuer="user-platform", audience="user-platform")
-    policy = WatchedFile(arguments.policy, parse_policy)
+    policy = PolicyInForce(WatchedFile(arguments.policy, parse_policy))
     stages = [
         ReplyMetadata({"x-version": os.environ.get("VERSION", "dev"), "x-pod": os.environ.get("POD_NAME", "")}),
         AccessLog(),
         Errors(),
         Deadline(default=10.0),
-        Authentication(passwords, tokens, is_open=lambda method: policy().is_anonymous(method)),
+        Authentication(passwords, tokens, is_open=policy.is_open),
         Authorization(policy),
     ]
     server = Server(port=arguments.port, stages=stages, drain=Drain(lame_duck=arguments.lame_duck))

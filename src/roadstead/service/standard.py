@@ -5,6 +5,7 @@ from pathlib import Path
 from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.files import WatchedFile
+from roadstead.service.in_force import PolicyInForce
 from roadstead.service.interceptors.access_log import AccessLog
 from roadstead.service.interceptors.authentication import Authentication, CertificateCheck, TokenCheck
 from roadstead.service.interceptors.authorization import Authorization
@@ -56,12 +57,12 @@ def _who_may(
     gateways: TrustedGateways | None,
     end_expired_streams: bool,
 ) -> list[Stage]:
-    in_force = WatchedFile(policy, parse_policy)
+    in_force = PolicyInForce(WatchedFile(policy, parse_policy))
     verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
     authentication = Authentication(
         verifier,
         tokens,
-        is_open=lambda method: in_force().is_anonymous(method),
+        is_open=in_force.is_open,
         certificates=certificates,
         gateways=gateways,
     )

@@ -66,8 +66,10 @@ class PasswordVerifier:
 
     def remembered(self, claim: NamePassword) -> Identity | None:
         """Return who it is if that was proved a moment ago."""
-        record, _ = self._records().find(claim.name)
-        return self._cache.get(self._key(claim, record), self._clock())
+        record = self._records().records.get(claim.name)
+        if record is None:
+            return None
+        return self._cache.find(self._clock(), claim.name, claim.password, record.hash[-_DISTINCT:])
 
     def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
         """Return the identity, a refusal, or a future of one of them if the password has to be hashed.

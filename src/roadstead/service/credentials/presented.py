@@ -6,7 +6,7 @@ Pure: metadata in, one of four findings out. Metadata is the first thing that a 
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
@@ -53,16 +53,15 @@ def presented(metadata: Iterable[tuple[str, str | bytes]]) -> Presented:
             found[key] = value
     if not found:
         return None
-    return _usual(found) or _read(found)
-
-
-def _usual(found: Mapping[str, str | bytes]) -> NamePassword | None:
-    """Return a name and a password with which nothing is wrong, as most calls have them, in little time."""
+    # What most calls have, with nothing wrong about it, takes no further step.
     name, password = found.get("username"), found.get("password")
-    if not (isinstance(name, str) and isinstance(password, str)) or "authorization" in found:
-        return None
-    usual = 0 < len(name) <= _LONGEST_NAME and 0 < len(password) <= _LONGEST_SECRET
-    return NamePassword(name, password) if usual else None
+    if (
+        (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME)
+        and (isinstance(password, str) and 0 < len(password) <= _LONGEST_SECRET)
+        and "authorization" not in found
+    ):
+        return NamePassword(name, password)
+    return _read(found)
 
 
 def _read(found: dict[str, str | bytes]) -> Presented:

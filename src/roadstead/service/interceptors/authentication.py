@@ -111,8 +111,10 @@ class Authentication(Stage):
             set_current_identity(call.identity)
             return answer
         # For a handler, such as that of a login, which takes a password in its request.
-        set_current_client(self._client(call) if call.identity is None else "")
-        if call.identity is None or self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
+        if call.identity is None:
+            set_current_client(self._client(call))
+            return None
+        if self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
         refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")

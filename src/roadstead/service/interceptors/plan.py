@@ -141,34 +141,13 @@ class Plan:
         self.wrapped = wrapped
 
 
-class Plans:
-    """Plans by path, made at the first call of a method."""
-
-    def __init__(self, wrap: Callable[[Any, str], Any]) -> None:
-        self._wrap = wrap
-        self._plans: dict[str, Plan] = {}
-
-    def get(self, path: str, handler: Any) -> Plan:
-        """Return the plan of `/package.Service/Method`; another handler than last time gets a new one."""
-        plan = self._plans.get(path)
-        if plan is None or plan.handler is not handler:
-            plan = self._make(path, handler)
-        return plan
-
-    def _make(self, path: str, handler: Any) -> Plan:
-        if len(self._plans) >= _MOST_PLANS:
-            self._plans.clear()
-        method = path.removeprefix("/")
-        plan = self._plans[path] = Plan(handler, method, self._wrap(handler, method))
-        return plan
-
-
 class Wrapper:
     """Puts stages around the handlers of a server."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._stages = Stages(stages)
-        self._plans = Plans(self._wrap)
+        # By path, made at the first call of a method.
+        self._plans: dict[str, Plan] = {}
 
     def handler_for(self, details: Any, handler: Any) -> Any:
         """Judge the headers of an RPC. Return its method's handler with the stages around it, or one that refuses.
@@ -182,7 +161,9 @@ class Wrapper:
             unknown = Call(details.method.removeprefix("/"), metadata, started)
             self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
             return None
-        plan = self._plans.get(details.method, handler)
+        plan = self._plans.get(details.method)
+        if plan is None or plan.handler is not handler:
+            plan = self._make_plan(details.method, handler)
         call = Call(plan.method, metadata, started, plan.streams, plan.kind)
         refusal = self._stages.admit(call)
         if refusal is not None:
@@ -190,6 +171,13 @@ class Wrapper:
         set_current_identity(call.identity)
         current.set(call)
         return plan.wrapped if call.pending is None else self._admitting(plan, call)
+
+    def _make_plan(self, path: str, handler: Any) -> Plan:
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        method = path.removeprefix("/")
+        plan = self._plans[path] = Plan(handler, method, self._wrap(handler, method))
+        return plan
 
     def _wrap(self, handler: Any, method: str) -> Any:
         """Return the handler with the stages around it, for calls that the headers admit."""
