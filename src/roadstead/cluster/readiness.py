@@ -35,7 +35,8 @@ class Standing(NamedTuple):
 def standings(objects: Mapping[str, Iterable[Object]]) -> list[Standing]:
     """Judge Deployments, Gateways, routes and Ingresses.
 
-    `objects` maps a kind to all its objects; `Pod` explains Deployments that are not available.
+    `objects` maps a kind to all its objects. A Deployment is ready if its status and its pods (`Pod`) say so: after a
+    restart of the cluster a status may still tell of pods that have ended.
     """
     pods = list(objects.get("Pod", ()))
     judged = [_deployment(deployment, pods) for deployment in objects.get("Deployment", ())]
@@ -49,12 +50,13 @@ def standings(objects: Mapping[str, Iterable[Object]]) -> list[Standing]:
 def _deployment(deployment: Object, pods: Iterable[Object]) -> Standing:
     key, status = key_of(deployment), deployment.get("status") or {}
     wanted = (deployment.get("spec") or {}).get("replicas", 1)
-    ready = status.get("readyReplicas") or 0
+    own = list(_pods_of(deployment, pods))
+    ready = min(status.get("readyReplicas") or 0, sum(map(_is_ready, own)))
     current = status.get("observedGeneration") == deployment["metadata"].get("generation")
     count = f"{ready}/{wanted} ready"
     if current and ready == wanted and (status.get("updatedReplicas") or 0) == wanted:
         return Standing("Deployment", key, "ready", count)
-    problems = list(_pod_problems(deployment, pods))
+    problems = [problem for pod in own for problem in _container_problems(pod)]
     if problems:
         fatal = any(is_fatal for is_fatal, _ in problems)
         return Standing("Deployment", key, "failed" if fatal else "waiting", problems[0][1])
@@ -64,12 +66,16 @@ def _deployment(deployment: Object, pods: Iterable[Object]) -> Standing:
     return Standing("Deployment", key, "waiting", count)
 
 
-def _pod_problems(deployment: Object, pods: Iterable[Object]) -> Iterator[tuple[bool, str]]:
+def _pods_of(deployment: Object, pods: Iterable[Object]) -> Iterator[Object]:
     selector = label_selector_from(deployment["spec"].get("selector"))
     namespace = key_of(deployment).namespace
     for pod in pods:
         if key_of(pod).namespace == namespace and controller_of(pod) and selector.matches(labels_of(pod)):
-            yield from _container_problems(pod)
+            yield pod
+
+
+def _is_ready(pod: Object) -> bool:
+    return is_true((pod.get("status") or {}).get("conditions"), "Ready")
 
 
 def _container_problems(pod: Object) -> Iterator[tuple[bool, str]]:

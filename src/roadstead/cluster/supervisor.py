@@ -34,6 +34,7 @@ from roadstead.gateway.infra import InfraSettings
 from roadstead.lib import garbage, tasks
 from roadstead.lib.logs import log_for_people
 from roadstead.node import Node, NodeConfig
+from roadstead.node.former_life import report_ended
 from roadstead.node.netd_client import NetdError
 from roadstead.node.network.loadbalancer import Place
 from roadstead.node.network.loadbalancer_controller import LoadBalancerController
@@ -125,6 +126,7 @@ class Supervisor:
         client = self._client("supervisor")
         for obj in bootstrap.OBJECTS:
             await client.apply(resource(obj["kind"]), obj, field_manager="roadstead")
+        await report_ended(client, node.name)
         self._tasks.append(tasks.spawn(self._be_a_node(node), name="node"))
         self._run_clients(node, informers)
         self._access.write_kubeconfig(self._configuration, server, self._layout.kubeconfig)

@@ -73,6 +73,7 @@ class Node:
         self, client: ApiClient, config: NodeConfig, control: socket.socket, *, informers: Informers | None = None
     ) -> None:
         self._client, self._config = client, config
+        self.name = config.name
         inform = informers or own_informers(client)
         self.netd = NetdClient(control)
         self.runtime: Runtime = (

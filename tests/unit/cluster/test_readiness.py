@@ -11,6 +11,10 @@ def deployment(ready: int, replicas: int = 3, **status):
     }
 
 
+def ready_pods(count: int) -> list:
+    return [pod(conditions=({"type": "Ready", "status": "True"},)) for _ in range(count)]
+
+
 def pod(waiting: dict | None = None, conditions: tuple = ()):
     return {
         "metadata": {
@@ -30,13 +34,18 @@ def of(kind: str, obj, **more):
 
 
 def test_a_deployment_is_ready_when_every_updated_replica_is() -> None:
-    assert of("Deployment", deployment(3)) == ("ready", "3/3 ready")
-    assert of("Deployment", deployment(2)) == ("waiting", "2/3 ready")
+    assert of("Deployment", deployment(3), Pod=ready_pods(3)) == ("ready", "3/3 ready")
+    assert of("Deployment", deployment(2), Pod=ready_pods(3)) == ("waiting", "2/3 ready")
     assert of("Deployment", deployment(0, replicas=0)) == ("ready", "0/0 ready")
 
 
 def test_the_status_of_an_older_generation_does_not_count() -> None:
-    assert of("Deployment", deployment(3, observedGeneration=1)) == ("waiting", "3/3 ready")
+    assert of("Deployment", deployment(3, observedGeneration=1), Pod=ready_pods(3)) == ("waiting", "3/3 ready")
+
+
+def test_a_status_that_tells_of_pods_which_have_ended_does_not_count() -> None:
+    ended = pod(conditions=({"type": "Ready", "status": "False"},))
+    assert of("Deployment", deployment(3), Pod=[*ready_pods(2), ended]) == ("waiting", "2/3 ready")
 
 
 def test_a_pod_that_cannot_start_says_why() -> None:
