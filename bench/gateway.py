@@ -3,8 +3,9 @@
     python bench/gateway.py [--seconds 2] [--rounds 5] [--work unary,unary-tls,streaming,streaming-tls] [--routes 1]
 
 Same backends, same load, in turns, in an order that changes; every proxy has one worker on the last processor, load and
-backends have the others. Each proxy's log goes to /dev/null. A ratio above 1 is better than what it is compared with.
-Processor time for each call is what other work on the machine disturbs least (its 25th percentile over the turns).
+backends have the others. Each proxy's log goes to /dev/null. A ratio above 1 is better than what it is compared with,
+and is the median over the rounds; of the calls per second the quartiles are printed before it. Processor time for each
+call is what other work on the machine disturbs least (its 25th percentile over the turns).
 
 What each proxy does for a call is said in `gateway_arms`. The Envoy by hand is not held back: it does less than ours
 does, and with a log it writes the same line. All have a certificate with a P-256 key; what version, cipher and curve
@@ -14,10 +15,12 @@ each agrees on with the load is printed.
 import argparse
 import asyncio
 import os
+import random
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -33,7 +36,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from free_ports import free_port
 
 ARMS = {**_ARMS, "Envoy Gateway": envoy_gateway}
-Turns = dict[str, list[tuple[Result, float]]]
+Turn = tuple[Result, float]
+Turns = dict[str, list[Turn]]
 _COMPARED = (
     ("roadstead, no log", "Envoy by hand"),
     ("roadstead", "Envoy by hand, log"),
@@ -115,11 +119,9 @@ async def _one_real_call(arm: Arm, work: Work, authority: trustme.CA) -> None:
 async def _take_turns(arms: dict[str, Arm], work: Work, options: argparse.Namespace) -> Turns:
     """Let every arm run in each round, in an order that changes, so that drift hits all alike."""
     turns: Turns = {name: [] for name in arms}
-    names = list(arms)
     for _ in range(options.rounds):
-        for name in names:
+        for name in random.sample(list(arms), len(arms)):
             turns[name].append(await asyncio.to_thread(_run, arms[name], work, options.seconds))
-        names = [*names[1:], names[0]]
     return turns
 
 
@@ -146,22 +148,35 @@ def _print(work: Work, turns: Turns) -> None:
     for name, (rps, p50, p99, p999, processor, failed) in rows.items():
         print(f"{name:20} {rps:10.0f} {p50:8.2f} {p99:8.2f} {p999:9.2f} {processor:14.1f} {failed:7.0f}")
     for ours, theirs in _COMPARED:
-        if ours in rows and theirs in rows:
-            mine, other = rows[ours], rows[theirs]
-            ratios = [mine[0] / other[0], *(other[place] / mine[place] for place in range(1, 5))]
-            shown = " ".join(f"{ratio:{width}.2f}×" for ratio, width in zip(ratios, (29, 7, 7, 8, 13), strict=True))
-            print(f"{ours} ÷ {theirs}\n{shown}")
+        if ours in turns and theirs in turns:
+            print(f"{ours} ÷ {theirs}\n{_compared(turns[ours], turns[theirs])}")
 
 
-def _figures(results: list[tuple[Result, float]]) -> tuple[float, ...]:
-    """Return the medians over the turns; of the processor time the 25th percentile."""
-    processor = sorted(spent / max(len(run.latencies), 1) * 1e6 for run, spent in results)
-    return (
-        statistics.median(run.rps for run, _ in results),
-        *(statistics.median(run.percentile(share) for run, _ in results) for share in (0.5, 0.99, 0.999)),
-        processor[len(processor) // 4],
-        sum(run.resets for run, _ in results),
-    )
+def _compared(ours: Sequence[Turn], theirs: Sequence[Turn]) -> str:
+    """Return the medians of the ratios of turns of the same round; of calls per second the quartiles, too.
+
+    What disturbs the machine lasts longer than a round, as a rule, and so hits both.
+    """
+    pairs = [(_of_turn(mine), _of_turn(other)) for mine, other in zip(ours, theirs, strict=True)]
+    calls = [mine[0] / other[0] for mine, other in pairs]
+    low, middle, high = statistics.quantiles(calls, n=4) if len(calls) > 1 else calls * 3
+    others = [statistics.median(other[place] / mine[place] for mine, other in pairs) for place in range(1, 5)]
+    shown = " ".join(f"{ratio:{width}.2f}×" for ratio, width in zip(others, (7, 7, 8, 13), strict=True))
+    return f"{f'({low:.2f} to {high:.2f})':>21} {middle:8.2f}× {shown}"
+
+
+def _figures(turns: Sequence[Turn]) -> tuple[float, ...]:
+    """Return the medians over the turns; of the processor time the 25th percentile; of failed calls the sum."""
+    rps, p50, p99, p999, processor = zip(*map(_of_turn, turns), strict=True)
+    medians = (statistics.median(column) for column in (rps, p50, p99, p999))
+    return (*medians, sorted(processor)[len(processor) // 4], sum(run.resets for run, _ in turns))
+
+
+def _of_turn(turn: Turn) -> tuple[float, float, float, float, float]:
+    """Return calls per second, three percentiles in milliseconds and processor microseconds per call."""
+    run, spent = turn
+    p50, p99, p999 = (run.percentile(share) for share in (0.5, 0.99, 0.999))
+    return run.rps, p50, p99, p999, spent / max(len(run.latencies), 1) * 1e6
 
 
 if __name__ == "__main__":
