@@ -10,15 +10,19 @@ Health, reflection, interceptors, TLS and draining are files of their own in thi
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc.aio
+import structlog
 
-from roadstead.lib.tasks import cancel_all, spawn
+from roadstead.service import main_loop
 from roadstead.service.health import Health, health_handlers
 from roadstead.service.interceptors.asynchronous import AsyncWrapper
 from roadstead.service.lifecycle import Drain, Lifecycle
 from roadstead.service.undecodable_paths import survive_undecodable_paths
 from roadstead.service.wiring import Wiring
+
+_log = structlog.get_logger(__name__)
 
 
 class Server(Wiring):
@@ -30,10 +34,8 @@ class Server(Wiring):
 
     health: Health
     lifecycle: Lifecycle
-    # How often it is looked whether grpc's server has failed.
-    watch_seconds = 5.0
     _server: grpc.aio.Server | None = None
-    _failure: Exception | None = None
+    _failure: BaseException | None = None
 
     def _equip(self, drain: Drain) -> None:
         self.health = Health()
@@ -45,31 +47,29 @@ class Server(Wiring):
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
         server = grpc.aio.server(pool, options=self._options())
         self._fill(server, AsyncWrapper(self.stages, pool), health_handlers(self.health))
-        await server.start()
+        self._watch(await main_loop.start(server))
         # Kept here: grpc.aio stops listening, without a word, when its server object is collected.
         self._server = server
         self._say_serving(self.health)
 
     async def wait(self) -> None:
         """Serve until `lifecycle.leave()`, then drain. Raises RuntimeError if grpc's own server fails by itself."""
-        server = self._server
-        if server is None:
+        if self._server is None:
             raise RuntimeError("start the server first")
-        watch = spawn(self._watch(server), name="watch grpc server")
-        try:
-            await self.lifecycle.run(server)
-        finally:
-            await cancel_all([watch])
+        await self.lifecycle.run(self._server)
         if self._failure is not None:
             raise RuntimeError("grpc's server has failed") from self._failure
 
-    async def _watch(self, server: grpc.aio.Server) -> None:
+    def _watch(self, task: "asyncio.Task[Any] | None") -> None:
+        if task is None:
+            _log.warning("if grpc's server fails, this process will not end", grpcio=grpc.__version__)
+        else:
+            task.add_done_callback(self._main_loop_ended)
+
+    def _main_loop_ended(self, task: "asyncio.Task[Any]") -> None:
         # A process that listens no more is of no use to anybody: it has to end, so that a new one is started.
-        try:
-            while await server.wait_for_termination(timeout=self.watch_seconds):
-                pass
-        except Exception as error:  # noqa: BLE001  whatever ended grpc's server is told by `wait`
-            self._failure = error
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._failure = failure
             self.lifecycle.leave()
 
     async def run(self) -> None:

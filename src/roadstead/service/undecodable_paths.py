@@ -12,7 +12,7 @@ import asyncio
 import codecs
 from functools import cache
 
-_MAIN_LOOP = "AioServer._server_main_loop"
+from roadstead.service.main_loop import is_main_loop
 
 
 @cache
@@ -33,4 +33,4 @@ def _in_main_loop() -> bool:
         task = asyncio.current_task()
     except RuntimeError:
         return False
-    return task is not None and getattr(task.get_coro(), "__qualname__", "") == _MAIN_LOOP
+    return task is not None and is_main_loop(task)

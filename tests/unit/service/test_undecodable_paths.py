@@ -80,7 +80,6 @@ def test_whatever_bytes_credentials_are_they_are_refused(server, recorder, metad
 
 def test_a_server_that_fails_all_the_same_ends_its_process(loop_thread, monkeypatch, caplog):
     server = Server(port=0, address="127.0.0.1", drain=Drain(lame_duck=0, grace=0))
-    server.watch_seconds = 0.05
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", async_handlers()),))
 
     async def scenario() -> None:
