@@ -29,13 +29,13 @@ class VerifiedCache:
         What verified the credential (the stored hash) should be a part: after a rotation nothing old is found.
         """
         keyed = self._keyed.copy()
-        keyed.update(repr(parts).encode())
+        keyed.update(_told_apart(parts))
         return keyed.digest()
 
     def find(self, now: float, *parts: str) -> Identity | None:
         """Return the identity that the credential of these parts proved: `key` and `get` in one."""
         keyed = self._keyed.copy()
-        keyed.update(repr(parts).encode())
+        keyed.update(_told_apart(parts))
         entry = self._entries.get(keyed.digest())
         return entry[0] if entry is not None and now < entry[1] else None
 
@@ -58,3 +58,12 @@ class VerifiedCache:
             if key not in self._entries and len(self._entries) >= self._capacity:
                 self._entries.pop(next(iter(self._entries)), None)
             self._entries[key] = (identity, now + spent)
+
+
+def _told_apart(parts: tuple[str, ...]) -> bytes:
+    """Return bytes that no other parts have: with NUL between them, unless there is one within."""
+    text = "\0".join(parts)
+    if text.count("\0") == len(parts) - 1:
+        return text.encode("utf-8", "surrogatepass")
+    # No text has this byte in UTF-8.
+    return b"\xff" + repr(parts).encode()

@@ -46,11 +46,12 @@ Presented = NamePassword | Token | Malformed | None
 def presented(metadata: Iterable[tuple[str, str | bytes]]) -> Presented:
     """Return what the request presents; None if it presents nothing."""
     found: dict[str, str | bytes] = {}
-    for key, value in metadata:
-        if key in _KEYS:
+    for pair in metadata:
+        # By index: grpc's pairs are named tuples, and it takes three times as long to unpack one.
+        if (key := pair[0]) in _KEYS:
             if key in found:
                 return Malformed(f"metadata {key!r} is there more than once")
-            found[key] = value
+            found[key] = pair[1]
     if not found:
         return None
     # What most calls have, with nothing wrong about it, takes no further step.

@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from roadstead.service.credentials.cache import VerifiedCache
@@ -45,7 +45,14 @@ def test_two_processes_have_different_keys():
     assert VerifiedCache().key("alice", "w") != VerifiedCache().key("alice", "w")
 
 
-@given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
+_PARTS = st.lists(st.text(alphabet=st.sampled_from("a(',)\0\\") | st.characters()), max_size=4)
+
+
+@given(_PARTS, _PARTS)
+@example([], [""])
+@example(["a\0b"], ["a", "b"])
+@example(["a\0"], ["('a\\x00',)"])
+@example(["\ud800"], ["\\ud800"])
 def test_different_parts_have_different_keys(one, other):
     cache = VerifiedCache()
     assert (cache.key(*one) == cache.key(*other)) is (one == other)
