@@ -71,6 +71,7 @@ class PlainContext(grpc.ServicerContext):
         if not self._active:
             return
         self._active = False
+        self._task = None  # whose contextvars know the call, and that knows this context
         if self._waiting is not None:
             self._waiting.cancel()
         for callback in self._callbacks:

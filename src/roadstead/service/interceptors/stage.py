@@ -33,7 +33,7 @@ NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not k
 
 
 class Call(msgspec.Struct, eq=False):
-    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` on.
+    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` to the end.
 
     A Struct, since one is made for every RPC: that takes half the time of a class with as many attributes.
     """

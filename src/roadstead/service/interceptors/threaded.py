@@ -165,6 +165,8 @@ class _Handling:
                 abort(call.context, refusal)
         finally:
             stages.end(call, self._entered, code)
+            # The RPC's contextvars know the call: without this, all of it would wait for the collector of cycles.
+            call.context = None
 
     def _end(self, error: BaseException | None) -> tuple[grpc.StatusCode, Refusal | None]:
         """Return how the RPC ends, and what the caller is told if that is not said already."""

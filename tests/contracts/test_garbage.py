@@ -1,0 +1,42 @@
+"""An RPC that has ended is freed at once: whatever stays for the collector of cycles costs every later one."""
+
+import gc
+
+import pytest
+from echo_service import KINDS, OWN_SERVERS, SERVERS, Recorder, serving
+
+from roadstead.service.interceptors import AccessLog, Authorization, Call, Concurrency, Deadline, Errors, Rate
+from roadstead.service.interceptors.plain_context import PlainContext
+from roadstead.service.policy import parse_policy
+
+POLICY = parse_policy("{anonymous: [test.Echo/*], roles: {}, groups: {}, identities: {}}")
+CALLS = 20
+
+
+@pytest.fixture
+def uncollected():
+    """The objects that only the collector of cycles would free; nothing is collected meanwhile."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+
+    def found() -> list:
+        gc.collect()
+        return [each for each in gc.garbage if isinstance(each, Call | PlainContext)]
+
+    yield found
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sort", (*SERVERS, *OWN_SERVERS))
+def test_nothing_of_ours_waits_for_the_collector(sort, kind, uncollected):
+    seen = Recorder()
+    stages = (seen, AccessLog(), Errors(), Deadline(cap=60), Authorization(lambda: POLICY), Concurrency(50), Rate(1000))
+    with serving(sort, *stages) as client:
+        for _ in range(CALLS):
+            assert client.call(kind, b"hello").code == "OK"
+        assert len(seen.wait(CALLS)) == CALLS
+        assert uncollected() == []
