@@ -25,6 +25,7 @@ from pathlib import Path
 
 import grpc
 import trustme
+from choices import some_of
 from envoy_gateway import envoy_gateway
 from gateway_arms import ARMS as _ARMS
 from gateway_arms import Arm, Backends, Missing, Setting, leave_a_processor
@@ -55,8 +56,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=2, help="for each turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--routes", type=int, default=1, help="hosts in our configuration, the called one last")
-    parser.add_argument("--work", default=",".join(WORK), help=f"some of {', '.join(WORK)}")
-    parser.add_argument("--arms", default="", help=f"some of {'; '.join(ARMS)}, with semicolons between")
+    parser.add_argument("--work", type=some_of(WORK, ","), default=",".join(WORK), help=f"some of {', '.join(WORK)}")
+    arms = f"some of {'; '.join(ARMS)}, with semicolons between"
+    parser.add_argument("--arms", type=some_of(ARMS, ";"), default=";".join(ARMS), help=arms)
     asyncio.run(_compare(parser.parse_args()))
 
 
@@ -74,7 +76,7 @@ async def _compare(options: argparse.Namespace) -> None:
             )
             for name, arm in arms.items():
                 print(f"{name:20} TLS: {negotiated(arm.ports.tls)}")
-            for name in options.work.split(","):
+            for name in options.work:
                 _print(WORK[name], await _take_turns(arms, WORK[name], options))
         finally:
             for arm in arms.values():
@@ -88,7 +90,7 @@ async def _start(arms: dict[str, Arm], directory: Path, backends: Backends, opti
     """Start the proxies, and make sure of each with real calls that the way is open."""
     authority = trustme.CA()
     for number, (name, start) in enumerate(ARMS.items()):
-        if options.arms and name not in options.arms.split(";"):
+        if name not in options.arms:
             continue
         folder = directory / str(number)
         folder.mkdir()

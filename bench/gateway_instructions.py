@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trustme
+from choices import some_of
 from gateway_arms import (
     START,
     Arm,
@@ -50,8 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=100, help="between the two counts")
     parser.add_argument("--routes", type=int, default=1, help="hosts in our configuration, the called one last")
-    parser.add_argument("--work", default="unary", help=f"some of {', '.join(WORK)}")
-    parser.add_argument("--arms", default=";".join(ARMS), help="some of the Envoys, with semicolons between")
+    parser.add_argument("--work", type=some_of(WORK, ","), default="unary", help=f"some of {', '.join(WORK)}")
+    arms = f"some of {'; '.join(ARMS)}, with semicolons between"
+    parser.add_argument("--arms", type=some_of(ARMS, ";"), default=";".join(ARMS), help=arms)
     asyncio.run(_count_all(parser.parse_args()))
 
 
@@ -62,10 +64,10 @@ async def _count_all(options: argparse.Namespace) -> None:
     ports = free_ports()
     backends = Backends(*ports)
     processes = [start_backend(backends.unary, 1), start_backend(backends.stream, MESSAGES)]
-    works = [WORK[name] for name in options.work.split(",")]
+    works = [WORK[name] for name in options.work]
     print(f"{'instructions a call':26}" + "".join(f"{work.name:>15}" for work in works))
     try:
-        for name in options.arms.split(";"):
+        for name in options.arms:
             counts = await _count(ARMS[name], backends, works, options)
             print(f"{name:26}" + "".join(f"{count:15,.0f}" for count in counts), flush=True)
     finally:

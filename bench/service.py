@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
+from choices import some_of
 
 MESSAGE = b"x" * 118
 METHOD = "/bench.Echo/Echo"
@@ -285,9 +286,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one turn")
     parser.add_argument("--in-flight", type=int, default=16)
-    parser.add_argument("--arms", default=";".join(ARMS), help="only these, by semicolons; the bare ones must be there")
+    arms = f"some of {'; '.join(ARMS)}, with semicolons between; what they are compared with is added"
+    parser.add_argument("--arms", type=some_of(ARMS, ";"), default=";".join(ARMS), help=arms)
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("--rounds: it takes two for a median")
     from roadstead.service.passwords import hash_password
 
     spawn = multiprocessing.get_context("spawn")
@@ -297,7 +301,7 @@ def main() -> None:
         (Path(folder) / "passwords").write_text("".join(f"{name}:{hashed}\n" for name in names))
         (Path(folder) / "policy.yaml").write_text(POLICY)
         servers, processes = {}, []
-        for arm in (arm for arm in ARMS if arm in arguments.arms.split(";")):
+        for arm in dict.fromkeys(each for name in arguments.arms for each in (ARMS[name].base, name)):
             ours, theirs = spawn.Pipe()
             process = spawn.Process(target=serve, args=(arm, folder, theirs), daemon=True)
             process.start()

@@ -18,6 +18,7 @@ import grpc.aio
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plain import in_threads
 from roadstead.service.interceptors.plan import (
+    ABSENT,
     MISSING_REQUEST,
     Plan,
     Wrapper,
@@ -52,7 +53,7 @@ class AsyncWrapper(Wrapper):
     """Puts stages around the handlers of a `grpc.aio` server; those that are plain functions run in `threads`."""
 
     def __init__(self, stages: Sequence[Stage], threads: Executor | None = None) -> None:
-        super().__init__(stages)
+        super().__init__(stages, _absent)
         self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
@@ -172,6 +173,10 @@ def _limited(work: _Judged) -> _Judged:
             raise
 
     return limited
+
+
+async def _absent(_requests: Any, context: Any) -> None:
+    await abort(context, ABSENT)
 
 
 async def abort(context: Any, refusal: Refusal) -> None:

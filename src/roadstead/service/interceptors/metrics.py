@@ -61,13 +61,15 @@ class Metrics(Stage):
 
     def admit(self, call: Call) -> Admission:
         """Count the beginning; refuses nothing."""
-        self._count_start(call)
+        key = (call.kind, call.method if call.kind else "")
+        counter = self._started.get(key)
+        if counter is None:
+            counter = self._started[key] = self._families.started.labels(*_labels(call))
+        counter.inc()
         return None
 
     def observe(self, call: Call, outcome: Outcome) -> None:
         """Count the end."""
-        if not call.kind:
-            self._count_start(call)
         key = (call.kind, call.method if call.kind else "", outcome.code)
         found = self._ended.get(key)
         if found is None:
@@ -76,13 +78,6 @@ class Metrics(Stage):
             found = self._ended[key] = (handled, self._families.seconds.labels(*labels))
         found[0].inc()
         found[1].observe(outcome.seconds)
-
-    def _count_start(self, call: Call) -> None:
-        key = (call.kind, call.method if call.kind else "")
-        counter = self._started.get(key)
-        if counter is None:
-            counter = self._started[key] = self._families.started.labels(*_labels(call))
-        counter.inc()
 
 
 def serve_metrics(

@@ -129,23 +129,30 @@ def _holds(stage: Stage) -> bool:
 
 
 class Plan:
-    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one."""
+    """One method's handler with the chain around it. `handler` tells whether the plan is still about the same one.
+
+    `kind` is empty for a method that is not there.
+    """
 
     __slots__ = ("handler", "kind", "method", "streams", "wrapped")
 
-    def __init__(self, handler: Any, method: str, wrapped: Any) -> None:
+    def __init__(self, handler: Any, method: str, wrapped: Any, *, known: bool = True) -> None:
         self.handler = handler
         self.method = method
-        self.streams = bool(handler.request_streaming or handler.response_streaming)
-        self.kind = _KIND_NAMES[bool(handler.request_streaming), bool(handler.response_streaming)]
+        self.streams = known and bool(handler.request_streaming or handler.response_streaming)
+        self.kind = _KIND_NAMES[bool(handler.request_streaming), bool(handler.response_streaming)] if known else ""
         self.wrapped = wrapped
 
 
 class Wrapper:
-    """Puts stages around the handlers of a server."""
+    """Puts stages around the handlers of a server, and around `absent`, which stands for methods that are not there.
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    So who may not call a method is not told whether it exists.
+    """
+
+    def __init__(self, stages: Sequence[Stage], absent: Callable[..., Any]) -> None:
         self._stages = Stages(stages)
+        self._absent: Any = grpc.stream_stream_rpc_method_handler(absent)
         # By path, made at the first call of a method.
         self._plans: dict[str, Plan] = {}
 
@@ -157,10 +164,6 @@ class Wrapper:
         """
         started = time.monotonic()
         metadata = details.invocation_metadata or ()
-        if handler is None:
-            unknown = Call(details.method.removeprefix("/"), metadata, started)
-            self._stages.observe(unknown, grpc.StatusCode.UNIMPLEMENTED)
-            return None
         plan = self._plans.get(details.method)
         if plan is None or plan.handler is not handler:
             plan = self._make_plan(details.method, handler)
@@ -173,9 +176,12 @@ class Wrapper:
         return plan.wrapped if call.pending is None else self._admitting(plan, call)
 
     def _make_plan(self, path: str, handler: Any) -> Plan:
+        method = path.removeprefix("/")
+        if handler is None:
+            # Not kept: strangers can think of any number of them.
+            return Plan(self._absent, method, self._wrap(self._absent, method), known=False)
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        method = path.removeprefix("/")
         plan = self._plans[path] = Plan(handler, method, self._wrap(handler, method))
         return plan
 
@@ -243,6 +249,7 @@ def as_streams(handler: Any, behaviour: Callable[..., Any]) -> Any:
     return grpc.stream_stream_rpc_method_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 
 
+ABSENT = Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as grpc itself says it
 MISSING_REQUEST = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "the request is missing")
 
 

@@ -6,7 +6,7 @@ A thread cannot be interrupted, so a time limit ends a stream between two messag
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -15,6 +15,7 @@ import grpc.aio
 
 from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import (
+    ABSENT,
     MISSING_REQUEST,
     Plan,
     Stages,
@@ -42,6 +43,9 @@ class ThreadChain(grpc.ServerInterceptor):
 
 class ThreadWrapper(Wrapper):
     """Puts stages around the handlers of a `grpc.server`."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        super().__init__(stages, _absent)
 
     def _admitting(self, plan: Plan, call: Call) -> Any:
         if call.pending is not None and call.pending[0] is not None:
@@ -195,6 +199,11 @@ def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
             return refusal
     set_current_identity(call.identity)
     return None
+
+
+def _absent(_requests: Any, context: Any) -> Iterator[Any]:
+    abort(context, ABSENT)
+    yield  # never: this makes it a stream
 
 
 def abort(context: Any, refusal: Refusal) -> None:

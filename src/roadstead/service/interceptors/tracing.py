@@ -6,7 +6,6 @@ the handler, and for whatever either of them calls. It stays current for the res
 taken away again: a generator that is closed from elsewhere cannot do that. Needs the extra `tracing`.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -61,8 +60,12 @@ class Tracing(Stage):
     def _begin(self, call: Call) -> None:
         # From nothing, not from what is current: in a server that is nobody's, or another call's.
         parent = extract(call.metadata, Context(), _GETTER)
-        attributes = conventions.method_attributes(call.method)
-        call.span = self._tracer.start_span(call.method, parent, SpanKind.SERVER, attributes)
+        if call.kind:
+            name, attributes = call.method, conventions.method_attributes(call.method)
+        else:
+            # Methods that are not there share one name: strangers can think of any number of them.
+            name, attributes = "grpc", conventions.unknown_method_attributes(call.method)
+        call.span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
         attach(set_span_in_context(call.span, parent))
 
     def convert(self, call: Call, error: Exception) -> Admission:
@@ -73,8 +76,6 @@ class Tracing(Stage):
 
     def observe(self, call: Call, outcome: Outcome) -> None:
         """Say how it ended, and end the span."""
-        if not call.kind and not self._skip(call.method):
-            call.span = self._span_of_unknown(call, outcome)
         span = call.span
         if span is None:
             return
@@ -85,15 +86,6 @@ class Tracing(Stage):
                 span.set_attribute(conventions.ERROR_TYPE, code)
                 span.set_status(Status(StatusCode.ERROR, call.reason or None))
         span.end()
-
-    def _span_of_unknown(self, call: Call, outcome: Outcome) -> trace.Span:
-        return self._tracer.start_span(
-            "grpc",
-            extract(call.metadata, Context(), _GETTER),
-            SpanKind.SERVER,
-            conventions.unknown_method_attributes(call.method),
-            start_time=time.time_ns() - round(outcome.seconds * 1e9),
-        )
 
 
 class _MetadataGetter(Getter[Metadata]):

@@ -158,6 +158,18 @@ def test_a_rule_about_the_request_is_enforced_on_every_kind(serving, server_sort
         assert ended.details == f"not allowed to call test.Echo/{kind}", "a caller learns no rules"
 
 
+@pytest.mark.parametrize(("allowed", "metadata", "code"), [
+    ("test.Echo/*", RIGHT, "UNIMPLEMENTED"),
+    ("test.Echo/unary_unary", RIGHT, "PERMISSION_DENIED"),
+    ("test.Echo/*", (), "UNAUTHENTICATED"),
+])  # fmt: skip
+def test_only_who_might_call_a_method_hears_that_it_is_not_there(serving, server_sort, allowed, metadata, code):
+    policy = parse_policy(f"{{roles: {{all: [{allowed}]}}, groups: {{}}, identities: {{alice: [all]}}}}")
+    stages = (Authentication(Passwords()), Authorization(lambda: policy))
+    with serving(server_sort, *stages) as client:
+        assert client.call("unary_unary", b"x", method="Nothing", metadata=metadata).code == code
+
+
 @pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
 def test_a_later_message_of_somebody_else_ends_a_stream(serving, server_sort, kind):
     policy = parse_policy(OWNERS)

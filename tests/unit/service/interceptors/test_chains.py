@@ -340,6 +340,16 @@ def test_an_unknown_method_is_unimplemented_and_observed(serving, server_sort, r
         assert recorder.wait(1) == [("test.Echo/Nothing", "UNIMPLEMENTED")]
 
 
+@pytest.mark.parametrize("stage", [AtHeaders, Later, WithConnection, LaterWithConnection])
+@pytest.mark.parametrize(("answer", "code"), [(REFUSAL, "PERMISSION_DENIED"), (None, "UNIMPLEMENTED")])
+def test_who_is_refused_is_not_told_whether_a_method_exists(serving, server_sort, recorder, kind, stage, answer, code):
+    with serving(server_sort, recorder, stage(answer)) as client:
+        ended = client.call(kind, b"x", method="Nothing")
+        assert (ended.code, ended.details) == (code, "no" if answer else "Method not found!")
+        assert recorder.wait(1) == [("test.Echo/Nothing", code)]
+        assert client.call(kind, b"x").code == (code if answer else "OK")
+
+
 class Judging(Stage):
     """Refuses the word "no", whenever it comes."""
 
