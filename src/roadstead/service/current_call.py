@@ -57,7 +57,7 @@ class CurrentCall:
 
 def current_call() -> CurrentCall:
     """Return the RPC that is being handled. Raises LookupError outside of a handler, or without a chain of stages."""
-    try:
-        return CurrentCall(current.get())
-    except LookupError:
-        raise LookupError("no RPC is being handled here by a server with roadstead's interceptors") from None
+    found = current.get(None)
+    if not isinstance(found, Call):
+        raise LookupError("no RPC is being handled here by a server with roadstead's interceptors")
+    return CurrentCall(found)

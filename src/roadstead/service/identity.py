@@ -4,7 +4,7 @@
 """
 
 from contextvars import ContextVar
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -23,14 +23,30 @@ class Identity(msgspec.Struct, frozen=True):
     expires: float | None = None
 
 
-_current: ContextVar[Identity | None] = ContextVar("roadstead_identity", default=None)
+class Bearer(Protocol):
+    """What has a caller: the RPC that is being handled."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who calls."""
+
+
+class Stranger(msgspec.Struct, frozen=True):
+    """A caller without an RPC, for tests of handlers."""
+
+    identity: Identity | None
+
+
+# One variable for the RPC and its caller: each that is set takes time at every call.
+bearer: ContextVar[Bearer] = ContextVar("roadstead_call")
 
 
 def current_identity() -> Identity | None:
     """Return the caller of the RPC that is being handled; None for a method that is open to anybody."""
-    return _current.get()
+    found = bearer.get(None)
+    return None if found is None else found.identity
 
 
 def set_current_identity(identity: Identity | None) -> None:
-    """Make `identity` the caller for the rest of this context (one RPC); tests of handlers use it too."""
-    _current.set(identity)
+    """Make `identity` the caller for the rest of this context, without an RPC: for tests of handlers."""
+    bearer.set(Stranger(identity))

@@ -1,15 +1,19 @@
+from contextvars import Context
+
 import pytest
 
 from roadstead.service import current_call
 from roadstead.service.current_call import CurrentCall
 from roadstead.service.deadline import set_time_left
-from roadstead.service.identity import Identity
+from roadstead.service.identity import Identity, current_identity, set_current_identity
 from roadstead.service.interceptors import Call, Stage
+
+ALICE = Identity("alice", "password")
 
 
 class Alice(Stage):
     def admit(self, call):
-        call.identity = Identity("alice", "password")
+        call.identity = ALICE
 
 
 def test_a_handler_knows_its_call(serving, server_sort, kind):
@@ -23,6 +27,17 @@ def test_a_handler_knows_its_call(serving, server_sort, kind):
 def test_outside_of_a_handler_there_is_none():
     with pytest.raises(LookupError, match="no RPC is being handled"):
         current_call()
+
+
+def test_a_handler_can_be_tested_with_a_caller_and_no_call():
+    def scenario() -> None:
+        assert current_identity() is None
+        set_current_identity(ALICE)
+        assert current_identity() == ALICE
+        with pytest.raises(LookupError, match="no RPC is being handled"):
+            current_call()
+
+    Context().run(scenario)
 
 
 def test_what_it_says():

@@ -55,13 +55,12 @@ def presented(metadata: Iterable[tuple[str, str | bytes]]) -> Presented:
     if not found:
         return None
     # What most calls have, with nothing wrong about it, takes no further step.
-    name, password = found.get("username"), found.get("password")
-    if (
-        (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME)
-        and (isinstance(password, str) and 0 < len(password) <= _LONGEST_SECRET)
-        and "authorization" not in found
-    ):
-        return NamePassword(name, password)
+    if len(found) == 2 and "authorization" not in found:
+        name, password = found["username"], found["password"]
+        if (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME) and (
+            isinstance(password, str) and 0 < len(password) <= _LONGEST_SECRET
+        ):
+            return NamePassword(name, password)
     return _read(found)
 
 

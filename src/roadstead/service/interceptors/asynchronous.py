@@ -15,7 +15,6 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plain import in_threads
 from roadstead.service.interceptors.plan import (
     ABSENT,
@@ -89,7 +88,6 @@ class AsyncWrapper(Wrapper):
                 refusal = MISSING_REQUEST
             if refusal is not None:
                 await self._refuse(call, refusal)
-            set_current_identity(call.identity)
             response = await behaviour(request, context)
             if not plan.handler.response_streaming:
                 await context.write(response)

@@ -14,7 +14,7 @@ from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
 from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
-from roadstead.service.identity import Identity, set_current_identity
+from roadstead.service.identity import Identity
 from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
@@ -107,9 +107,7 @@ class Authentication(Stage):
     def enter(self, call: Call) -> Admission:
         """Look at the certificate, and refuse what came unencrypted from outside: only now the connection is known."""
         if call.deferred and self._certificates is not None:
-            answer = _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
-            set_current_identity(call.identity)
-            return answer
+            return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
         # For a handler, such as that of a login, which takes a password in its request.
         if call.identity is None:
             set_current_client(self._client(call))

@@ -13,7 +13,6 @@ from typing import Any
 import grpc
 import structlog
 
-from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Outcome, Stage, current, overriding
 from roadstead.service.refusal import MetadataPairs, Refusal
 
@@ -171,7 +170,6 @@ class Wrapper:
         refusal = self._stages.admit(call)
         if refusal is not None:
             return self._refusing(call, refusal)
-        set_current_identity(call.identity)
         current.set(call)
         return plan.wrapped if call.pending is None else self._admitting(plan, call)
 

@@ -17,13 +17,13 @@ take nothing that has to be given back: a caller may go away before its handler 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import msgspec
 
 from roadstead.service.decision import Decision
-from roadstead.service.identity import Identity
+from roadstead.service.identity import Identity, bearer
 from roadstead.service.refusal import Refusal
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -93,7 +93,7 @@ class Call(msgspec.Struct, eq=False):
 
 
 # The RPC that is being handled; `current_call.py` has what handlers may see of it.
-current: ContextVar[Call] = ContextVar("roadstead_call")
+current = cast("ContextVar[Call]", bearer)
 
 
 def _both(

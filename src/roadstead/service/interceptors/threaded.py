@@ -13,7 +13,6 @@ from typing import Any, Self, cast
 import grpc
 import grpc.aio
 
-from roadstead.service.identity import set_current_identity
 from roadstead.service.interceptors.plan import (
     ABSENT,
     MISSING_REQUEST,
@@ -197,7 +196,6 @@ def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
             refusal = stages.admit(call, following)
         if refusal is not None:
             return refusal
-    set_current_identity(call.identity)
     return None
 
 
