@@ -7,6 +7,7 @@ lifecycle.py     how a server leaves          health.py, reflection.py, tls.py  
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
 passwords.py     the password file            policy.py, policy_schema.py   who may call which method
+decision.py      how a policy decides         in_force.py          what is remembered of its decisions
 identity.py, current_call.py    who is calling, and what
 channel.py, following.py, hedging.py                                 the client's side
 deadline.py      how much time is left        details.py           what an error tells a program
