@@ -264,11 +264,11 @@ def first_verifications(folder: str) -> dict[str, float]:
     return found
 
 
-def show(rows: dict[str, dict[str, float]], lags: dict[str, float]) -> None:
-    """Print the rows as a table."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores + 1:
-        print(f"The machine is busy (load {load:.1f} on {cores} cores): these figures say little. Run it again later.")
+def show(rows: dict[str, dict[str, float]], lags: dict[str, float], load: float) -> None:
+    """Print the rows as a table; `load` is that of the machine before."""
+    cores = os.cpu_count() or 1
+    if load > 1:
+        print(f"The machine was busy (load {load:.1f} on {cores} cores): these figures say little. Run it again later.")
     print(f"grpcio {grpc.__version__}, Python {sys.version.split()[0]}, one process per server, unary, 118 bytes")
     print(f"{'':26}{'calls/s':>9}{'ratio':>7}{'CPU µs/call':>13}{'ratio':>7}{'p50 ms':>8}{'p99 ms':>8}")
     for arm, row in rows.items():
@@ -294,6 +294,7 @@ def main() -> None:
         parser.error("--rounds: it takes two for a median")
     from roadstead.service.passwords import hash_password
 
+    load = os.getloadavg()[0]
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         hashed = hash_password("wonderland")
@@ -312,7 +313,9 @@ def main() -> None:
             process.kill()
             process.join()
         lags = first_verifications(folder)
-    print(json.dumps({"arms": rows, "lag_ms": lags}, indent=2)) if arguments.output == "json" else show(rows, lags)
+    print(json.dumps({"arms": rows, "lag_ms": lags}, indent=2)) if arguments.output == "json" else show(
+        rows, lags, load
+    )
 
 
 if __name__ == "__main__":

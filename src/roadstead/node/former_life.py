@@ -5,7 +5,6 @@ that all is well, so it is put right before the cluster is announced. What is wr
 would be.
 """
 
-import asyncio
 import time
 
 import structlog
@@ -35,8 +34,8 @@ def status_after_end(pod: ReadOnlyObject, now: float) -> Object | None:
 
 async def report_ended(client: ApiClient, node: str) -> None:
     """Report every pod of a node that starts as what it is: not ready yet. A report that fails is logged."""
-    pods = await client.list(_POD, field_selector=f"spec.nodeName={node}")
-    await asyncio.gather(*(_report(client, pod) for pod in pods))
+    for pod in await client.list(_POD, field_selector=f"spec.nodeName={node}"):
+        await _report(client, pod)
 
 
 async def _report(client: ApiClient, pod: Object) -> None:

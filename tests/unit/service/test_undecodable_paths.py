@@ -1,5 +1,4 @@
 import asyncio
-import codecs
 
 import grpc
 import grpc.aio
@@ -7,7 +6,7 @@ import pytest
 from echo_service import async_handlers, sync_handlers
 from raw_http2 import sent
 
-from roadstead.service import Drain, Server, ThreadedServer
+from roadstead.service import Server, ThreadedServer
 from roadstead.service.interceptors import Authentication, Errors
 from roadstead.service.refusal import unauthenticated
 from roadstead.service.undecodable_paths import survive_undecodable_paths
@@ -76,28 +75,6 @@ def test_whatever_bytes_credentials_are_they_are_refused(server, recorder, metad
     with sent(server.port, b"/test.Echo/" + kind.encode(), *metadata):
         assert recorder.wait(1) == [(f"test.Echo/{kind}", "UNAUTHENTICATED")]
     assert is_serving(server)
-
-
-def test_a_server_that_fails_all_the_same_ends_its_process(loop_thread, monkeypatch, caplog):
-    server = Server(port=0, address="127.0.0.1", drain=Drain(lame_duck=0, grace=0))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", async_handlers()),))
-
-    async def scenario() -> None:
-        await server.start()
-        # As in a process without the protection.
-        codecs.register_error("strict", codecs.strict_errors)
-        try:
-            waiting = asyncio.get_running_loop().create_task(server.wait())
-            with sent(server.port, b"/test.Echo/\xff"):
-                async with asyncio.timeout(10):
-                    await waiting
-        finally:
-            survive_undecodable_paths.cache_clear()
-            survive_undecodable_paths()
-
-    with pytest.raises(RuntimeError, match="grpc's server has failed") as failed:
-        loop_thread.run(scenario())
-    assert isinstance(failed.value.__cause__, UnicodeDecodeError)
 
 
 def test_elsewhere_bytes_that_are_no_text_are_an_error_as_ever():

@@ -32,13 +32,6 @@ class VerifiedCache:
         keyed.update(_told_apart(parts))
         return keyed.digest()
 
-    def find(self, now: float, *parts: str) -> Identity | None:
-        """Return the identity that the credential of these parts proved: `key` and `get` in one."""
-        keyed = self._keyed.copy()
-        keyed.update(_told_apart(parts))
-        entry = self._entries.get(keyed.digest())
-        return entry[0] if entry is not None and now < entry[1] else None
-
     def get(self, key: bytes, now: float) -> Identity | None:
         """Return the identity that this credential proved, if that was not too long ago."""
         entry = self._entries.get(key)

@@ -69,7 +69,7 @@ class PasswordVerifier:
         record = self._records().records.get(claim.name)
         if record is None:
             return None
-        return self._cache.find(self._clock(), claim.name, claim.password, record.hash[-_DISTINCT:])
+        return self._cache.get(self._key(claim, record), self._clock())
 
     def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
         """Return the identity, a refusal, or a future of one of them if the password has to be hashed.

@@ -47,7 +47,7 @@ def presented(metadata: Iterable[tuple[str, str | bytes]]) -> Presented:
     """Return what the request presents; None if it presents nothing."""
     found: dict[str, str | bytes] = {}
     for pair in metadata:
-        # By index: grpc's pairs are named tuples, and it takes three times as long to unpack one.
+        # By index: grpc's pairs are named tuples, and it takes twice as long to unpack one.
         if (key := pair[0]) in _KEYS:
             if key in found:
                 return Malformed(f"metadata {key!r} is there more than once")

@@ -33,10 +33,7 @@ class Authorization(Stage):
         if call.deferred:
             return None
         decision = self._policy.standing(call.identity, call.method)
-        if decision is None:
-            return self._judge(call)
-        call.reason, call.decision = decision.reason, decision
-        return None if decision.answer == "allowed" else _refusal(call, decision)
+        return self._judge(call) if decision is None else _admission(call, decision)
 
     def enter(self, call: Call) -> Admission:
         """Return None if the policy allows a caller who was told by the connection."""
@@ -56,10 +53,8 @@ class Authorization(Stage):
 
 def _admission(call: Call, decision: Decision) -> Admission:
     call.reason, call.decision = decision.reason, decision
-    return None if decision.answer == "allowed" else _refusal(call, decision)
-
-
-def _refusal(call: Call, decision: Decision) -> Refusal:
+    if decision.answer == "allowed":
+        return None
     if decision.answer == "unauthenticated":
         return unauthenticated(decision.reason)
     message = f"not allowed to call {call.method}"

@@ -211,7 +211,7 @@ class Methods(grpc.GenericRpcHandler):
         self._generic = tuple(generic)
 
     def service(self, handler_call_details: Any) -> Any:
-        """Return what serves an RPC; None if there is no such method."""
+        """Return what serves an RPC; also what refuses it if there is no such method."""
         handler = self._registered.get(handler_call_details.method)
         if handler is None:
             for each in self._generic:

@@ -19,15 +19,6 @@ def test_a_success_is_remembered_for_its_lifetime():
     assert cache.get(key, 0) is None, "what has expired is gone"
 
 
-def test_a_credential_is_found_by_its_parts():
-    cache = VerifiedCache(lifetime=10)
-    cache.put(cache.key("alice", "w"), ALICE, 0)
-    assert cache.find(9.9, "alice", "w") == ALICE
-    assert cache.find(10, "alice", "w") is None
-    assert cache.find(0, "alice", "v") is None
-    assert cache.find(0, "alicew") is None
-
-
 def test_a_credential_that_expires_sooner_is_forgotten_sooner():
     cache = VerifiedCache(lifetime=10)
     cache.put(b"k", ALICE, 0, lifetime=3)
