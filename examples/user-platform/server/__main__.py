@@ -34,10 +34,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    passwords = PasswordVerifier(WatchedFile(arguments.passwords, parse_password_file))
+    passwords = PasswordVerifier(WatchedFile(arguments.passwords, parse_password_file).current)
     keys = WatchedFile(arguments.token_keys, parse_token_keys)
-    tokens = TokenVerifier(keys, issuer="user-platform", audience="user-platform")
-    policy = PolicyInForce(WatchedFile(arguments.policy, parse_policy))
+    tokens = TokenVerifier(keys.current, issuer="user-platform", audience="user-platform")
+    policy = PolicyInForce(WatchedFile(arguments.policy, parse_policy).current)
     stages = [
         ReplyMetadata({"x-version": os.environ.get("VERSION", "dev"), "x-pod": os.environ.get("POD_NAME", "")}),
         AccessLog(),

@@ -40,7 +40,7 @@ class WatchedFile(Generic[T]):
         self._value = parse(self.path.read_bytes())
         self._next_look = clock() + interval
 
-    def __call__(self) -> T:
+    def current(self) -> T:
         """Return the content, at most `interval` seconds old."""
         if self._clock() >= self._next_look:
             self._next_look = self._clock() + self._interval

@@ -57,8 +57,8 @@ def _who_may(
     gateways: TrustedGateways | None,
     end_expired_streams: bool,
 ) -> list[Stage]:
-    in_force = PolicyInForce(WatchedFile(policy, parse_policy))
-    verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file)) if passwords is not None else None
+    in_force = PolicyInForce(WatchedFile(policy, parse_policy).current)
+    verifier = PasswordVerifier(WatchedFile(passwords, parse_password_file).current) if passwords is not None else None
     authentication = Authentication(
         verifier,
         tokens,

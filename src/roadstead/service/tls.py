@@ -70,7 +70,7 @@ class TlsFiles:
         return self._good
 
     def _read(self) -> Content:
-        return Content(*(file() if file else None for file in self._files))
+        return Content(*(file.current() if file else None for file in self._files))
 
     def _check(self, content: Content) -> None:
         certificate, key, authorities = self._paths

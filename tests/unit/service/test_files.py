@@ -32,9 +32,9 @@ def test_a_change_is_seen_after_the_interval(tmp_path, clock):
     path.write_text("1")
     watched = WatchedFile(path, number, interval=1, clock=clock)
     replace(path, "2")
-    assert watched() == 1
+    assert watched.current() == 1
     clock.now = 1.0
-    assert watched() == 2
+    assert watched.current() == 2
 
 
 def test_a_secret_that_the_kubelet_swaps_by_symbolic_link_is_seen(tmp_path, clock):
@@ -47,7 +47,7 @@ def test_a_secret_that_the_kubelet_swaps_by_symbolic_link_is_seen(tmp_path, cloc
     (tmp_path / "..new").symlink_to("..2")
     (tmp_path / "..new").replace(tmp_path / "..data")
     clock.now = 2
-    assert watched() == 2
+    assert watched.current() == 2
 
 
 def test_a_broken_version_keeps_the_old_one_and_says_so_once(tmp_path, clock):
@@ -57,12 +57,12 @@ def test_a_broken_version_keeps_the_old_one_and_says_so_once(tmp_path, clock):
     replace(path, "broken")
     with capture_logs() as logs:
         for clock.now in (2, 4, 6):
-            assert watched() == 1
+            assert watched.current() == 1
     assert [log["event"] for log in logs] == ["file not reloaded: the old content stays in force"]
     assert logs[0]["path"] == str(path)
     replace(path, "3")
     clock.now = 8
-    assert watched() == 3
+    assert watched.current() == 3
 
 
 def test_a_file_that_is_gone_keeps_its_content_until_it_is_back(tmp_path, clock):
@@ -71,10 +71,10 @@ def test_a_file_that_is_gone_keeps_its_content_until_it_is_back(tmp_path, clock)
     watched = WatchedFile(path, number, clock=clock)
     path.unlink()
     clock.now = 2
-    assert watched() == 1
+    assert watched.current() == 1
     path.write_text("2")
     clock.now = 4
-    assert watched() == 2
+    assert watched.current() == 2
 
 
 def test_nothing_is_read_while_nothing_changes(tmp_path, clock):
@@ -83,7 +83,7 @@ def test_nothing_is_read_while_nothing_changes(tmp_path, clock):
     reads = []
     watched = WatchedFile(path, lambda content: reads.append(content), clock=clock)
     for clock.now in range(1, 50):
-        watched()
+        watched.current()
     assert len(reads) == 1
 
 

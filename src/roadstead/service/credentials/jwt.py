@@ -88,7 +88,7 @@ class JwtVerifier:
             reason = "token: there are no keys yet to check it with"
             return Refusal(grpc.StatusCode.UNAVAILABLE, "tokens cannot be checked now", reason, retry_after=1.0)
         now = self._clock()
-        key = self._cache.key(text, keys.version)
+        key = self._cache.key(text, (keys.version,))
         if identity := self._cache.get(key, now):
             return identity
         try:

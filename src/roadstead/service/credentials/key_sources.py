@@ -33,7 +33,7 @@ class KeySetFile:
 
     def current(self) -> KeySet | None:
         """Return the keys in force."""
-        return self._watched()
+        return self._watched.current()
 
     def renewed(self) -> Future[KeySet | None] | None:
         """Return None: there is nothing newer than `current`."""

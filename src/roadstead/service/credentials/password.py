@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import grpc
 
-from roadstead.service.credentials.cache import VerifiedCache
+from roadstead.service.credentials.cache import Key, VerifiedCache
 from roadstead.service.credentials.client import current_client
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
@@ -24,12 +24,10 @@ from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_pas
 from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 Checked = Identity | Refusal
-# Characters at the end of a stored hash, of six bits each.
-_DISTINCT = 24
 
 
 class _Attempt(NamedTuple):
-    key: bytes
+    key: Key
     claim: NamePassword
     client: str
     record: PasswordRecord
@@ -62,7 +60,7 @@ class PasswordVerifier:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._clock = clock
         self._lock = threading.Lock()
-        self._pending: dict[bytes, Future[Checked]] = {}
+        self._pending: dict[Key, Future[Checked]] = {}
 
     def remembered(self, claim: NamePassword) -> Identity | None:
         """Return who it is if that was proved a moment ago."""
@@ -84,9 +82,8 @@ class PasswordVerifier:
         with self._lock:
             return self._pending.get(key) or self._start(_Attempt(key, claim, client, record, known), now)
 
-    def _key(self, claim: NamePassword, record: PasswordRecord) -> bytes:
-        # The end of a stored hash tells it from any other, and is hashed in half the time.
-        return self._cache.key(claim.name, claim.password, record.hash[-_DISTINCT:])
+    def _key(self, claim: NamePassword, record: PasswordRecord) -> Key:
+        return self._cache.key(claim.password, (claim.name, record.hash))
 
     async def identify(self, name: str, password: str) -> Identity:
         """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
@@ -150,7 +147,7 @@ class PasswordVerifier:
             self._cache.put(attempt.key, identity, now)
         return identity
 
-    def _forget(self, key: bytes) -> None:
+    def _forget(self, key: Key) -> None:
         with self._lock:
             self._pending.pop(key, None)
 

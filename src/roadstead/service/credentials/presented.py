@@ -6,7 +6,7 @@ Pure: metadata in, one of four findings out. Metadata is the first thing that a 
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -43,28 +43,35 @@ class Malformed(msgspec.Struct, frozen=True):
 Presented = NamePassword | Token | Malformed | None
 
 
-def presented(metadata: Iterable[tuple[str, str | bytes]]) -> Presented:
+def presented(metadata: Sequence[tuple[str, str | bytes]]) -> Presented:
     """Return what the request presents; None if it presents nothing."""
-    found: dict[str, str | bytes] = {}
+    # A name with a password is what most calls have; with nothing odd about it, it takes no further step.
+    name = password = None
     for pair in metadata:
         # By index: grpc's pairs are named tuples, and it takes twice as long to unpack one.
-        if (key := pair[0]) in _KEYS:
-            if key in found:
-                return Malformed(f"metadata {key!r} is there more than once")
-            found[key] = pair[1]
-    if not found:
+        key = pair[0]
+        if key == "username" and name is None:
+            name = pair[1]
+        elif key == "password" and password is None:
+            password = pair[1]
+        elif key in _KEYS:
+            return _read(metadata)
+    if name is None and password is None:
         return None
-    # What most calls have, with nothing wrong about it, takes no further step.
-    if len(found) == 2 and "authorization" not in found:
-        name, password = found["username"], found["password"]
-        if (isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME) and (
-            isinstance(password, str) and 0 < len(password) <= _LONGEST_SECRET
-        ):
-            return NamePassword(name, password)
-    return _read(found)
+    if not (name and password and isinstance(name, str) and isinstance(password, str)):
+        return _read(metadata)
+    if len(name) > _LONGEST_NAME or len(password) > _LONGEST_SECRET:
+        return _read(metadata)
+    return NamePassword(name, password)
 
 
-def _read(found: dict[str, str | bytes]) -> Presented:
+def _read(metadata: Sequence[tuple[str, str | bytes]]) -> Presented:
+    found: dict[str, str | bytes] = {}
+    for key, value in metadata:
+        if key in found:
+            return Malformed(f"metadata {key!r} is there more than once")
+        if key in _KEYS:
+            found[key] = value
     for key, value in found.items():
         if not isinstance(value, str):
             return Malformed(f"metadata {key!r} is binary")
