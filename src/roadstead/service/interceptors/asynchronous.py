@@ -9,7 +9,7 @@ limit covers it whole, and its generator is closed when the caller goes away (gr
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -94,11 +94,18 @@ class AsyncWrapper(Wrapper):
 
         return as_streams(plan.handler, handle)
 
+    async def _begin(self, call: Call) -> None:
+        if call.reply_metadata:
+            await call.context.send_initial_metadata(call.reply_metadata)
+        if (refusal := await self._admit_pending(call)) is not None:
+            call.reason = refusal.reason or call.reason
+            await abort(call.context, refusal)
+
     async def _admit_pending(self, call: Call) -> Refusal | None:
         while call.pending is not None:
             answer, following = call.pending
             try:
-                refusal = await asyncio.wrap_future(answer) if answer is not None else None
+                refusal = await asyncio.wrap_future(answer) if isinstance(answer, Future) else None
             except Exception as error:  # noqa: BLE001  a stage's fault is the server's
                 refusal = self._stages.convert(call, error)
             if refusal is None:
@@ -125,8 +132,8 @@ class AsyncWrapper(Wrapper):
             entered: list[Stage] = []
             code = grpc.StatusCode.OK
             try:
-                if call.reply_metadata:
-                    await context.send_initial_metadata(call.reply_metadata)
+                if call.reply_metadata or call.pending is not None:
+                    await self._begin(call)
                 if (refusal := stages.enter(call, entered)) is not None:
                     call.reason = refusal.reason or call.reason
                     await abort(context, refusal)

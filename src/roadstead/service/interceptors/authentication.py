@@ -15,7 +15,7 @@ from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
 from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
+from roadstead.service.interceptors.stage import ASK_BEFORE_ENTER, NEEDS_CONNECTION, Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal
@@ -86,13 +86,14 @@ class Authentication(Stage):
         self._is_inside = is_inside
 
     def admit(self, call: Call) -> "Admission | Future[Admission]":
-        """Check what the metadata presents."""
+        """Check what the metadata presents, or else the certificate."""
         if self._is_open(call.method):
             return None
         claim = presented(call.metadata)
         if claim is None and self._certificates is not None:
-            call.deferred = True
-            return None
+            if call.context is None:
+                return ASK_BEFORE_ENTER
+            return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
         if isinstance(claim, NamePassword) and self._throttled is not None:
             call.identity = self._throttled.remembered(claim)
             if call.identity is not None:
@@ -105,14 +106,14 @@ class Authentication(Stage):
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
 
     def enter(self, call: Call) -> Admission:
-        """Look at the certificate, and refuse what came unencrypted from outside: only now the connection is known."""
-        if call.deferred and self._certificates is not None:
-            return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
+        """Refuse what came unencrypted from outside: only now the connection is known."""
         # For a handler, such as that of a login, which takes a password in its request.
         if call.identity is None:
             set_current_client(self._client(call))
             return None
-        if self._is_inside(call.peer) or is_encrypted(call.context.auth_context()):
+        if self._is_inside(call.peer) or call.identity.proof == "certificate":
+            return None
+        if is_encrypted(call.context.auth_context()):
             return None
         message = "credentials are not accepted over an unencrypted connection"
         refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")

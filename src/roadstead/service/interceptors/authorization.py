@@ -29,33 +29,25 @@ class Authorization(Stage):
             _log.warning("the policy names methods that do not exist", methods=names)
 
     def admit(self, call: Call) -> Admission:
-        """Return None if the policy allows the call, or if it is not known yet who calls."""
-        if call.deferred:
-            return None
+        """Return None if the policy allows the call, as far as its headers tell."""
         decision = self._policy.standing(call.identity, call.method)
-        return self._judge(call) if decision is None else _admission(call, decision)
-
-    def enter(self, call: Call) -> Admission:
-        """Return None if the policy allows a caller who was told by the connection."""
-        return self._judge(call) if call.deferred else None
-
-    def _judge(self, call: Call) -> Admission:
-        decision = decide(self._policy(), call.identity, call.method, call.metadata)
-        if decision.answer == "depends":
-            call.judge_by(self._judge_request)
-            call.reason, call.decision = decision.reason, decision
-            return None
-        return _admission(call, decision)
+        if decision is None:
+            decision = decide(self._policy(), call.identity, call.method, call.metadata)
+            if decision.answer == "depends":
+                call.judge_by(self._judge_request)
+        call.reason, call.decision = decision.reason, decision
+        return None if decision.answer == "allowed" else _refusal(call, decision)
 
     def _judge_request(self, call: Call, request: Any) -> Admission:
-        return _admission(call, decide(self._policy(), call.identity, call.method, call.metadata, request))
+        decision = decide(self._policy(), call.identity, call.method, call.metadata, request)
+        call.reason, call.decision = decision.reason, decision
+        return _refusal(call, decision)
 
 
-def _admission(call: Call, decision: Decision) -> Admission:
-    call.reason, call.decision = decision.reason, decision
-    if decision.answer == "allowed":
-        return None
+def _refusal(call: Call, decision: Decision) -> Admission:
     if decision.answer == "unauthenticated":
         return unauthenticated(decision.reason)
-    message = f"not allowed to call {call.method}"
-    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason, public_reason="METHOD_DENIED")
+    if decision.answer == "denied":
+        message = f"not allowed to call {call.method}"
+        return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, decision.reason, public_reason="METHOD_DENIED")
+    return None

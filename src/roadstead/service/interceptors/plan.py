@@ -13,7 +13,16 @@ from typing import Any
 import grpc
 import structlog
 
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Outcome, Stage, current, overriding
+from roadstead.service.interceptors.stage import (
+    ASK_BEFORE_ENTER,
+    NEEDS_CONNECTION,
+    Admission,
+    Call,
+    Outcome,
+    Stage,
+    current,
+    overriding,
+)
 from roadstead.service.refusal import MetadataPairs, Refusal
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +51,7 @@ class Stages:
     def admit(self, call: Call, first: int = 0) -> Refusal | None:
         """Ask stages from number `first` on what they say of the headers. Returns the first refusal.
 
-        `call.pending` is set if the connection or an answer has to be awaited before the others are asked.
+        `call.pending` is set if the connection or an answer has to be there before the others are asked.
         """
         call.pending = None
         number = first
@@ -55,8 +64,8 @@ class Stages:
                 if isinstance(answer, Future):
                     call.pending = answer, number + 1
                     return None
-                if answer is NEEDS_CONNECTION and call.context is None:
-                    call.pending = None, number
+                if call.context is None and (answer is NEEDS_CONNECTION or answer is ASK_BEFORE_ENTER):
+                    call.pending = answer, number
                     return None
                 return answer
         except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
@@ -171,7 +180,9 @@ class Wrapper:
         if refusal is not None:
             return self._refusing(call, refusal)
         current.set(call)
-        return plan.wrapped if call.pending is None else self._admitting(plan, call)
+        if call.pending is None or call.pending[0] is ASK_BEFORE_ENTER:
+            return plan.wrapped
+        return self._admitting(plan, call)
 
     def _make_plan(self, path: str, handler: Any) -> Plan:
         method = path.removeprefix("/")
@@ -192,7 +203,7 @@ class Wrapper:
         raise NotImplementedError
 
     def _admitting(self, plan: Plan, call: Call) -> Any:
-        """Return a handler that waits for what is still to be said of the headers."""
+        """Return a handler that waits for what is still to be said of the headers, and reads no request before."""
         raise NotImplementedError
 
 

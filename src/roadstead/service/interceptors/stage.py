@@ -7,8 +7,9 @@
     after the handler   leave    gives back what `enter` took
     the RPC has ended   observe  once for every RPC, refused or handled
 
-A stage that cannot judge the headers without knowing the connection answers `admit` with NEEDS_CONNECTION, and is asked
-again when `call.context` and `call.peer` are there, still before a byte of the request is read.
+A stage that cannot judge the headers without knowing the connection says so, and is asked again when `call.context` and
+`call.peer` are there; those after it are asked then, too. It answers `admit` with NEEDS_CONNECTION if it must be asked
+before a byte of the request is read, or at less cost with ASK_BEFORE_ENTER.
 
 A stage overrides what it needs; a chain looks once per method which it did, so the others cost nothing. `admit` must
 take nothing that has to be given back: a caller may go away before its handler ever runs.
@@ -30,6 +31,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
 TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
 NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known")
+ASK_BEFORE_ENTER = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known yet")
 
 
 class Call(msgspec.Struct, eq=False):
@@ -48,8 +50,6 @@ class Call(msgspec.Struct, eq=False):
     identity: Identity | None = None
     # Who may do it, as far as that has been judged.
     decision: Decision | None = None
-    # True if only the connection can tell who calls, which is known from `enter` on.
-    deferred: bool = False
     context: Any = None
     # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
     peer: str = ""
@@ -58,8 +58,9 @@ class Call(msgspec.Struct, eq=False):
     # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
     time_limit: float | None = None
     limit_refusal: Refusal = TIME_IS_OVER
-    # An answer that is still awaited (None: the connection is), and the number of the stage to ask next.
-    pending: tuple[Future[Admission] | None, int] | None = None
+    # What the headers' judgement waits for (NEEDS_CONNECTION, ASK_BEFORE_ENTER, or an answer), and the number of the
+    # stage to ask next.
+    pending: tuple[Future[Admission] | Refusal, int] | None = None
     # Sent before the reply, also before a refusal.
     reply_metadata: tuple[tuple[str, str], ...] = ()
     # The span of this RPC if it is traced (OpenTelemetry's `Span`).

@@ -7,6 +7,7 @@ A thread cannot be interrupted, so a time limit ends a stream between two messag
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -25,7 +26,7 @@ from roadstead.service.interceptors.plan import (
     status_code,
     trailing_metadata,
 )
-from roadstead.service.interceptors.stage import Call, Stage, current
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Call, Stage, current
 from roadstead.service.refusal import Refusal
 
 
@@ -47,7 +48,7 @@ class ThreadWrapper(Wrapper):
         super().__init__(stages, _absent)
 
     def _admitting(self, plan: Plan, call: Call) -> Any:
-        if call.pending is not None and call.pending[0] is not None:
+        if call.pending is not None and call.pending[0] is not NEEDS_CONNECTION:
             return plan.wrapped  # it waits when it begins
         behaviour = behaviour_of(plan.handler)
         return as_streams(plan.handler, _in_pool_of(behaviour, _around_any(self._stages, plan.handler)))
@@ -191,7 +192,7 @@ class _Handling:
 def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
     while call.pending is not None:
         answer, following = call.pending
-        refusal: Refusal | None = None if answer is None else answer.result()
+        refusal = answer.result() if isinstance(answer, Future) else None
         if refusal is None:
             refusal = stages.admit(call, following)
         if refusal is not None:
