@@ -5,6 +5,7 @@ pattern could keep it busy for ever, and it reads some patterns otherwise (https
 """
 
 from functools import lru_cache
+from itertools import islice
 
 import re2
 
@@ -34,6 +35,11 @@ class Pattern:
     def covers(self, text: str) -> bool:
         """Say whether the pattern matches a whole text."""
         return self._compiled.fullmatch(_bytes(text)) is not None
+
+    def find(self, text: str, most: int | None = None) -> list[str]:
+        """Return what the pattern matches in a text, from left to right, `most` of them at most."""
+        matches = islice(self._compiled.finditer(_bytes(text)), most)
+        return [match.group().decode(errors="replace") for match in matches]
 
 
 @lru_cache(4096)

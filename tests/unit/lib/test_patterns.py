@@ -103,3 +103,10 @@ def test_the_patterns_of_the_gateway_api_can_be_read() -> None:
     hosts = compile_pattern(r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     assert hosts.search("*.example.com")
     assert not hosts.search("Example.com")
+
+
+def test_what_a_pattern_finds() -> None:
+    numbers = compile_pattern("[0-9]+")
+    assert numbers.find("a 1, b 22, ü 333") == ["1", "22", "333"]
+    assert numbers.find("a 1, b 22", 1) == ["1"]
+    assert numbers.find("none") == []

@@ -1,8 +1,8 @@
-"""CEL: the rules that CRDs and the Gateway API put on their objects (`x-kubernetes-validations`).
+"""CEL: the rules that CRDs and the Gateway API put on their objects, and those of ValidatingAdmissionPolicies.
 
 The part of the language that such rules are written in: https://github.com/google/cel-spec/blob/master/doc/langdef.md,
 with the functions that Kubernetes adds. What is not understood is refused when a rule is compiled, and said so.
-Next: `schemas.rules` evaluates the rules of a schema.
+Next: `schemas.rules` evaluates the rules of a schema, `admission.policies` those of policies.
 """
 
 from roadstead.apiserver.cel.budget import EVALUATION_LIMIT, OBJECT_LIMIT, Budget, CostExceeded

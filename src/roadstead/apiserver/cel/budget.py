@@ -82,6 +82,25 @@ def _parsed(_: tuple[Any, ...]) -> int:
     return _PARSING
 
 
+def _compared(arguments: tuple[Any, ...]) -> int:
+    """Return what it costs to compare every entry of a list with every entry of another."""
+    return _whole_cost(arguments[0]) * size_cost(arguments[-1])
+
+
+def _formatted(arguments: tuple[Any, ...]) -> int:
+    entries = arguments[-1] if isinstance(arguments[-1], list) else []
+    return sum(map(_whole_cost, entries))
+
+
+def _whole_cost(value: Any) -> int:
+    """Return what it costs to look through a value and all that is in it."""
+    if isinstance(value, list):
+        return 1 + sum(map(_whole_cost, value))
+    if isinstance(value, dict):
+        return 1 + sum(_whole_cost(key) + _whole_cost(entry) for key, entry in value.items())
+    return size_cost(value)
+
+
 _LARGE_CLASS = 50
 _LARGEST_PATTERN = EVALUATION_LIMIT // 2
 _PARSING = 5
@@ -90,7 +109,11 @@ _FREE = frozenset({"size", "dyn"})
 _GROWING = {
     "join": _joined,
     "replace": _replaced,
+    "find": _compiled,
+    "findAll": _compiled,
+    "format": _formatted,
     "matches": _compiled,
     CONSTANT_PATTERN: _matched,
+    **dict.fromkeys(("sets.contains", "sets.equivalent", "sets.intersects"), _compared),
     **dict.fromkeys(("cidr", "containsIP", "duration", "ip", "isCIDR", "isIP", "isQuantity", "isURL"), _parsed),
 }

@@ -5,14 +5,14 @@ on. A field that is absent is an error unless `has()` asks for it. What takes lo
 from the evaluation's budget.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from roadstead.apiserver.cel import authorizer, formats, optionals, sets, texts
 from roadstead.apiserver.cel.budget import CONSTANT_PATTERN, EVALUATION_LIMIT, Budget, call_cost, size_cost
-from roadstead.apiserver.cel.formats import METHODS as OF_FORMATS
-from roadstead.apiserver.cel.formats import format_named, formats
 from roadstead.apiserver.cel.functions import FUNCTIONS, METHODS, CelError, NoOverload, same
 from roadstead.apiserver.cel.syntax import CelSyntaxError, Node, parse
 
@@ -44,16 +44,20 @@ class Program:
         budget.charge(self._weight)
         try:
             return self._evaluate(variables)
-        except (TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
+        except (TypeError, ValueError, AttributeError, RecursionError, ArithmeticError) as error:
             raise NoOverload from error
 
 
-def compile_rule(text: str) -> Program:
-    """Compile an expression over `self` and `oldSelf`. Raises CelSyntaxError for what is not understood."""
+OF_A_SCHEMA = frozenset({"self", "oldSelf"})
+"""The variables that rules of schemas may name."""
+
+
+def compile_rule(text: str, scope: frozenset[str] = OF_A_SCHEMA) -> Program:
+    """Compile an expression over the variables of a scope. Raises CelSyntaxError for what is not understood."""
     names: set[str] = set()
     try:
         tree = parse(text)
-        evaluate = _compile(tree, frozenset({"self", "oldSelf"}), names)
+        evaluate = _compile(tree, scope, names)
         return Program(evaluate, frozenset(names), _weight(tree))
     except RecursionError as error:
         raise CelSyntaxError("nested too deeply") from error
@@ -75,8 +79,12 @@ def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
         return _has(node, scope, names)
     if node.kind == "method" and node.value in _MACROS:
         return _macro(node, scope, names)
+    if node.kind == "method" and node.value in ("optMap", "optFlatMap"):
+        return _optional_map(node, scope, names)
     if node.kind == "method" and node.children[0] == _FORMATS:
         return _format(node, scope, names)
+    if node.kind == "method" and node.children[0].kind == "name" and node.children[0].value in _LIBRARIES:
+        return _call(node, tuple(_compile(child, scope, names) for child in node.children[1:]))
     children = tuple(_compile(child, scope, names) for child in node.children)
     if node.kind in ("call", "method"):
         return _call(node, children)
@@ -90,8 +98,8 @@ def _format(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     """`format.NAME()`, or `format.named(TEXT)`, which may be none."""
     if node.value == "named" and len(node.children) == 2:
         asked = _compile(node.children[1], scope, names)
-        return lambda variables: format_named(asked(variables))
-    found = formats().get(node.value)
+        return lambda variables: formats.format_named(asked(variables))
+    found = formats.formats().get(node.value)
     if found is None or len(node.children) != 1:
         raise CelSyntaxError(f"undeclared reference to 'format.{node.value}'")
     return lambda variables: found
@@ -132,6 +140,8 @@ def _select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
 
     def select(variables: Variables) -> Any:
         obj = parent(variables)
+        if isinstance(obj, optionals.Optional):
+            return optionals.select(obj, field)
         if not isinstance(obj, dict) or field not in obj:
             raise CelError(f"no such key: {field}")
         return obj[field]
@@ -139,11 +149,23 @@ def _select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
     return select
 
 
+def _optional_select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
+    parent, field = children[0], _field(name)
+    return lambda variables: optionals.select(parent(variables), field)
+
+
+def _optional_index(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
+    container, key = children
+    return lambda variables: optionals.select(container(variables), key(variables))
+
+
 def _index(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
     container, key = children
 
     def index(variables: Variables) -> Any:
         found, at = container(variables), key(variables)
+        if isinstance(found, optionals.Optional):
+            return optionals.select(found, at)
         try:
             if isinstance(found, list) and at < 0:
                 raise CelError("index out of bounds")
@@ -236,6 +258,8 @@ def _divide(left: Any, right: Any) -> Any:
             raise CelError("division by zero")
         quotient = abs(left) // abs(right)
         return quotient if (left < 0) is (right < 0) else -quotient
+    if not right:  # as floating-point numbers have it, where Python refuses
+        return math.copysign(math.inf, left) * math.copysign(1, right) if left else math.nan
     return left / right
 
 
@@ -283,11 +307,11 @@ def _unary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
 
 
 def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
-    function = ({**METHODS, **OF_FORMATS} if node.kind == "method" else FUNCTIONS).get(node.value)
+    function = _function(node)
     if function is None:
         raise CelSyntaxError(f"undeclared reference to '{node.value}'")
     constant = node.value == "matches" and node.children[-1].kind == "literal"
-    name = CONSTANT_PATTERN if constant else node.value
+    name = CONSTANT_PATTERN if constant else _full_name(node)
 
     def apply(variables: Variables) -> Any:
         arguments = tuple(child(variables) for child in children)
@@ -295,6 +319,25 @@ def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
         return function(*arguments)
 
     return apply
+
+
+_METHODS = {**METHODS, **authorizer.METHODS, **formats.METHODS, **optionals.METHODS, **texts.METHODS}
+_LIBRARIES = {"optional": optionals.FUNCTIONS, "sets": sets.FUNCTIONS}
+"""Names that are no variables, and what is called by them: `sets.contains(...)`."""
+
+
+def _full_name(node: Node) -> str:
+    """Return the name of a function, with that of its library if it has one."""
+    owner = node.children[0] if node.kind == "method" else None
+    in_library = owner is not None and owner.kind == "name" and owner.value in _LIBRARIES
+    return f"{owner.value}.{node.value}" if owner is not None and in_library else str(node.value)
+
+
+def _function(node: Node) -> Callable[..., Any] | None:
+    if node.kind == "call":
+        return FUNCTIONS.get(node.value)
+    library = _LIBRARIES.get(node.children[0].value) if node.children[0].kind == "name" else None
+    return (_METHODS if library is None else library).get(node.value)
 
 
 def _list(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
@@ -317,6 +360,8 @@ _BUILDERS: dict[str, Callable[[Any, tuple[Evaluate, ...]], Evaluate]] = {
     "index": _index,
     "list": _list,
     "map": _map,
+    "optional index": _optional_index,
+    "optional select": _optional_select,
     "select": _select,
     "unary": _unary,
 }
@@ -389,6 +434,25 @@ def _macro(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
             return body(inner)
 
         return apply(_entries(container(variables)), each)
+
+    return evaluate
+
+
+def _optional_map(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    """`x.optMap(v, expression)`: the expression's value for a value that is there, as an optional value again."""
+    target, *arguments = node.children
+    if len(arguments) != 2 or arguments[0].kind != "name":
+        raise CelSyntaxError(f"{node.value}() needs a variable and an expression")
+    name, wrapped = arguments[0].value, node.value == "optMap"
+    found = _compile(target, scope, names)
+    body = _compile(arguments[1], scope | {name}, names)
+
+    def evaluate(variables: Variables) -> Any:
+        optional = found(variables)
+        if not optionals.has_value(optional):
+            return optional
+        value = body({**variables, name: optional.value})
+        return optionals.Optional(value) if wrapped else value
 
     return evaluate
 

@@ -1,4 +1,4 @@
-"""Formats and optional values, as rules ask for them: `format.dns1123Label().validate(self).hasValue()`.
+"""Formats, as rules ask for them: `format.dns1123Label().validate(self).hasValue()`.
 
 After apiserver's pkg/cel/library/format.go; a format's complaints are optional: nothing if the text has the format.
 """
@@ -13,9 +13,9 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from roadstead.apiserver.cel.functions import CelError, NoOverload
+from roadstead.apiserver.cel.functions import NoOverload
+from roadstead.apiserver.cel.optionals import NONE, Optional
 
-_NOTHING = object()
 Complain = Callable[[str], list[str]]
 _UUID_LENGTH = 36
 
@@ -26,13 +26,6 @@ class Format:
 
     name: str
     complain: Complain
-
-
-@dataclass(frozen=True, slots=True)
-class Optional:
-    """A value that may be absent."""
-
-    value: Any = _NOTHING
 
 
 @cache
@@ -91,7 +84,7 @@ def _datetime(text: str) -> None:
 def format_named(name: Any) -> Optional:
     """Return the format of a name, if there is one."""
     found = formats().get(name) if isinstance(name, str) else None
-    return Optional(found) if found is not None else Optional()
+    return Optional(found) if found is not None else NONE
 
 
 def validate(wanted: Any, text: Any) -> Optional:
@@ -99,31 +92,7 @@ def validate(wanted: Any, text: Any) -> Optional:
     if not isinstance(wanted, Format) or not isinstance(text, str):
         raise NoOverload
     found = wanted.complain(text)
-    return Optional(found) if found else Optional()
+    return Optional(found) if found else NONE
 
 
-def has_value(found: Any) -> bool:
-    """Say whether an optional value is there. Raises NoOverload for a value that is not optional."""
-    if not isinstance(found, Optional):
-        raise NoOverload
-    return found.value is not _NOTHING
-
-
-def value(found: Any) -> Any:
-    """Return an optional value. Raises CelError if it is absent."""
-    if not has_value(found):
-        raise CelError("optional.none() dereference")
-    return found.value
-
-
-def or_value(found: Any, otherwise: Any) -> Any:
-    """Return an optional value, or another one if it is absent."""
-    return found.value if has_value(found) else otherwise
-
-
-METHODS: dict[str, Callable[..., Any]] = {
-    "hasValue": has_value,
-    "orValue": or_value,
-    "validate": validate,
-    "value": value,
-}
+METHODS: dict[str, Callable[..., Any]] = {"validate": validate}

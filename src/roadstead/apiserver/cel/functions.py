@@ -162,13 +162,24 @@ def _sign(value: Decimal) -> int:
     return (value > 0) - (value < 0)
 
 
+def _as_integer(value: Any) -> int:
+    if _is(Decimal, value) != value.to_integral_value():
+        raise CelError("cannot convert value to integer")
+    return int(value)
+
+
 METHODS: dict[str, Callable[..., Any]] = {
+    "add": lambda value, other: _is(Decimal, value) + _is((Decimal, int), other),
+    "asApproximateFloat": lambda value: float(_is(Decimal, value)),
+    "asInteger": _as_integer,
+    "compareTo": lambda value, other: _sign(_is(Decimal, value) - _is(Decimal, other)),
     "contains": lambda text, part: _is(str, part) in _is(str, text),
     "containsIP": lambda network, address: (ip_address(address) if isinstance(address, str) else address) in network,
     "endsWith": lambda text, end: _is(str, text).endswith(_is(str, end)),
     "family": lambda value: value.version,
     "indexOf": lambda value, part: _is((str, list), value).index(part) if part in value else -1,
     "isGreaterThan": lambda left, right: left > right,
+    "isInteger": lambda value: _is(Decimal, value) == value.to_integral_value(),
     "isLessThan": lambda left, right: left < right,
     "isSorted": _is_sorted,
     "join": lambda entries, separator="": separator.join(_is(list, entries)),
@@ -182,6 +193,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "sign": _sign,
     "size": _size,
     "split": _split,
+    "sub": lambda value, other: _is(Decimal, value) - _is((Decimal, int), other),
     "startsWith": lambda text, start: _is(str, text).startswith(_is(str, start)),
     "substring": _substring,
     "sum": lambda entries: sum(_is(list, entries)),

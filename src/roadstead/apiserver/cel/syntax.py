@@ -119,16 +119,18 @@ class _Parser:
     def _member(self) -> Node:
         node = self._primary()
         while operator := self._accept(".", "["):
+            optional = "optional " if self._accept("?") else ""
             if operator == "[":
-                node = Node("index", None, (node, self.expression()))
+                node = Node(f"{optional}index", None, (node, self.expression()))
                 self._expect("]")
                 continue
             kind, name = self._next()
             if kind != "name":
                 raise CelSyntaxError(f"expected a name, found {name!r}")
-            node = (
-                Node("method", name, (node, *self._arguments())) if self._accept("(") else Node("select", name, (node,))
-            )
+            if optional or not self._accept("("):
+                node = Node(f"{optional}select", name, (node,))
+            else:
+                node = Node("method", name, (node, *self._arguments()))
         return node
 
     def _primary(self) -> Node:

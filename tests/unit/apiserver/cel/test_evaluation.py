@@ -46,6 +46,9 @@ def evaluate(text, old=None):
         ("int('5') + 1", 6), ("string(5)", "5"), ("string(true)", "true"), ("double('1.5')", 1.5),
         ("isIP('10.0.0.1')", True), ("cidr('10.0.0.0/8').containsIP('10.1.1.1')", True), ("ip('::1').family()", 6),
         ("{'a': 1}.a", 1), ("isURL('https://a/b')", True), ("isURL('b')", False),
+        ("quantity('1500m').add(quantity('500m')).asInteger()", 2), ("quantity('1.5').isInteger()", False),
+        ("quantity('1Ki').compareTo(quantity('1k'))", 1), ("quantity('3').sub(1).asApproximateFloat()", 2.0),
+        ("1.0 / 0.0 > 1e300", True), ("-1.0 / 0.0 < -1e300", True), ("0.0 / 0.0 == 0.0 / 0.0", False),
         ("// a comment\ntrue", True),
     ],
 )  # fmt: skip
