@@ -126,6 +126,12 @@ def _network() -> Iterable[Resource]:
     yield Resource(gateway, "v1beta1", "referencegrants", "ReferenceGrant", True, ("refgrant",), gateway_category)
 
 
+def _admission() -> Iterable[Resource]:
+    group, policy = "admissionregistration.k8s.io", "ValidatingAdmissionPolicy"
+    yield Resource(group, "v1", "validatingadmissionpolicies", policy, False, subresources=("status",))
+    yield Resource(group, "v1", "validatingadmissionpolicybindings", f"{policy}Binding", False)
+
+
 def _access() -> Iterable[Resource]:
     rbac, review = "rbac.authorization.k8s.io", ("create",)
     yield Resource(rbac, "v1", "clusterrolebindings", "ClusterRoleBinding", False)
@@ -162,7 +168,9 @@ def _cluster() -> Iterable[Resource]:
     )  # fmt: skip
 
 
-BUILT_IN: tuple[Resource, ...] = (*_core(), *_workloads(), *_network(), *_access(), *_cluster())
+BUILT_IN: tuple[Resource, ...] = (
+    *_core(), *_workloads(), *_network(), *_admission(), *_access(), *_cluster(),
+)  # fmt: skip
 
 
 class Scheme:

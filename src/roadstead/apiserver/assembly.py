@@ -17,6 +17,7 @@ from roadstead.apiserver.access.reviews import Reviews
 from roadstead.apiserver.access.tokens import ServiceAccountTokens
 from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.admission.limits import Limits
+from roadstead.apiserver.admission.policies.enforcement import Policies
 from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, Services
 from roadstead.apiserver.housekeeping import Housekeeping
@@ -106,7 +107,8 @@ def assemble(
     authenticator, authorizer = Authenticator(users, tokens), Authorizer(store)
     guard = EscalationGuard(authorizer).check
     limits = Limits(store)
-    writer = Writer(store, registry, allocator, limits, clock, guard, mount_tokens=mount_tokens)
+    policies = Policies(store, registry, authorizer)
+    writer = Writer(store, registry, allocator, limits, clock, guard, policies, mount_tokens=mount_tokens)
     hub = WatchHub(store, clock)
     services = Services(
         registry=registry,

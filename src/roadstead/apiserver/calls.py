@@ -59,6 +59,10 @@ class Answer(NamedTuple):
     obj: Object | None = None
     warnings: tuple[str, ...] = ()
 
+    def with_warnings(self, warnings: tuple[str, ...]) -> "Answer":
+        """Return this answer with more warnings, before its own."""
+        return self._replace(warnings=(*warnings, *self.warnings))
+
 
 def missing(resource: Resource, name: str) -> NotFound:
     """Return the answer for an object that is not there."""

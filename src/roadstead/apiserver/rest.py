@@ -86,7 +86,7 @@ class Rest:
         obj = decode_object(call.content_type, call.body)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
-        return (await self._writer.create(call, obj, options))._replace(warnings=warnings)
+        return (await self._writer.create(call, obj, options)).with_warnings(warnings)
 
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
@@ -94,7 +94,7 @@ class Rest:
         obj = decode_object(call.content_type, call.body)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
-        return (await self._writer.change(call, options, lambda _: obj))._replace(warnings=warnings)
+        return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
 
     async def patch(self, call: Call) -> Answer:
         """Patch an object, or its status, in any of the four ways. Raises ApiError."""
@@ -117,7 +117,7 @@ class Rest:
         except Undecodable as error:
             cause = causes.invalid("patch", str(call.body, "utf-8", "replace"), error.problem)
             raise invalid("", "", "", [cause]) from None
-        return answer._replace(warnings=warnings)
+        return answer.with_warnings(warnings)
 
     async def _apply(self, call: Call) -> Answer:
         options = apply_options(call)

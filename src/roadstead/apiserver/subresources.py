@@ -97,7 +97,7 @@ class Subresources:
     def _scaled(self, call: Call, answer: Answer) -> Answer:
         obj = answer.record.decode() if answer.record is not None else answer.obj
         assert obj is not None
-        return Answer(answer.code, obj=self._scale(call, obj))
+        return Answer(answer.code, obj=self._scale(call, obj), warnings=answer.warnings)
 
     async def _finalize(self, call: Call) -> Answer:
         options = with_manager(WriteOptions.of(call.query), call)

@@ -18,6 +18,7 @@ from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
 from roadstead.apiserver.admission.limits import Limits
+from roadstead.apiserver.admission.policies.enforcement import Policies
 from roadstead.apiserver.admission.service_account_volume import mount_token
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
@@ -46,6 +47,7 @@ class Writer:
         limits: Limits,
         clock: Callable[[], datetime],
         guard: Guard,
+        policies: Policies,
         *,
         mount_tokens: bool,
     ) -> None:
@@ -55,18 +57,19 @@ class Writer:
         self._limits = limits
         self._clock = clock
         self._guard = guard
+        self._policies = policies
         self._mount_tokens = mount_tokens
 
     async def create(self, call: Call, obj: Object, options: WriteOptions) -> Answer:
         """Store a new object, whose identity was checked. Raises ApiError."""
         generated = not obj["metadata"].get("name")
         prefix = obj["metadata"].get("generateName", "")
-        self._prepare_new(call, obj, options, tracked=True)
+        warnings = self._prepare_new(call, obj, options, tracked=True)
         for _ in range(_NAME_ATTEMPTS):
             location = call.location_of(obj["metadata"]["name"])
             async with self._store.lock(location):
                 if self._store.get(location) is None:
-                    return await self._insert(call, location, obj, options)
+                    return (await self._insert(call, location, obj, options)).with_warnings(warnings)
             if not generated:
                 break
             obj["metadata"]["name"] = lifecycle.generated_name(prefix)
@@ -97,8 +100,8 @@ class Writer:
             )
             if record is not None and live is not None:
                 return await self._replace(call, options, record, self._decoded(call, record), merged, tracked=False)
-            self._prepare_new(call, merged, options, tracked=False)
-            return await self._insert(call, call.location, merged, options)
+            warnings = self._prepare_new(call, merged, options, tracked=False)
+            return (await self._insert(call, call.location, merged, options)).with_warnings(warnings)
 
     async def delete(self, call: Call, options: DeleteOptions) -> Answer:
         """Delete an object, or note that it is to go. Raises ApiError, NotFound if there is none."""
@@ -106,14 +109,16 @@ class Writer:
             record = self.need(call)
             live = self._decoded(call, record)
             deletion = lifecycle.plan_delete(call.resource, live, options, self._clock())
+            warnings = self._policies.check(call, options, None, live)
             if options.dry_run:
-                return Answer(200, obj=success(call.resource, live) if deletion.action == "remove" else deletion.obj)
+                found = success(call.resource, live) if deletion.action == "remove" else deletion.obj
+                return Answer(200, obj=found, warnings=warnings)
             if deletion.action == "remove":
                 await self._stored(self._store.delete(call.location, self._for_store(call, deletion.obj)))
-                return Answer(200, obj=success(call.resource, live))
+                return Answer(200, obj=success(call.resource, live), warnings=warnings)
             if deletion.action == "mark":
                 record = await self._stored(self._store.put(call.location, self._for_store(call, deletion.obj)))
-            return Answer(200, record)
+            return Answer(200, record, warnings=warnings)
 
     def need(self, call: Call) -> Record:
         """Return the record of the object that a call names. Raises NotFound."""
@@ -122,7 +127,8 @@ class Writer:
             raise missing(call.resource, call.name)
         return record
 
-    def _prepare_new(self, call: Call, obj: Object, options: WriteOptions, *, tracked: bool) -> None:
+    def _prepare_new(self, call: Call, obj: Object, options: WriteOptions, *, tracked: bool) -> tuple[str, ...]:
+        """Complete and check a new object. Returns the warnings of policies; raises ApiError."""
         resource, now = call.resource, self._now()
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
@@ -134,10 +140,12 @@ class Writer:
                 self._mount_token(call, obj)
             apply_defaults(resource, obj)
         self._guard(call, obj, None)
+        warnings = self._policies.check(call, options, obj, None)
         if tracked:
             apply.track_update(
                 resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
             )
+        return warnings
 
     def _accept_names(self, call: Call, obj: Object, now: str) -> None:
         """Say in a definition's status which of its names it has."""
@@ -174,10 +182,11 @@ class Writer:
                 self._accept_names(call, changed, now)
             apply_defaults(resource, changed, live)
         self._guard(call, changed, live)
+        warnings = self._policies.check(call, options, changed, live)
         allocated = self._allocate(call, changed, live)
         lifecycle.count_generation(resource, live, changed)
         if lifecycle.is_unchanged(live, changed):
-            return Answer(200, record)
+            return Answer(200, record, warnings=warnings)
         if tracked:
             apply.track_update(
                 resource, live, changed, manager=options.field_manager, subresource=call.subresource, now=now
@@ -189,7 +198,7 @@ class Writer:
         )
         try:
             with room:
-                return await self._keep(call, options, changed)
+                return (await self._keep(call, options, changed)).with_warnings(warnings)
         finally:
             if allocated:
                 self._settle(call.location, changed)

@@ -23,13 +23,19 @@ _RANKS = {
             ("CustomResourceDefinition",),
             ("Namespace",),
             ("GatewayClass", "IngressClass", "StorageClass", "PriorityClass"),
-            ("ServiceAccount", "Secret", "ConfigMap", "ClusterRole", "Role", "ResourceQuota", "LimitRange"),
-            ("ClusterRoleBinding", "RoleBinding", "PersistentVolume", "PersistentVolumeClaim", "ReferenceGrant"),
+            (
+                "ServiceAccount", "Secret", "ConfigMap", "ClusterRole", "Role", "ResourceQuota", "LimitRange",
+                "ValidatingAdmissionPolicy",
+            ),
+            (
+                "ClusterRoleBinding", "RoleBinding", "PersistentVolume", "PersistentVolumeClaim", "ReferenceGrant",
+                "ValidatingAdmissionPolicyBinding",
+            ),
             ("NetworkPolicy", "Service", "Gateway"),
         )
     )
     for kind in kinds
-}
+}  # fmt: skip
 _LAST = len(_RANKS)
 _NEW_KIND_PATIENCE = 5.0
 
@@ -44,13 +50,13 @@ class Applied:
     error: ApiError | None = None
 
     def messages(self) -> Iterator[str]:
-        """Yield `file:line: object: what is wrong` for each cause of a failure."""
+        """Yield `file:line: object: what is wrong` for each field at fault, or for what else made it fail."""
         if self.error is None:
             return
-        causes = self.error.details.get("causes") or ()
+        causes = [cause for cause in self.error.details.get("causes") or () if cause.get("field")]
         for cause in causes:
-            place = self.document.where(cause.get("field") or "")
-            yield f"{place}: {self.document.title}: {cause.get('field') or ''}: {cause.get('message')}"
+            field = cause["field"]
+            yield f"{self.document.where(field)}: {self.document.title}: {field}: {cause.get('message')}"
         if not causes:
             yield f"{self.document.where()}: {self.document.title}: {self.error.message}"
 

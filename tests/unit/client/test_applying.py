@@ -17,6 +17,10 @@ MANIFEST = """\
 {apiVersion: example.com/v1, kind: Gadget, metadata: {name: g}}
 ---
 {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop, managedFields: []}}
+---
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicyBinding, metadata: {name: here}}
+---
+{apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingAdmissionPolicy, metadata: {name: rules}}
 """
 
 
@@ -28,6 +32,8 @@ def test_each_kind_follows_what_it_needs():
     assert [document.object["kind"] for document in in_order(documents())] == [
         "Namespace",
         "Secret",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
         "Deployment",
         "Widget",
         "Gadget",
@@ -54,6 +60,9 @@ async def cluster(seen, answer):
         await answer.send({"resources": resources})
     elif name == "shop" and seen.method == "GET":
         await answer.send({"kind": "Status", "reason": "NotFound", "message": "no", "code": 404}, 404)
+    elif name == "here":
+        denied = {"kind": "Status", "reason": "Invalid", "code": 422, "message": "a policy denied it"}
+        await answer.send({**denied, "details": {"causes": [{"message": "denied"}]}}, 422)
     elif name == "w":
         cause = {"field": "metadata.name", "message": "too short"}
         status = {"kind": "Status", "reason": "Invalid", "code": 422, "message": "bad", "details": {"causes": [cause]}}
@@ -68,6 +77,8 @@ def test_every_document_has_its_result_and_no_failure_stops_the_rest():
     assert {applied.document.title: applied.outcome for applied in results} == {
         "Namespace nonsense/shop": "created",
         "Secret shop/s": "unchanged",
+        "ValidatingAdmissionPolicy rules": "unchanged",
+        "ValidatingAdmissionPolicyBinding here": "failed",
         "Deployment web": "configured",
         "Widget w": "failed",
         "Gadget g": "failed",
@@ -82,6 +93,7 @@ def test_failures_name_file_line_object_and_field():
     _, results = run(cluster)
     messages = [message for applied in results for message in applied.messages()]
     assert messages == [
+        "all.yaml:11: ValidatingAdmissionPolicyBinding here: a policy denied it",
         "all.yaml:5: Widget w: metadata.name: too short",
         "all.yaml:7: Gadget g: the server serves no kind Gadget in example.com/v1; "
         "check both, or apply the CustomResourceDefinition first",

@@ -11,6 +11,7 @@ from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
 from roadstead.apiserver.admission.limit_ranges import fill_in_limit_range
 from roadstead.apiserver.admission.pod_defaults import fill_in_pod, fill_in_template, set_if_empty
+from roadstead.apiserver.admission.policies.defaults import fill_in_binding, fill_in_policy
 from roadstead.apiserver.parts import fresh
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import type_causes
@@ -288,6 +289,8 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "ReplicationController"): _replication_controller,
     ("", "Secret"): _secret,
     ("", "Service"): _service,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): fill_in_policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): fill_in_binding,
     ("apps", "DaemonSet"): _daemon_set,
     ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _replica_set,
@@ -307,6 +310,7 @@ _UNSET_STATUS: dict[tuple[str, str], Object] = {
     ("", "ReplicationController"): {"replicas": 0},
     ("", "ResourceQuota"): {},
     ("", "Service"): {"loadBalancer": {}},
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): {},
     ("apps", "DaemonSet"): dict.fromkeys(
         ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
     ),

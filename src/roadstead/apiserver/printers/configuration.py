@@ -4,7 +4,17 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from roadstead.api.objects import ReadOnlyObject, annotations_of, is_deleting
-from roadstead.apiserver.printers.cells import UNSET, Cells, Column, Printer, age, columns, spec_of, status_of
+from roadstead.apiserver.printers.cells import (
+    UNSET,
+    Cells,
+    Column,
+    Printer,
+    age,
+    columns,
+    selector_text,
+    spec_of,
+    status_of,
+)
 
 
 def _config_map(obj: ReadOnlyObject, now: datetime) -> Cells:
@@ -34,6 +44,26 @@ def _role_binding(obj: ReadOnlyObject, now: datetime) -> Cells:
 
 def _names(subjects: Iterable[ReadOnlyObject]) -> str:
     return ", ".join(subject.get("name", "") for subject in subjects)
+
+
+def _policy(obj: ReadOnlyObject, now: datetime) -> Cells:
+    spec = spec_of(obj)
+    kind = spec.get("paramKind")
+    params = f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
+    return [obj["metadata"]["name"], len(spec.get("validations") or ()), params, age(obj, now)]
+
+
+def _policy_binding(obj: ReadOnlyObject, now: datetime) -> Cells:
+    spec = spec_of(obj)
+    return [obj["metadata"]["name"], spec.get("policyName", ""), _params(spec.get("paramRef")), age(obj, now)]
+
+
+def _params(reference: ReadOnlyObject | None) -> str:
+    if not reference:
+        return UNSET
+    if reference.get("name"):
+        return f"{reference.get('namespace') or '*'}/{reference['name']}"
+    return selector_text(reference.get("selector"))
 
 
 _MODES = {
@@ -107,6 +137,7 @@ def _resource_quota(obj: ReadOnlyObject, now: datetime) -> Cells:
 
 
 _BINDING = Printer(columns(("Name", "Role", "Age"), ("Users", "Groups", "ServiceAccounts")), _role_binding)
+_POLICIES = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 PRINTERS = {
     ("", "ConfigMap"): Printer(columns(("Name", "Data", "Age"), integers=("Data",)), _config_map),
@@ -129,6 +160,12 @@ PRINTERS = {
             ("VolumeMode",),
         ),
         _claim,
+    ),
+    (_POLICIES, "ValidatingAdmissionPolicy"): Printer(
+        columns(("Name", "Validations", "ParamKind", "Age"), integers=("Validations",)), _policy
+    ),
+    (_POLICIES, "ValidatingAdmissionPolicyBinding"): Printer(
+        columns(("Name", "PolicyName", "ParamRef", "Age")), _policy_binding
     ),
     (_RBAC, "RoleBinding"): _BINDING,
     (_RBAC, "ClusterRoleBinding"): _BINDING,

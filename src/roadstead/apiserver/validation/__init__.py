@@ -17,6 +17,7 @@ from roadstead.apiserver.schemas.pruning import unknown_paths
 from roadstead.apiserver.schemas.rules import rule_causes
 from roadstead.apiserver.schemas.structure import MISSING
 from roadstead.apiserver.schemas.tables import definition_names
+from roadstead.apiserver.validation.admission_policies import VALIDATORS as ADMISSION_POLICIES
 from roadstead.apiserver.validation.configuration import VALIDATORS as CONFIGURATION
 from roadstead.apiserver.validation.definitions import VALIDATORS as DEFINITIONS
 from roadstead.apiserver.validation.fields import Validator
@@ -31,6 +32,7 @@ __all__ = ["Undecodable", "check_types", "refusal", "unknown_fields", "validate"
 
 _VALIDATORS: dict[tuple[str, str], Validator] = {
     ("", "Pod"): validate_pod,
+    **ADMISSION_POLICIES,
     **CONFIGURATION,
     **DEFINITIONS,
     **LIMITS,
