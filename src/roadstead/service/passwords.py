@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import msgspec
 
@@ -58,7 +57,7 @@ def parse_password_file(content: bytes) -> PasswordFile:
         records[record.name] = record
     first = next(iter(records.values()), None)
     nobody = PasswordRecord(name="", hash=first.hash if first else _NOBODY)
-    return PasswordFile(records=MappingProxyType(records), nobody=nobody)
+    return PasswordFile(records=records, nobody=nobody)
 
 
 def _parse_line(text: str, number: int) -> PasswordRecord:

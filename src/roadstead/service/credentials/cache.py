@@ -4,9 +4,9 @@ The key is a BLAKE2s hash under a key that this process made up, so neither the 
 anything about a password. Only successes are here: a wrong guess leaves no trace and is never answered from memory.
 """
 
-import hashlib
 import secrets
 import threading
+from hashlib import blake2s
 
 from roadstead.service.identity import Identity
 
@@ -31,8 +31,7 @@ class VerifiedCache:
         """
         # BLAKE2 with a secret before the text is a MAC, as RFC 7693 makes one of it, only without filling up the block:
         # a password then fits into the same one. BLAKE2s has the smaller blocks.
-        keyed = hashlib.blake2s(self._secret + credential.encode("utf-8", "surrogatepass"))
-        return keyed.digest(), proved_by
+        return blake2s(self._secret + credential.encode("utf-8", "surrogatepass")).digest(), proved_by
 
     def get(self, key: Key, now: float) -> Identity | None:
         """Return the identity that this credential proved, if that was not too long ago."""

@@ -67,7 +67,7 @@ class PasswordVerifier:
         record = self._records().records.get(claim.name)
         if record is None:
             return None
-        return self._cache.get(self._key(claim, record), self._clock())
+        return self._cache.get(self._cache.key(claim.password, (claim.name, record.hash)), self._clock())
 
     def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
         """Return the identity, a refusal, or a future of one of them if the password has to be hashed.
@@ -75,15 +75,12 @@ class PasswordVerifier:
         Failures count for the name and, if it is known, for the client (`credentials.client`).
         """
         record, known = self._records().find(claim.name)
-        key = self._key(claim, record)
+        key = self._cache.key(claim.password, (claim.name, record.hash))
         now = self._clock()
         if identity := self._cache.get(key, now):
             return identity
         with self._lock:
             return self._pending.get(key) or self._start(_Attempt(key, claim, client, record, known), now)
-
-    def _key(self, claim: NamePassword, record: PasswordRecord) -> Key:
-        return self._cache.key(claim.password, (claim.name, record.hash))
 
     async def identify(self, name: str, password: str) -> Identity:
         """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
