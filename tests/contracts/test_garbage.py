@@ -15,8 +15,12 @@ CALLS = 20
 
 @pytest.fixture
 def uncollected():
-    """The objects that only the collector of cycles would free; nothing is collected meanwhile."""
+    """The objects that only the collector of cycles would free; nothing is collected meanwhile.
+
+    What earlier tests have left behind, in threads that end when they like, is held, and so never among them.
+    """
     gc.collect()
+    earlier = [each for each in gc.get_objects() if isinstance(each, Call | PlainContext)]
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
 
@@ -27,6 +31,7 @@ def uncollected():
     yield found
     gc.set_debug(0)
     gc.garbage.clear()
+    earlier.clear()
     gc.enable()
 
 
