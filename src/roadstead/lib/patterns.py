@@ -4,6 +4,7 @@ They come from users: in routes, in the schemas and rules of CRDs. Python's own 
 pattern could keep it busy for ever, and it reads some patterns otherwise (https://github.com/google/re2/wiki/Syntax).
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 
@@ -37,9 +38,18 @@ class Pattern:
         return self._compiled.fullmatch(_bytes(text)) is not None
 
     def find(self, text: str, most: int | None = None) -> list[str]:
-        """Return what the pattern matches in a text, from left to right, `most` of them at most."""
-        matches = islice(self._compiled.finditer(_bytes(text)), most)
-        return [match.group().decode(errors="replace") for match in matches]
+        """Return what the pattern matches in a text, from left to right, `most` of them at most.
+
+        As in Go, an empty match does not count that begins where another one ends.
+        """
+        return list(islice(self._matches(_bytes(text)), most))
+
+    def _matches(self, text: bytes) -> Iterator[str]:
+        end = -1
+        for match in self._compiled.finditer(text):
+            if match.group() or match.start() != end:
+                yield match.group().decode(errors="replace")
+            end = match.end()
 
 
 @lru_cache(4096)

@@ -110,3 +110,4 @@ def test_what_a_pattern_finds() -> None:
     assert numbers.find("a 1, b 22, ü 333") == ["1", "22", "333"]
     assert numbers.find("a 1, b 22", 1) == ["1"]
     assert numbers.find("none") == []
+    assert compile_pattern("[0-9]*").find("12 ab 3") == ["12", "", "", "", "3"]

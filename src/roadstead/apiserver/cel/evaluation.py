@@ -5,15 +5,15 @@ on. A field that is absent is an error unless `has()` asks for it. What takes lo
 from the evaluation's budget.
 """
 
-import math
-import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from roadstead.apiserver.cel import authorizer, formats, optionals, sets, texts
-from roadstead.apiserver.cel.budget import CONSTANT_PATTERN, EVALUATION_LIMIT, Budget, call_cost, size_cost
-from roadstead.apiserver.cel.functions import FUNCTIONS, METHODS, CelError, NoOverload, same
+from roadstead.apiserver.cel import formats, libraries, macros, operators, optionals
+from roadstead.apiserver.cel.budget import EVALUATION_LIMIT, Budget, call_cost, with_constant_pattern
+from roadstead.apiserver.cel.functions import CelError, NoOverload
+from roadstead.apiserver.cel.kinds import KINDS, Kind
+from roadstead.apiserver.cel.operators import truth
 from roadstead.apiserver.cel.syntax import CelSyntaxError, Node, parse
 
 Variables = Mapping[str, Any]
@@ -65,30 +65,42 @@ def compile_rule(text: str, scope: frozenset[str] = OF_A_SCHEMA) -> Program:
 
 def _weight(node: Node) -> int:
     """Return how many steps an expression takes; those in the bodies of macros are counted where they are taken."""
-    children = node.children[:1] if node.kind == "method" and node.value in _MACROS else node.children
+    children = node.children[:1] if _macro_of(node) is not None else node.children
     return 1 + sum(map(_weight, children))
+
+
+def _macro_of(node: Node) -> macros.Macro | None:
+    """Return the macro that a node calls, if it does."""
+    return macros.MACROS.get((node.value, len(node.children) - 1)) if node.kind == "method" else None
 
 
 def _compile(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     if node.kind == "literal":
         value = node.value
         return lambda variables: value
-    if node.kind == "name":
-        return _name(node.value, scope, names)
+    special = _SPECIAL.get(node.kind) or (_SPECIAL_METHODS.get(node.value) if node.kind == "method" else None)
+    if special is not None:
+        return special(node, scope, names)
     if node.kind == "call" and node.value == "has":
         return _has(node, scope, names)
-    if node.kind == "method" and node.value in _MACROS:
-        return _macro(node, scope, names)
-    if node.kind == "method" and node.value in ("optMap", "optFlatMap"):
-        return _optional_map(node, scope, names)
-    if node.kind == "method" and node.children[0] == _FORMATS:
+    if node.kind == "method" and node.children[0] == _FORMATS and "format" not in scope:
         return _format(node, scope, names)
-    if node.kind == "method" and node.children[0].kind == "name" and node.children[0].value in _LIBRARIES:
+    if node.kind == "method" and _qualified(node) is not None:
         return _call(node, tuple(_compile(child, scope, names) for child in node.children[1:]))
+    kind = KINDS.get(_dotted(node)) if node.kind == "select" else None
+    if kind is not None:
+        return lambda variables: kind
     children = tuple(_compile(child, scope, names) for child in node.children)
     if node.kind in ("call", "method"):
         return _call(node, children)
     return _BUILDERS[node.kind](node.value, children)
+
+
+def _dotted(node: Node) -> str:
+    """Return a chain of names as it is written: `google.protobuf.Timestamp`."""
+    if node.kind == "select":
+        return f"{_dotted(node.children[0])}.{node.value}"
+    return str(node.value) if node.kind == "name" else ""
 
 
 _FORMATS = Node("name", "format")
@@ -105,7 +117,11 @@ def _format(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     return lambda variables: found
 
 
-def _name(name: str, scope: frozenset[str], names: set[str]) -> Evaluate:
+def _name(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    name = node.value
+    if name in KINDS and name not in scope:
+        kind: Kind = KINDS[name]
+        return lambda variables: kind
     if name not in scope:
         raise CelSyntaxError(f"undeclared reference to '{name}'")
     names.add(name)
@@ -130,7 +146,7 @@ def _has(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
 
     def has(variables: Variables) -> bool:
         obj = parent(variables)
-        return isinstance(obj, dict) and field in obj
+        return field in obj if isinstance(obj, dict) else optionals.has_value(optionals.select(obj, field))
 
     return has
 
@@ -140,13 +156,22 @@ def _select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
 
     def select(variables: Variables) -> Any:
         obj = parent(variables)
-        if isinstance(obj, optionals.Optional):
-            return optionals.select(obj, field)
-        if not isinstance(obj, dict) or field not in obj:
-            raise CelError(f"no such key: {field}")
-        return obj[field]
+        # Most of what rules do, and so without a detour.
+        return obj[field] if isinstance(obj, dict) and field in obj else _found(obj, field)
 
     return select
+
+
+def _found(container: Any, key: Any) -> Any:
+    """Return an entry of a map or a list; of an optional one, an optional entry. Raises CelError if it is absent."""
+    if type(container) is list and type(key) is int and 0 <= key < len(container):
+        return container[key]
+    found = optionals.select(container, key)
+    if isinstance(container, optionals.Optional):
+        return found
+    if not optionals.has_value(found):
+        raise CelError(f"{'index out of bounds' if isinstance(container, list) else 'no such key'}: {key}")
+    return found.value
 
 
 def _optional_select(name: str, children: tuple[Evaluate, ...]) -> Evaluate:
@@ -161,30 +186,12 @@ def _optional_index(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
 
 def _index(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
     container, key = children
-
-    def index(variables: Variables) -> Any:
-        found, at = container(variables), key(variables)
-        if isinstance(found, optionals.Optional):
-            return optionals.select(found, at)
-        try:
-            if isinstance(found, list) and at < 0:
-                raise CelError("index out of bounds")
-            return found[at]
-        except (KeyError, IndexError) as error:
-            raise CelError(f"no such key: {at}") from error
-
-    return index
+    return lambda variables: _found(container(variables), key(variables))
 
 
 def _if(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
     condition, then, otherwise = children
-    return lambda variables: then(variables) if _truth(condition(variables)) else otherwise(variables)
-
-
-def _truth(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise NoOverload
+    return lambda variables: then(variables) if truth(condition(variables)) else otherwise(variables)
 
 
 def _and_or(decisive: bool, children: tuple[Evaluate, ...]) -> Evaluate:
@@ -192,126 +199,42 @@ def _and_or(decisive: bool, children: tuple[Evaluate, ...]) -> Evaluate:
 
     def decide(variables: Variables) -> bool:
         try:
-            if _truth(left(variables)) is decisive:
+            if truth(left(variables)) is decisive:
                 return decisive
         except (CelError, TypeError):
-            if _truth(right(variables)) is decisive:
+            if truth(right(variables)) is decisive:
                 return decisive
             raise
-        return _truth(right(variables))
+        return truth(right(variables))
 
     return decide
-
-
-def _same(left: Any, right: Any, budget: Budget) -> bool:
-    if isinstance(left, list | dict) or isinstance(right, list | dict):
-        return _same_entries(left, right, budget)
-    if isinstance(left, str):
-        budget.charge(size_cost(left))
-    return same(left, right)
-
-
-def _same_entries(left: Any, right: Any, budget: Budget) -> bool:
-    if type(left) is not type(right) or len(left) != len(right):
-        return False
-    budget.charge(len(left))
-    if isinstance(left, list):
-        return all(_same(mine, other, budget) for mine, other in zip(left, right, strict=True))
-    return left.keys() == right.keys() and all(_same(entry, right[key], budget) for key, entry in left.items())
-
-
-def _contains(value: Any, container: Any, budget: Budget) -> bool:
-    if isinstance(container, dict):
-        return value in container
-    if not isinstance(container, list):
-        raise NoOverload
-    budget.charge(len(container))
-    return any(_same(value, entry, budget) for entry in container)
-
-
-def _add(left: Any, right: Any, budget: Budget) -> Any:
-    if isinstance(left, str | bytes | list):
-        budget.charge(size_cost(left) + size_cost(right))
-        return left + right
-    return _number(left + right)
-
-
-_LARGEST_INTEGER = 2**64
-
-
-def _number(value: Any) -> Any:
-    """Return a number if CEL has it: an integer of 64 bits."""
-    if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER:
-        raise CelError("integer overflow")
-    return value
-
-
-def _multiply(left: Any, right: Any) -> Any:
-    if isinstance(left, str | bytes | list) or isinstance(right, str | bytes | list):
-        raise NoOverload  # Python repeats texts; CEL does not
-    return _number(left * right)
-
-
-def _divide(left: Any, right: Any) -> Any:
-    if isinstance(left, int) and isinstance(right, int):
-        if not right:
-            raise CelError("division by zero")
-        quotient = abs(left) // abs(right)
-        return quotient if (left < 0) is (right < 0) else -quotient
-    if not right:  # as floating-point numbers have it, where Python refuses
-        return math.copysign(math.inf, left) * math.copysign(1, right) if left else math.nan
-    return left / right
-
-
-def _remainder(left: int, right: int) -> int:
-    return left - right * int(_divide(left, right))
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "-": lambda left, right: _number(left - right),
-    "*": _multiply,
-    "/": _divide,
-    "%": _remainder,
-}
-
-
-_COSTLY: dict[str, Callable[[Any, Any, Budget], Any]] = {
-    "==": _same,
-    "!=": lambda left, right, budget: not _same(left, right, budget),
-    "in": _contains,
-    "+": _add,
-}
-"""Operators that take longer with larger values."""
 
 
 def _binary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
     if symbol in ("&&", "||"):
         return _and_or(symbol == "||", children)
     left, right = children
-    if symbol in _COSTLY:
-        weigh = _COSTLY[symbol]
+    if symbol in operators.COSTLY:
+        weigh = operators.COSTLY[symbol]
         return lambda variables: weigh(left(variables), right(variables), variables[_BUDGET])
-    combine = _OPERATORS[symbol]
+    combine = operators.PLAIN[symbol]
     return lambda variables: combine(left(variables), right(variables))
 
 
 def _unary(symbol: str, children: tuple[Evaluate, ...]) -> Evaluate:
     operand = children[0]
     if symbol == "!":
-        return lambda variables: not _truth(operand(variables))
-    return lambda variables: -operand(variables)
+        return lambda variables: not truth(operand(variables))
+    return lambda variables: operators.negative(operand(variables))
 
 
 def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
-    function = _function(node)
+    qualified = _qualified(node)
+    table = libraries.METHODS if node.kind == "method" and qualified is None else libraries.FUNCTIONS
+    function = table.get(qualified or node.value)
     if function is None:
         raise CelSyntaxError(f"undeclared reference to '{node.value}'")
-    constant = node.value == "matches" and node.children[-1].kind == "literal"
-    name = CONSTANT_PATTERN if constant else _full_name(node)
+    name = with_constant_pattern(node.value) if _has_constant_pattern(node) else str(qualified or node.value)
 
     def apply(variables: Variables) -> Any:
         arguments = tuple(child(variables) for child in children)
@@ -321,45 +244,64 @@ def _call(node: Node, children: tuple[Evaluate, ...]) -> Evaluate:
     return apply
 
 
-_METHODS = {**METHODS, **authorizer.METHODS, **formats.METHODS, **optionals.METHODS, **texts.METHODS}
-_LIBRARIES = {"optional": optionals.FUNCTIONS, "sets": sets.FUNCTIONS}
-"""Names that are no variables, and what is called by them: `sets.contains(...)`."""
+def _has_constant_pattern(node: Node) -> bool:
+    patterns = node.children[1:2] if node.value in ("find", "findAll", "matches") else ()
+    return any(pattern.kind == "literal" for pattern in patterns)
 
 
-def _full_name(node: Node) -> str:
-    """Return the name of a function, with that of its library if it has one."""
+def _qualified(node: Node) -> str | None:
+    """Return the name of a library's function, if a node calls one: `sets.contains`."""
     owner = node.children[0] if node.kind == "method" else None
-    in_library = owner is not None and owner.kind == "name" and owner.value in _LIBRARIES
-    return f"{owner.value}.{node.value}" if owner is not None and in_library else str(node.value)
+    name = f"{owner.value}.{node.value}" if owner is not None and owner.kind == "name" else ""
+    return name if name in libraries.FUNCTIONS else None
 
 
-def _function(node: Node) -> Callable[..., Any] | None:
-    if node.kind == "call":
-        return FUNCTIONS.get(node.value)
-    library = _LIBRARIES.get(node.children[0].value) if node.children[0].kind == "name" else None
-    return (_METHODS if library is None else library).get(node.value)
+def _list(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    """`[a, ?b]`: an optional entry that is absent is left out."""
+    optional = [child.kind == "optional element" for child in node.children]
+    children = [
+        _compile(child.children[0] if left_out else child, scope, names)
+        for child, left_out in zip(node.children, optional, strict=True)
+    ]
+    if not any(optional):
+        return lambda variables: [child(variables) for child in children]
+
+    def make(variables: Variables) -> list[Any]:
+        found = ((child(variables), left_out) for child, left_out in zip(children, optional, strict=True))
+        return [
+            optionals.value(entry) if left_out else entry
+            for entry, left_out in found
+            if not left_out or optionals.has_value(entry)
+        ]
+
+    return make
 
 
-def _list(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
-    return lambda variables: [child(variables) for child in children]
+def _map(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    """`{'a': a, ?'b': b}`: an optional entry that is absent is left out."""
+    children = [
+        (_compile(key, scope, names), _compile(value, scope, names), entry.kind == "optional entry")
+        for entry in node.children
+        for key, value in (entry.children,)
+    ]
 
+    def make(variables: Variables) -> dict[Any, Any]:
+        made = {}
+        for key, value, left_out in children:
+            name, entry = key(variables), value(variables)
+            if not left_out:
+                made[name] = entry
+            elif optionals.has_value(entry):
+                made[name] = entry.value
+        return made
 
-def _map(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
-    return lambda variables: dict(child(variables) for child in children)
-
-
-def _entry(_: Any, children: tuple[Evaluate, ...]) -> Evaluate:
-    key, value = children
-    return lambda variables: (key(variables), value(variables))
+    return make
 
 
 _BUILDERS: dict[str, Callable[[Any, tuple[Evaluate, ...]], Evaluate]] = {
     "binary": _binary,
-    "entry": _entry,
     "if": _if,
     "index": _index,
-    "list": _list,
-    "map": _map,
     "optional index": _optional_index,
     "optional select": _optional_select,
     "select": _select,
@@ -367,97 +309,80 @@ _BUILDERS: dict[str, Callable[[Any, tuple[Evaluate, ...]], Evaluate]] = {
 }
 
 
-# Macros: a variable that takes every entry of a list, or every key of a map.
-
-Each = Callable[[Any], Any]
-
-
-def _all(entries: list[Any], holds: Each) -> bool:
-    """Say whether a predicate holds for all; an error counts only if none is false."""
-    return not _exists(entries, lambda entry: not _truth(holds(entry)))
-
-
-def _exists(entries: list[Any], holds: Each) -> bool:
-    failure: CelError | TypeError | None = None
-    for entry in entries:
-        try:
-            if _truth(holds(entry)):
-                return True
-        except (CelError, TypeError) as error:
-            failure = error
-    if failure is not None:
-        raise failure
-    return False
-
-
-def _exists_one(entries: list[Any], holds: Each) -> bool:
-    return sum(_truth(holds(entry)) for entry in entries) == 1
-
-
-def _filter(entries: list[Any], holds: Each) -> list[Any]:
-    return [entry for entry in entries if _truth(holds(entry))]
-
-
-def _transform(entries: list[Any], make: Each) -> list[Any]:
-    return [make(entry) for entry in entries]
-
-
-_MACROS: dict[str, Callable[[list[Any], Each], Any]] = {
-    "all": _all,
-    "exists": _exists,
-    "exists_one": _exists_one,
-    "filter": _filter,
-    "map": _transform,
-}
+def _variable(node: Node, macro: str) -> str:
+    if node.kind != "name":
+        raise CelSyntaxError(f"{macro}() needs a variable and an expression")
+    return str(node.value)
 
 
 def _macro(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
-    target, *arguments = node.children
-    if len(arguments) == 3 and node.value == "map":
-        kept = Node("method", "filter", (target, arguments[0], arguments[1]))
-        return _macro(Node("method", "map", (kept, arguments[0], arguments[2])), scope, names)
-    if len(arguments) != 2 or arguments[0].kind != "name":
+    macro = _macro_of(node)
+    if macro is None:
         raise CelSyntaxError(f"{node.value}() needs a variable and an expression")
-    name = arguments[0].value
+    target, *arguments = node.children
+    bound = tuple(_variable(argument, node.value) for argument in arguments[: macro.variables])
+    if len(set(bound)) < len(bound):
+        raise CelSyntaxError(f"{node.value}() needs variables that differ")
     container = _compile(target, scope, names)
-    body = _compile(arguments[1], scope | {name}, names)
-    apply = _MACROS[node.value]
-    weight = _weight(arguments[1])
+    inner_scope = scope | frozenset(bound)
+    bodies = [(_compile(body, inner_scope, names), _weight(body)) for body in arguments[macro.variables :]]
 
     def evaluate(variables: Variables) -> Any:
-        inner = dict(variables)
-        charge = variables[_BUDGET].charge
+        budget, inner = variables[_BUDGET], dict(variables)
 
-        def each(entry: Any) -> Any:
-            charge(weight)
-            inner[name] = entry
-            return body(inner)
+        def evaluated(body: Evaluate, weight: int) -> macros.Each:
+            def each(entry: macros.Entry) -> Any:
+                budget.charge(weight)
+                inner.update(zip(bound, entry, strict=True))
+                return body(inner)
 
-        return apply(_entries(container(variables)), each)
+            return each
+
+        entries = macros.entries_of(container(variables), macro.variables)
+        if macro.filtered:
+            counts = evaluated(*bodies[0])
+            entries = [entry for entry in entries if truth(counts(entry))]
+        return macro.run(entries, evaluated(*bodies[-1]), budget)
 
     return evaluate
 
 
 def _optional_map(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
     """`x.optMap(v, expression)`: the expression's value for a value that is there, as an optional value again."""
-    target, *arguments = node.children
-    if len(arguments) != 2 or arguments[0].kind != "name":
+    if len(node.children) != 3:
         raise CelSyntaxError(f"{node.value}() needs a variable and an expression")
-    name, wrapped = arguments[0].value, node.value == "optMap"
+    target, variable, expression = node.children
+    name, wrapped = _variable(variable, node.value), node.value == "optMap"
     found = _compile(target, scope, names)
-    body = _compile(arguments[1], scope | {name}, names)
+    body = _compile(expression, scope | {name}, names)
 
     def evaluate(variables: Variables) -> Any:
         optional = found(variables)
         if not optionals.has_value(optional):
             return optional
         value = body({**variables, name: optional.value})
-        return optionals.Optional(value) if wrapped else value
+        if not wrapped:
+            optionals.has_value(value)  # only an optional value will do
+            return value
+        return optionals.Optional(value)
 
     return evaluate
 
 
-def _entries(container: Any) -> list[Any]:
-    if isinstance(container, list | dict):
-        return list(container)
-    raise NoOverload
+def _optional_or(node: Node, scope: frozenset[str], names: set[str]) -> Evaluate:
+    """`x.or(y)` and `x.orValue(y)`, which do not look at `y` if there is no need."""
+    if len(node.children) != 2:
+        raise CelSyntaxError(f"{node.value}() needs another value")
+    found, other = (_compile(child, scope, names) for child in node.children)
+    choose: Callable[..., Any] = optionals.either if node.value == "or" else optionals.or_value
+    return lambda variables: choose(found(variables), lambda: other(variables))
+
+
+Special = Callable[[Node, frozenset[str], set[str]], Evaluate]
+_SPECIAL: dict[str, Special] = {"list": _list, "map": _map, "name": _name}
+_SPECIAL_METHODS: dict[str, Special] = {
+    **dict.fromkeys(macros.NAMES, _macro),
+    **dict.fromkeys(("optFlatMap", "optMap"), _optional_map),
+    **dict.fromkeys(("or", "orValue"), _optional_or),
+}
+"""Parts of the language that are compiled as a whole, not from the values of what they are made of."""

@@ -1,13 +1,13 @@
-"""The functions of CEL that rules call: the standard ones and those of Kubernetes (apiserver's pkg/cel/library)."""
+"""The functions of CEL that every rule may call: those of texts and of quantities, and what all libraries rest on.
 
-import re
+After cel-go's ext/strings.go and apiserver's pkg/cel/library/quantity.go. Next: `libraries` puts all tables together.
+"""
+
+import string
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
-from ipaddress import ip_address, ip_network
-from itertools import pairwise
 from typing import Any
-from urllib.parse import urlsplit
 
 from roadstead.api.quantities import parse_quantity
 from roadstead.lib.patterns import PatternError, compile_pattern
@@ -29,115 +29,112 @@ class NoOverload(CelError):
 
 
 def same(left: Any, right: Any) -> bool:
-    """Compare as CEL does: true is not 1, and numbers are equal whatever their type."""
-    if isinstance(left, bool) is not isinstance(right, bool):
-        return False
+    """Compare as CEL does: true is not 1, a quantity is no number, and numbers are equal whatever their type."""
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(entry, right[key]) for key, entry in left.items())
+    for apart in (bool, Decimal):
+        if isinstance(left, apart) is not isinstance(right, apart):
+            return False
     return bool(left == right)
 
 
-def _is(kind: type | tuple[type, ...], value: Any) -> Any:
+def expect(kind: type | tuple[type, ...], value: Any) -> Any:
+    """Return a value that is of a kind. Raises NoOverload for another; true and false are no numbers."""
     if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
         return value
     raise NoOverload
 
 
-def _size(value: Any) -> int:
-    return len(_is((str, list, dict, bytes), value))
+def is_integer(value: Any) -> bool:
+    """Say whether a value is an integer; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _matches(value: Any, pattern: Any) -> bool:
-    try:
-        return compile_pattern(_is(str, pattern)).search(_is(str, value))
-    except PatternError as error:
-        raise CelError(str(error)) from error
+LARGEST_INTEGER = 2**63
 
 
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+def number(value: Any) -> Any:
+    """Return a number if CEL has it: an integer of 64 bits. Raises CelError."""
+    if isinstance(value, int) and not -LARGEST_INTEGER <= value < LARGEST_INTEGER:
+        raise CelError("integer overflow")
+    return value
 
 
-def _duration(text: Any) -> timedelta:
-    match = re.fullmatch(r"([-+]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+|0)", _is(str, text))
-    if match is None:
-        raise CelError(f"{text!r} is no duration")
-    parts = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)", match[2])
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    return timedelta(seconds=-seconds if match[1] == "-" else seconds)
+_ORDERED = frozenset({bool, int, float, str, bytes, datetime, timedelta})
+_NUMBERS = frozenset({int, float})
 
 
-def _timestamp(text: Any) -> datetime:
-    try:
-        return datetime.fromisoformat(_is(str, text))
-    except ValueError as error:
-        raise CelError(f"{text!r} is no timestamp") from error
+def comparable(left: Any, right: Any) -> bool:
+    """Say whether one of two values may be before the other."""
+    mine, other = type(left), type(right)
+    return mine in _ORDERED if mine is other else mine in _NUMBERS and other in _NUMBERS
 
 
-def _string(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(_is((str, int, float), value))
+def holds(parse: Callable[..., Any]) -> Callable[..., bool]:
+    """Return a function that says whether another has a value, rather than CelError."""
 
-
-def _integer(value: Any) -> int:
-    try:
-        return int(_is((str, int, float), value))
-    except ValueError as error:
-        raise CelError(f"{value!r} is no integer") from error
-
-
-def _double(value: Any) -> float:
-    try:
-        return float(_is((str, int, float), value))
-    except ValueError as error:
-        raise CelError(f"{value!r} is no number") from error
-
-
-def _parses(parse: Callable[[str], Any]) -> Callable[[Any], bool]:
-    def check(value: Any) -> bool:
+    def check(*arguments: Any) -> bool:
         try:
-            parse(_is(str, value))
-        except ValueError:
+            parse(*arguments)
+        except NoOverload:
+            raise
+        except CelError:
             return False
         return True
 
     return check
 
 
+def _size(value: Any) -> int:
+    return len(expect((str, list, dict, bytes), value))
+
+
+def _matches(value: Any, pattern: Any) -> bool:
+    try:
+        return compile_pattern(expect(str, pattern)).search(expect(str, value))
+    except PatternError as error:
+        raise CelError(str(error)) from error
+
+
 def _quantity(text: Any) -> Decimal:
     try:
-        return parse_quantity(_is(str, text))
+        return parse_quantity(expect(str, text))
     except ValueError as error:
         raise CelError(str(error)) from error
 
 
-def _url(text: str) -> Any:
-    parts = urlsplit(text)
-    if not parts.scheme and not text.startswith("/"):
-        raise ValueError("neither absolute nor a path")
-    return parts
+def _sign(value: Any) -> int:
+    return int(value > 0) - int(value < 0)
+
+
+def _difference(left: Any, right: Any) -> int:
+    return _sign(expect(Decimal, left) - expect(Decimal, right))
+
+
+def _as_integer(value: Any) -> int:
+    if not _is_whole(value):
+        raise CelError("cannot convert value to integer")
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    # The largest quantity is what all larger ones have become, and so it is none that is known to be whole.
+    return bool(expect(Decimal, value) == value.to_integral_value()) and abs(value) < LARGEST_INTEGER - 1
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "cidr": lambda text: ip_network(_is(str, text), strict=False),
-    "double": _double,
-    "duration": _duration,
-    "dyn": lambda value: value,
-    "int": _integer,
-    "ip": lambda text: ip_address(_is(str, text)),
-    "isCIDR": _parses(lambda text: ip_network(text, strict=False)),
-    "isIP": _parses(ip_address),
-    "isQuantity": _parses(parse_quantity),
-    "isURL": _parses(_url),
+    "isQuantity": holds(_quantity),
     "matches": _matches,
     "quantity": _quantity,
+    "sign": lambda value: _sign(expect(Decimal, value)),
     "size": _size,
-    "string": _string,
-    "timestamp": _timestamp,
-    "uint": _integer,
 }
 
 
 def _substring(text: Any, start: int, end: int | None = None) -> str:
-    value: str = _is(str, text)
+    value: str = expect(str, text)
     last = len(value) if end is None else end
     if not 0 <= start <= last <= len(value):
         raise CelError("index out of range")
@@ -145,58 +142,63 @@ def _substring(text: Any, start: int, end: int | None = None) -> str:
 
 
 def _split(text: Any, separator: str, limit: int = -1) -> list[str]:
-    value: str = _is(str, text)
+    value: str = expect(str, text)
     if limit == 0:
         return []
     if not separator:
-        return list(value)
+        return [*value[: limit - 1], value[limit - 1 :]] if 0 < limit < len(value) else list(value)
     return value.split(separator, limit - 1 if limit > 0 else -1)
 
 
-def _is_sorted(entries: Any) -> bool:
-    found = _is(list, entries)
-    return all(left <= right for left, right in pairwise(found))
+def _index_of(text: Any, part: Any, start: Any = 0) -> int:
+    value: str = expect(str, text)
+    if expect(int, start) < 0:
+        raise CelError(f"index out of range: {start}")
+    if not expect(str, part):
+        return min(int(start), len(value))
+    return value.find(part, start)
 
 
-def _sign(value: Decimal) -> int:
-    return (value > 0) - (value < 0)
+def _last_index_of(text: Any, part: Any, start: Any = None) -> int:
+    value: str = expect(str, text)
+    if start is None:
+        return value.rfind(expect(str, part))
+    if expect(int, start) < 0:
+        raise CelError(f"index out of range: {start}")
+    if not expect(str, part):
+        return min(int(start), len(value))
+    return value.rfind(part, 0, start + len(part)) if start < len(value) else -1
 
 
-def _as_integer(value: Any) -> int:
-    if _is(Decimal, value) != value.to_integral_value():
-        raise CelError("cannot convert value to integer")
-    return int(value)
-
+_SPACE = "".join(
+    map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
+)
+"""What Unicode calls white space; Python's own notion has four control characters more."""
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_UPPER = str.maketrans(string.ascii_lowercase, string.ascii_uppercase)
 
 METHODS: dict[str, Callable[..., Any]] = {
-    "add": lambda value, other: _is(Decimal, value) + _is((Decimal, int), other),
-    "asApproximateFloat": lambda value: float(_is(Decimal, value)),
+    "add": lambda value, other: expect(Decimal, value) + expect((Decimal, int), other),
+    "asApproximateFloat": lambda value: float(expect(Decimal, value)),
     "asInteger": _as_integer,
-    "compareTo": lambda value, other: _sign(_is(Decimal, value) - _is(Decimal, other)),
-    "contains": lambda text, part: _is(str, part) in _is(str, text),
-    "containsIP": lambda network, address: (ip_address(address) if isinstance(address, str) else address) in network,
-    "endsWith": lambda text, end: _is(str, text).endswith(_is(str, end)),
-    "family": lambda value: value.version,
-    "indexOf": lambda value, part: _is((str, list), value).index(part) if part in value else -1,
-    "isGreaterThan": lambda left, right: left > right,
-    "isInteger": lambda value: _is(Decimal, value) == value.to_integral_value(),
-    "isLessThan": lambda left, right: left < right,
-    "isSorted": _is_sorted,
-    "join": lambda entries, separator="": separator.join(_is(list, entries)),
-    "lastIndexOf": lambda text, part: _is(str, text).rfind(part),
-    "lowerAscii": lambda text: _is(str, text).lower(),
+    "compareTo": _difference,
+    "contains": lambda text, part: expect(str, part) in expect(str, text),
+    "endsWith": lambda text, end: expect(str, text).endswith(expect(str, end)),
+    "indexOf": _index_of,
+    "isGreaterThan": lambda left, right: _difference(left, right) > 0,
+    "isInteger": _is_whole,
+    "isLessThan": lambda left, right: _difference(left, right) < 0,
+    "join": lambda entries, separator="": separator.join(expect(list, entries)),
+    "lastIndexOf": _last_index_of,
+    "lowerAscii": lambda text: expect(str, text).translate(_LOWER),
     "matches": _matches,
-    "max": lambda entries: max(_is(list, entries)),
-    "min": lambda entries: min(_is(list, entries)),
-    "prefixLength": lambda network: network.prefixlen,
-    "replace": lambda text, old, new, limit=-1: _is(str, text).replace(old, new, limit),
+    "replace": lambda text, old, new, limit=-1: expect(str, text).replace(old, new, limit),
     "sign": _sign,
     "size": _size,
     "split": _split,
-    "sub": lambda value, other: _is(Decimal, value) - _is((Decimal, int), other),
-    "startsWith": lambda text, start: _is(str, text).startswith(_is(str, start)),
+    "startsWith": lambda text, start: expect(str, text).startswith(expect(str, start)),
+    "sub": lambda value, other: expect(Decimal, value) - expect((Decimal, int), other),
     "substring": _substring,
-    "sum": lambda entries: sum(_is(list, entries)),
-    "trim": lambda text: _is(str, text).strip(),
-    "upperAscii": lambda text: _is(str, text).upper(),
+    "trim": lambda text: expect(str, text).strip(_SPACE),
+    "upperAscii": lambda text: expect(str, text).translate(_UPPER),
 }

@@ -27,8 +27,7 @@ def _intersects(left: Any, right: Any) -> bool:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "contains": _contains,
-    "equivalent": _equivalent,
-    "intersects": _intersects,
+    "sets.contains": _contains,
+    "sets.equivalent": _equivalent,
+    "sets.intersects": _intersects,
 }
-"""What the name `sets` has."""

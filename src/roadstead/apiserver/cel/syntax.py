@@ -1,16 +1,18 @@
 """The syntax of CEL: a text becomes a tree of nodes. Next: `evaluation` makes a function of the tree."""
 
-import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from roadstead.apiserver.cel import literals
+
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*)
-      | (?P<number>0x[0-9a-fA-F]+u?|\d+\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+u?|\.\d+)
+      | (?P<number>0x[0-9a-fA-F]+[uU]?|\d*\.\d+(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+|\d+[uU]?)
       | (?P<string>[rRbB]{0,2}(?:'''.*?'''|\"\"\".*?\"\"\"|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"))
       | (?P<name>[_a-zA-Z][_a-zA-Z0-9]*)
+      | (?P<quoted>`[a-zA-Z0-9_./ -]+`)
       | (?P<operator>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{}])""",
     re.VERBOSE | re.DOTALL,
 )
@@ -125,6 +127,9 @@ class _Parser:
                 self._expect("]")
                 continue
             kind, name = self._next()
+            if kind == "quoted":
+                node = Node(f"{optional}select", name[1:-1], (node,))
+                continue
             if kind != "name":
                 raise CelSyntaxError(f"expected a name, found {name!r}")
             if optional or not self._accept("("):
@@ -136,9 +141,9 @@ class _Parser:
     def _primary(self) -> Node:
         kind, text = self._next()
         if kind == "number":
-            return Node("literal", _number(text))
+            return _literal(literals.number, text)
         if kind == "string":
-            return Node("literal", _string(text))
+            return _literal(literals.string, text)
         if kind == "name":
             if text in _CONSTANTS:
                 return Node("literal", _CONSTANTS[text])
@@ -151,7 +156,7 @@ class _Parser:
             self._expect(")")
             return node
         if text == "[":
-            return Node("list", None, tuple(self._separated("]", self.expression)))
+            return Node("list", None, tuple(self._separated("]", self._element)))
         if text == "{":
             return Node("map", None, tuple(self._separated("}", self._entry)))
         raise CelSyntaxError(f"unexpected {text!r}")
@@ -159,10 +164,14 @@ class _Parser:
     def _arguments(self) -> list[Node]:
         return self._separated(")", self.expression)
 
+    def _element(self) -> Node:
+        return Node("optional element", None, (self.expression(),)) if self._accept("?") else self.expression()
+
     def _entry(self) -> Node:
+        kind = "optional entry" if self._accept("?") else "entry"
         key = self.expression()
         self._expect(":")
-        return Node("entry", None, (key, self.expression()))
+        return Node(kind, None, (key, self.expression()))
 
     def _separated(self, end: str, element: Callable[[], Node]) -> list[Node]:
         found: list[Node] = []
@@ -178,21 +187,8 @@ class _Parser:
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
-def _number(text: str) -> int | float:
-    digits = text.rstrip("u")
-    if digits.startswith("0x"):
-        return int(digits, 16)
-    return float(digits) if re.search("[.eE]", digits) else int(digits)
-
-
-def _string(text: str) -> str | bytes:
-    prefix = re.match("[rRbB]*", text)
-    flags = prefix[0].lower() if prefix else ""
-    if "r" in flags:
-        quotes = 3 if text[len(flags) :].startswith(("'''", '"""')) else 1
-        return text[len(flags) + quotes : -quotes]
+def _literal(read: Callable[[str], Any], text: str) -> Node:
     try:
-        value: str | bytes = ast.literal_eval(text)
-    except (SyntaxError, ValueError) as error:
-        raise CelSyntaxError(f"{text} is no string") from error
-    return value
+        return Node("literal", read(text))
+    except ValueError as error:
+        raise CelSyntaxError(f"{text} is no literal: {error}") from error

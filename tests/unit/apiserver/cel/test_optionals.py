@@ -36,6 +36,13 @@ def evaluate(text):
         ("self.?spec.optFlatMap(s, s.?replicas).orValue(0)", 3),
         ("optional.none() == self.?status", True),
         ("true ? .5 : 1.0", 0.5),
+        ("[1, ?self.?spec.?replicas, ?self.?status]", [1, 3]),
+        ("{?'a': self.?spec.?replicas, ?'b': self.?status, 'c': 0}", {"a": 3, "c": 0}),
+        ("optional.of(1).orValue(1 / 0)", 1),
+        ("optional.of(1).or(self.nothing.at.all).value()", 1),
+        ("optional.ofNonZeroValue(duration('0s')).hasValue()", False),
+        ("optional.unwrap([optional.of(1), optional.none()])", [1]),
+        ("has(self.?spec.replicas) && !has(self.?status.ready)", True),
     ],
 )
 def test_values(text, value):
@@ -58,7 +65,7 @@ def test_what_is_not_optional_fits_nothing(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["optional", "optional.some(1)", "self.?spec()", "self.?", "self.spec.optMap(1, 2)", "[?self.?a]"]
+    "text", ["optional", "optional.some(1)", "self.?spec()", "self.?", "self.spec.optMap(1, 2)", "[?]", "{?}"]
 )
 def test_what_is_not_understood_is_refused(text):
     with pytest.raises(CelSyntaxError):

@@ -13,11 +13,11 @@ def evaluate(text, budget=None):
     ("text", "value"),
     [
         ("'%s has %d of %d'.format([self.name, 3, 5])", "web has 3 of 5"),
-        ("'%s'.format([self.map])", "{a: [true, null], b: 2}"),
+        ("'%s'.format([self.map])", '{"a":[true, null], "b":2}'),
         ("'%s %s'.format([1.5, true])", "1.5 true"),
         ("'%s'.format([timestamp('2026-01-02T03:04:05Z')])", "2026-01-02T03:04:05Z"),
         ("'%s'.format([duration('90s')])", "90s"),
-        ("'%.2f|%f|%e'.format([1.234, 1, 1500.0])", "1.23|1.000000|1.500000e+03"),
+        ("'%.2f|%f|%e'.format([1.234, 1, 1500.0])", "1.23|1.000000|1.500000×10⁰³"),
         ("'%x %X %x %o %b %b'.format([255, 255, 'hi', 8, 5, true])", "ff FF 6869 10 101 1"),
         ("'100%%'.format([])", "100%"),
         ("'hello'.charAt(1)", "e"),
