@@ -105,6 +105,19 @@ def test_a_refused_stream_tells_the_servers_status(loop_thread, served, kind, wo
     assert loop_thread.run(scenario(served(Seen(refuse=True)))) == {"UNAUTHENTICATED": 40}
 
 
+def test_a_deadline_while_requests_are_sent_is_told_as_one(loop_thread, served, kind):
+    # A CancelledError instead would end the caller's task, which nobody has cancelled.
+    async def scenario(target: str) -> Counter:
+        ends: Counter = Counter()
+        for _ in range(10):
+            async with channel(target) as opened:
+                calls = [call(opened, kind, *[b"sleep"] * 3, timeout=0.0005 * turn) for turn in range(1, 41)]
+                ends.update(map(str, await asyncio.gather(*calls, return_exceptions=True)))
+        return ends
+
+    assert loop_thread.run(scenario(served())) == {"DEADLINE_EXCEEDED": 400}
+
+
 def test_an_idempotent_call_waits_for_a_server_and_others_do_not(loop_thread):
     async def scenario() -> tuple[str, str]:
         gone = Server(port=0, address="127.0.0.1")
