@@ -211,21 +211,22 @@ class Translating(RuleBasedStateMachine):
         whole = translate(now)
         self.translator.advance(now, self.gathering.changes())
         self.said |= self.translator.statuses()
-        assert without_reserve(self.translator.proxies, whole.proxies) == whole.proxies
+        assert without_reserve(self.translator, whole.proxies) == whole.proxies
         assert self.translator.notices == whole.notices
         said = {(one.kind, one.key): one for updates in self.said.values() for one in updates}
         assert said == {(one.kind, one.key): one for one in whole.statuses}
 
 
-def without_reserve(proxies: Proxies, others: Proxies) -> Proxies:
+def without_reserve(translator: Translator, others: Proxies) -> Proxies:
     """Return proxies without what is in reserve, and what others do not need: only who goes on knows it."""
+    proxies = translator.proxies
+    # A route may have something in reserve and serve no host: a more specific listener serves all that it names.
+    if not any(route.reserve.former for route in translator._routes.values()):
+        return proxies
     return {key: _plain(proxy, others[key]) if key in others else proxy for key, proxy in proxies.items()}
 
 
 def _plain(proxy: Proxy, other: Proxy) -> Proxy:
-    hosts = [host for table in proxy.route_tables for host in table.virtual_hosts]
-    if not any(host.reserve for host in hosts):
-        return proxy
     replace = msgspec.structs.replace
     return replace(
         proxy,
