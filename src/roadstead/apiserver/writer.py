@@ -15,7 +15,7 @@ from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import crd, lifecycle
 from roadstead.apiserver.admission.allocation import ServiceAllocator
-from roadstead.apiserver.admission.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults, write_zeros
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
 from roadstead.apiserver.admission.limits import Limits
 from roadstead.apiserver.admission.policies.enforcement import Policies
@@ -133,19 +133,20 @@ class Writer:
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
         with complete(resource, obj, None):
+            apply_defaults(resource, obj)
+            if tracked:
+                # Before admission: what the server adds is nobody's field.
+                apply.track_update(
+                    resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
+                )
             self._limits.fill_in(call.collection, call.namespace, obj)
             admit_new(resource, obj, now)
             self._accept_names(call, obj, now)
             if self._mount_tokens and call.collection == "pods":
                 self._mount_token(call, obj)
-            apply_defaults(resource, obj)
+        write_zeros(resource, obj)
         self._guard(call, obj, None)
-        warnings = self._policies.check(call, options, obj, None)
-        if tracked:
-            apply.track_update(
-                resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
-            )
-        return warnings
+        return self._policies.check(call, options, obj, None)
 
     def _accept_names(self, call: Call, obj: Object, now: str) -> None:
         """Say in a definition's status which of its names it has."""
@@ -181,6 +182,7 @@ class Writer:
                 admit_change(resource, live, changed, now)
                 self._accept_names(call, changed, now)
             apply_defaults(resource, changed, live)
+        write_zeros(resource, changed, live)
         self._guard(call, changed, live)
         warnings = self._policies.check(call, options, changed, live)
         allocated = self._allocate(call, changed, live)

@@ -18,13 +18,14 @@ from roadstead.apiserver.schemas.checking import type_causes
 from roadstead.apiserver.schemas.defaulting import fill_in
 from roadstead.apiserver.schemas.normalizing import normalize
 from roadstead.apiserver.schemas.structure import Schema
+from roadstead.apiserver.schemas.zero_values import definition_of, drop_empty, fill_in_zeros
 
 GATEWAY_API = "gateway.networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 
 def apply_defaults(resource: Resource, obj: Object, stored: Object | None = None) -> None:
-    """Fill in the fields that the user left out, drop nulls and spell quantities as they are stored, in place.
+    """Fill in the fields that the user left out, drop what is empty and spell quantities as they are stored, in place.
 
     Parts that are the stored object's own are known to be well-formed. Never raises: what is malformed stays as it is.
     """
@@ -37,18 +38,25 @@ def apply_defaults(resource: Resource, obj: Object, stored: Object | None = None
     parts = fresh(obj, stored)
     if type_causes(parts, schema):
         return
-    _normalize_parts(obj, parts, schema)
+    _normalize_parts(obj, parts, schema, definition_of(resource))
     complete = _DEFAULTS.get((resource.group, resource.kind))
     if complete is not None:
         complete(obj)
-    unset = _UNSET_STATUS.get((resource.group, resource.kind))
-    if unset is not None:
-        obj["status"] = {**clone(unset), **(obj.get("status") or {})}
 
 
-def _normalize_parts(obj: Object, parts: Object, schema: Schema) -> None:
+def write_zeros(resource: Resource, obj: Object, stored: Object | None = None) -> None:
+    """Add, in place, what Kubernetes always writes, such as `status: {}`, to an object that is valid."""
+    if definition := definition_of(resource):
+        parts = fresh(obj, stored)
+        fill_in_zeros(parts, definition)
+        for name, part in parts.items():
+            obj.setdefault(name, part)
+
+
+def _normalize_parts(obj: Object, parts: Object, schema: Schema, definition: str) -> None:
     names = tuple(parts)
     normalize(parts, schema)
+    drop_empty(parts, definition)
     for name in names:
         if name not in parts:
             del obj[name]
@@ -115,10 +123,13 @@ def _stateful_set(obj: Object) -> None:
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
         strategy["rollingUpdate"].setdefault("partition", 0)
+        strategy["rollingUpdate"].setdefault("maxUnavailable", 1)
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     set_if_empty(retention, "whenDeleted", "Retain")
     set_if_empty(retention, "whenScaled", "Retain")
     for claim in spec.get("volumeClaimTemplates", ()):
+        set_if_empty(claim, "apiVersion", "v1")
+        set_if_empty(claim, "kind", "PersistentVolumeClaim")
         _claim(claim)
     _template(obj)
 
@@ -263,6 +274,8 @@ def _volume(obj: Object) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     set_if_empty(spec, "persistentVolumeReclaimPolicy", "Retain")
     set_if_empty(obj.setdefault("status", {}), "phase", "Pending")
+    if "hostPath" in spec:
+        spec["hostPath"].setdefault("type", "")
 
 
 def _storage_class(obj: Object) -> None:
@@ -306,23 +319,3 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("storage.k8s.io", "StorageClass"): _storage_class,
 }
-_UNSET_STATUS: dict[tuple[str, str], Object] = {
-    ("", "ReplicationController"): {"replicas": 0},
-    ("", "ResourceQuota"): {},
-    ("", "Service"): {"loadBalancer": {}},
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): {},
-    ("apps", "DaemonSet"): dict.fromkeys(
-        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
-    ),
-    ("apps", "Deployment"): {},
-    ("apps", "ReplicaSet"): {"replicas": 0},
-    ("apps", "StatefulSet"): {"replicas": 0, "availableReplicas": 0},
-    ("autoscaling", "HorizontalPodAutoscaler"): {"desiredReplicas": 0},
-    ("batch", "CronJob"): {},
-    ("batch", "Job"): {},
-    ("networking.k8s.io", "Ingress"): {"loadBalancer": {}},
-    ("policy", "PodDisruptionBudget"): dict.fromkeys(
-        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
-    ),
-}
-"""What Go's structures say of a status that nobody has written: clients read its fields without asking for it first."""

@@ -28,6 +28,7 @@ from roadstead.apiserver.patches.managed_fields import (
 )
 from roadstead.apiserver.schemas import Schema, schema_of
 from roadstead.apiserver.schemas.tables import ANYTHING
+from roadstead.apiserver.schemas.zero_values import nothing_set
 
 
 def server_side_apply(
@@ -77,8 +78,8 @@ def track_update(
     """
     schema = schema_of(resource)
     entries = _stored_or_given(before, after, subresource)
-    changed, removed = compare(before or {}, after, schema)
-    changed, removed = without_untracked(changed), without_untracked(removed)
+    changed, removed = compare(before or nothing_set(resource), after, schema)
+    changed, removed = without_untracked(changed), without_untracked(removed) if before else {}
     if not subresource and "status" in resource.subresources:
         # What the server says of a new object's status is nobody's field (getResetFields of the kinds' strategies).
         for fields in (changed, removed):
