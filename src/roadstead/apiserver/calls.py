@@ -79,10 +79,6 @@ def already_exists(resource: Resource, name: str) -> AlreadyExists:
 def success(resource: Resource, obj: Object) -> Object:
     """Return the Status that tells of a deletion that is done."""
     metadata = obj["metadata"]
-    details = {
-        "name": metadata["name"],
-        "group": resource.group,
-        "kind": resource.plural,
-        "uid": metadata.get("uid", ""),
-    }
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details, "code": 200}
+    named = {"name": metadata["name"], "group": resource.group, "kind": resource.plural, "uid": metadata.get("uid", "")}
+    details = {field: value for field, value in named.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -22,12 +22,13 @@ _LONGEST_GENERATED = 63
 _OURS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 _WITHOUT_GENERATION = frozenset({
     "bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes", "persistentvolumeclaims",
-    "persistentvolumes", "podtemplates", "resourcequotas", "secrets", "serviceaccounts", "services",
+    "persistentvolumes", "resourcequotas", "secrets", "serviceaccounts", "services",
     "controllerrevisions.apps", "horizontalpodautoscalers.autoscaling", "events.events.k8s.io",
     "leases.coordination.k8s.io", "storageclasses.storage.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
 })  # fmt: skip
+_COUNTED_METADATA = {"deployments.apps": "annotations", "endpointslices.discovery.k8s.io": "labels"}
 _STATUS_AT_CREATION = frozenset({"Node", "Namespace", "CustomResourceDefinition"})
 _METADATA_BY_STATUS = frozenset({"Pod", "Node"})
 """Kinds whose agents write labels and annotations through the status subresource."""
@@ -37,6 +38,13 @@ _SPECIFICATION = frozenset({"", "scale"})
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _PROPAGATION_FINALIZER = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_LEFT_ALONE = frozenset({"jobs.batch", "replicationcontrollers"})
+"""Whose dependents stay unless the client says otherwise, as in the API's first versions."""
+_TOLD_WHOLE = frozenset({
+    "namespaces", "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas",
+    "serviceaccounts", "services", "storageclasses.storage.k8s.io",
+})  # fmt: skip
+"""Of what a deletion answers with the object that is gone, not with a Status (ReturnDeletedObject)."""
 
 
 def collection_of(resource: Resource) -> str:
@@ -141,8 +149,14 @@ def prepare_update(resource: Resource, live: ReadOnlyObject, new: Object, subres
 
 
 def count_generation(resource: Resource, live: ReadOnlyObject, new: Object) -> None:
-    """Move the generation on if anything but metadata and status changed; to be asked once defaults are filled in."""
-    if has_generation(resource) and _specification(new) != _specification(live):
+    """Move the generation on if anything but metadata and status changed; to be asked once defaults are filled in.
+
+    Of a few kinds some metadata counts, too: what controllers make of them depends on it.
+    """
+    if not has_generation(resource):
+        return
+    counted = _COUNTED_METADATA.get(collection_of(resource), "")
+    if _specification(new) != _specification(live) or new["metadata"].get(counted) != live["metadata"].get(counted):
         new["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
 
 
@@ -229,7 +243,7 @@ def plan_delete(resource: Resource, live: Object, options: DeleteOptions, now: d
     obj: Object = {**live, "metadata": dict(live["metadata"])}
     metadata = obj["metadata"]
     grace = _grace_period(resource, live, options)
-    _set_propagation(metadata, options.propagation)
+    _set_propagation(metadata, options.propagation or _default_propagation(resource, live))
     if metadata.get("deletionTimestamp"):
         if grace < (metadata.get("deletionGracePeriodSeconds") or 0):
             _mark(obj, grace, now)
@@ -238,10 +252,23 @@ def plan_delete(resource: Resource, live: Object, options: DeleteOptions, now: d
         if metadata.get("generation"):
             metadata["generation"] += 1
         if resource.kind == "Namespace":
+            del metadata["deletionGracePeriodSeconds"]
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     if is_gone(resource, obj):
         return Deletion("remove", obj)
     return Deletion("wait" if is_unchanged(live, obj) else "mark", obj)
+
+
+def told_of_removal(resource: Resource, live: Object, removed: Object) -> Object | None:
+    """Return the object that a deletion answers with once it is gone, None if that is a Status."""
+    if collection_of(resource) not in _TOLD_WHOLE:
+        return None
+    return removed if resource.kind == "Pod" else live
+
+
+def _default_propagation(resource: Resource, live: ReadOnlyObject) -> str:
+    asked = {FOREGROUND, ORPHAN} & set(live["metadata"].get("finalizers") or ())
+    return "Orphan" if collection_of(resource) in _LEFT_ALONE and not asked else ""
 
 
 def _mark(obj: Object, grace: int, now: datetime) -> None:

@@ -11,6 +11,7 @@ from roadstead.api.errors import invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.apiserver import causes
+from roadstead.apiserver.admission.scheduling import keep_priority, tolerate_lost_nodes
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
@@ -46,6 +47,7 @@ def _new_pod(obj: Object, _: str) -> None:
     spec = obj.get("spec") or {}
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    tolerate_lost_nodes(obj)
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
 
 
@@ -147,7 +149,9 @@ def _changed_service(live: ReadOnlyObject, new: Object, _: str) -> None:
 
 
 def _changed_pod(live: ReadOnlyObject, new: Object, _: str) -> None:
-    """Refuse ephemeral containers but by their subresource. Raises Invalid."""
+    """Keep what every pod has, and refuse ephemeral containers but by their subresource. Raises Invalid."""
+    keep_priority(live, new)
+    tolerate_lost_nodes(new)
     before, after = ((obj.get("spec") or {}).get("ephemeralContainers") or () for obj in (live, new))
     if list(before) != list(after):
         detail = "pod updates may not change ephemeral containers: use the pod's ephemeralcontainers subresource"

@@ -64,7 +64,9 @@ def server_side_apply(
     kept = [_without(entry, union(clash, removed)) for entry, clash in conflicts]
     updated = last_applied.keep_up_to_date(merged, applied, manager)
     same = mine is not None and not (changed or removed or updated) and mine["fieldsV1"] == wanted
-    own = mine if same and mine else _new_entry(resource, manager, "Apply", subresource, now, wanted)
+    # An apply that finds everything as it wants it has no time, or keeps the one of the last that changed something.
+    when = now if changed or removed or updated or live is None else (mine or {}).get("time", "")
+    own = mine if same and mine else _new_entry(resource, manager, "Apply", subresource, when, wanted)
     merged["metadata"]["managedFields"] = _sorted([*kept, own])
     return merged
 
@@ -174,6 +176,8 @@ def _new_entry(
         "fieldsType": "FieldsV1",
         "fieldsV1": fields,
     }
+    if not now:
+        del entry["time"]
     if subresource:
         entry["subresource"] = subresource
     return entry
