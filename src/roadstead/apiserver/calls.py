@@ -69,11 +69,12 @@ def missing(resource: Resource, name: str) -> NotFound:
     return not_found(resource.plural, resource.group, name)
 
 
-def already_exists(resource: Resource, name: str) -> AlreadyExists:
-    """Return the answer for an object that is there already."""
+def already_exists(resource: Resource, name: str, *, going: bool) -> AlreadyExists:
+    """Return the answer for an object that is there already; `going`: it is being deleted."""
     qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
     details = {"name": name, "group": resource.group, "kind": resource.plural}
-    return AlreadyExists(f'{qualified} "{name}" already exists', details)
+    state = "object is being deleted: " if going else ""
+    return AlreadyExists(f'{state}{qualified} "{name}" already exists', details)
 
 
 def success(resource: Resource, obj: Object) -> Object:

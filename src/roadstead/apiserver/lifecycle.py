@@ -23,7 +23,7 @@ _OURS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSe
 _WITHOUT_GENERATION = frozenset({
     "bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes", "persistentvolumeclaims",
     "persistentvolumes", "resourcequotas", "secrets", "serviceaccounts", "services",
-    "controllerrevisions.apps", "horizontalpodautoscalers.autoscaling", "events.events.k8s.io",
+    "controllerrevisions.apps", "events.events.k8s.io",
     "leases.coordination.k8s.io", "storageclasses.storage.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",

@@ -70,12 +70,14 @@ class Writer:
         for _ in range(_NAME_ATTEMPTS):
             location = call.location_of(obj["metadata"]["name"])
             async with self._store.lock(location):
-                if self._store.get(location) is None:
+                there = self._store.get(location)
+                if there is None:
                     return (await self._insert(call, location, obj, options)).with_warnings(warnings)
             if not generated:
                 break
             obj["metadata"]["name"] = lifecycle.generated_name(prefix)
-        raise already_exists(call.resource, obj["metadata"]["name"])
+        going = there is not None and "deletionTimestamp" in there.decode()["metadata"]
+        raise already_exists(call.resource, location.name, going=going)
 
     async def change(self, call: Call, options: WriteOptions, make: Change) -> Answer:
         """Change a stored object. Raises ApiError, NotFound if there is none."""
@@ -190,8 +192,9 @@ class Writer:
         with complete(resource, changed, live):
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
-                self._accept_names(call, changed, now)
             apply_defaults(resource, changed, live)
+            if call.subresource == "":
+                self._accept_names(call, changed, now)
         write_zeros(resource, changed, live)
         self._guard(call, changed, live)
         warnings = self._policies.check(call, options, changed, live)

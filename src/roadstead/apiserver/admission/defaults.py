@@ -5,6 +5,7 @@ kubernetes pkg/apis/*/*/defaults.go. An object with values of wrong types is lef
 Next: `validation` sees objects with their defaults.
 """
 
+import base64
 from collections.abc import Callable
 
 from roadstead.api.objects import Object, clone
@@ -262,6 +263,19 @@ def _role_binding(obj: Object) -> None:
 
 def _secret(obj: Object) -> None:
     set_if_empty(obj, "type", "Opaque")
+    plain = obj.pop("stringData", None)
+    if isinstance(plain, dict) and plain:
+        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in plain.items()}
+        obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+
+def _definition(obj: Object) -> None:
+    spec = _spec(obj)
+    names = spec.get("names") or {}
+    if kind := names.get("kind"):
+        set_if_empty(names, "singular", kind.lower())
+        set_if_empty(names, "listKind", f"{kind}List")
+    set_if_empty(spec.setdefault("conversion", {}), "strategy", "None")
 
 
 def _claim(obj: Object) -> None:
@@ -304,6 +318,7 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Service"): _service,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): fill_in_policy,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): fill_in_binding,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("apps", "DaemonSet"): _daemon_set,
     ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _replica_set,

@@ -4,7 +4,6 @@ The counterpart of the kinds' strategies (kubernetes pkg/registry/*/strategy.go)
 every cluster has. Pure: objects in, objects changed in place.
 """
 
-import base64
 from collections.abc import Callable
 
 from roadstead.api.errors import invalid
@@ -82,18 +81,6 @@ def _new_job(obj: Object, _: str) -> None:
     selector.setdefault("batch.kubernetes.io/controller-uid", metadata["uid"])
 
 
-def _merge_string_data(obj: Object, _: str) -> None:
-    plain = obj.pop("stringData", None)
-    if isinstance(plain, dict) and plain:
-        data = dict(obj.get("data") or {})
-        data.update({key: _base64(value) for key, value in plain.items()})
-        obj["data"] = data
-
-
-def _base64(text: object) -> str:
-    return base64.b64encode(str(text).encode()).decode()
-
-
 def _new_definition(obj: Object, _: str) -> None:
     """A definition stays until its objects are gone."""
     finalizers = obj["metadata"].get("finalizers") or []
@@ -104,7 +91,6 @@ def _new_definition(obj: Object, _: str) -> None:
 _NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
     ("", "Namespace"): _new_namespace,
     ("", "Pod"): _new_pod,
-    ("", "Secret"): _merge_string_data,
     ("", "PersistentVolumeClaim"): _new_volume,
     ("", "PersistentVolume"): _new_volume,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _new_definition,
@@ -162,5 +148,4 @@ _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] =
     ("", "Namespace"): _changed_namespace,
     ("", "Pod"): _changed_pod,
     ("", "Service"): _changed_service,
-    ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
 }

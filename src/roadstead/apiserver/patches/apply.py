@@ -52,6 +52,10 @@ def server_side_apply(
     applied = _without_reset_fields(resource, applied, subresource)
     _refuse_duplicates(applied, schema, "")
     entries = list(metadata_of(live or {}).get("managedFields") or ())
+    if live is not None and not entries:
+        # Nobody tracked it: what is there was there before.
+        there, _ = compare(nothing_set(resource), live, schema)
+        entries = [_new_entry(resource, _BEFORE, "Update", "", now, without_untracked(there))]
     mine = _entry(entries, manager, "Apply", subresource)
     others = [entry for entry in entries if entry is not mine]
     wanted = object_set(applied, schema)
@@ -80,6 +84,9 @@ def track_update(
     """
     schema = schema_of(resource)
     entries = _stored_or_given(before, after, subresource)
+    if before is not None and not entries:
+        after["metadata"].pop("managedFields", None)
+        return  # An object without managed fields has none until somebody applies.
     changed, removed = compare(before or nothing_set(resource), after, schema)
     changed, removed = without_untracked(changed), without_untracked(removed) if before else {}
     if not subresource and "status" in resource.subresources:
@@ -109,6 +116,7 @@ def _take_over(
     return [*kept, _new_entry(resource, manager, "Update", subresource, now, changed)]
 
 
+_BEFORE = "before-first-apply"
 _MOST_UPDATERS = 10
 _ANCIENT = "ancient-changes"
 
