@@ -13,7 +13,9 @@ from typing import Any, Literal
 from roadstead.api.errors import BadRequest, Conflict, invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
+from roadstead.apiserver import causes
 from roadstead.apiserver.http.parameters import DeleteOptions
+from roadstead.apiserver.schemas.zero_values import definition_of
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -107,8 +109,8 @@ def prepare_create(resource: Resource, obj: Object, *, now: str, uid: str) -> No
         metadata.pop(field, None)
     if not metadata.get("name"):
         if not metadata.get("generateName"):
-            causes = [("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")]
-            raise invalid(resource.kind, resource.group, "", causes)
+            missing = causes.required("metadata.name", "name or generateName is required")
+            raise invalid(resource.kind, resource.group, "", [missing])
         metadata["name"] = generated_name(str(metadata["generateName"]))
     metadata["uid"] = uid
     metadata["creationTimestamp"] = now
@@ -181,12 +183,16 @@ def _specification(obj: ReadOnlyObject) -> Object:
 
 def _check_precondition(resource: Resource, live: ReadOnlyObject, new: ReadOnlyObject) -> None:
     seen, current = new["metadata"].get("resourceVersion"), live["metadata"]["resourceVersion"]
+    name = live["metadata"]["name"]
+    if not seen and not definition_of(resource):  # Of custom resources nobody replaces a version unseen.
+        cause = causes.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise invalid(resource.plural, resource.group, name, [cause])
     if seen and seen != current:
-        raise conflict(resource, live["metadata"]["name"], _MODIFIED)
+        raise conflict(resource, name, _MODIFIED)
     uid, expected = new["metadata"].get("uid"), live["metadata"].get("uid")
     if uid and uid != expected:
         message = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}"
-        raise conflict(resource, live["metadata"]["name"], message)
+        raise conflict(resource, name, message)
 
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"

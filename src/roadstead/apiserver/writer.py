@@ -141,10 +141,11 @@ class Writer:
         with complete(resource, obj, None):
             apply_defaults(resource, obj)
             if tracked:
-                # Before admission: what the server adds is nobody's field.
-                apply.track_update(
-                    resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
-                )
+                # Before admission: what the server adds is nobody's field. What cannot be tracked is not valid either.
+                with contextlib.suppress(BadRequest):
+                    apply.track_update(
+                        resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
+                    )
             self._limits.fill_in(call.collection, call.namespace, obj)
             admit_new(resource, obj, now)
             self._accept_names(call, obj, now)

@@ -301,6 +301,11 @@ def _priority_class(obj: Object) -> None:
     obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
+def _namespace(obj: Object) -> None:
+    if name := obj["metadata"].get("name"):
+        obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
+
+
 def _pod_template(obj: Object) -> None:
     if "template" in obj:
         fill_in_template(obj["template"])
@@ -309,6 +314,7 @@ def _pod_template(obj: Object) -> None:
 _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): fill_in_limit_range,
+    ("", "Namespace"): _namespace,
     ("", "PersistentVolume"): _volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "Pod"): fill_in_pod,

@@ -35,7 +35,6 @@ def admit_change(resource: Resource, live: ReadOnlyObject, new: Object, now: str
 
 
 def _new_namespace(obj: Object, _: str) -> None:
-    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
     spec = obj.setdefault("spec", {})
     if "kubernetes" not in (spec.get("finalizers") or ()):
         spec["finalizers"] = [*(spec.get("finalizers") or ()), "kubernetes"]
@@ -77,6 +76,8 @@ def _new_job(obj: Object, _: str) -> None:
     for name, value in (("controller-uid", metadata["uid"]), ("job-name", metadata["name"])):
         labels.setdefault(f"batch.kubernetes.io/{name}", value)
         labels.setdefault(name, value)
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
     selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
     selector.setdefault("batch.kubernetes.io/controller-uid", metadata["uid"])
 

@@ -18,7 +18,6 @@ from roadstead.apiserver.patches.managed_fields import (
     compare,
     difference,
     entries_by_segment,
-    entry_segment,
     intersection,
     object_set,
     paths,
@@ -54,7 +53,7 @@ def server_side_apply(
     entries = list(metadata_of(live or {}).get("managedFields") or ())
     if live is not None and not entries:
         # Nobody tracked it: what is there was there before.
-        there, _ = compare(nothing_set(resource), live, schema)
+        there, _ = compare(nothing_set(resource), _without_reset_fields(resource, live, ""), schema)
         entries = [_new_entry(resource, _BEFORE, "Update", "", now, without_untracked(there))]
     mine = _entry(entries, manager, "Apply", subresource)
     others = [entry for entry in entries if entry is not mine]
@@ -220,10 +219,10 @@ def _refuse_duplicates(value: Any, schema: Schema, path: str) -> None:
         for key, entry in value.items():
             if isinstance(entry, dict | list) and (child := schema.child(key)) is not None:
                 _refuse_duplicates(entry, child, f"{path}.{key}")
-    elif isinstance(value, list) and schema.list_type == "map":
+    elif isinstance(value, list) and schema.list_type in ("map", "set"):
         seen: set[str] = set()
         for position, entry in enumerate(value):
-            segment = entry_segment(entry, schema)
+            segment = segment_of(entry, schema)
             if segment in seen:
                 raise BadRequest(f"{path}: duplicate entries for key {next(paths({segment: {}}))}")
             seen.add(segment)

@@ -27,25 +27,37 @@ _UNTRACKED_METADATA = (
 
 
 def field_set(value: Any, schema: Schema) -> FieldSet:
-    """Return the set of the fields of a value: down to what the schema calls atomic, or to what it does not know."""
+    """Return the set of the fields of a value: down to what the schema calls atomic, or to what it does not know.
+
+    Entries of maps are members whatever is in them, fields of objects only if nothing is; an empty list is nothing.
+    """
     if isinstance(value, dict):
         if schema.atomic:
             return MEMBER
-        child = schema.child
         return {
-            "f:" + key: field_set(entry, child(key) or ANYTHING) if isinstance(entry, dict | list) else MEMBER
+            "f:" + key: _entry_set(entry, schema, key) if isinstance(entry, dict | list) else MEMBER
             for key, entry in value.items()
+            if entry != [] or _is_atomic_list(schema.child(key))
         }
     if isinstance(value, list) and schema.list_type != "atomic":
         return _list_set(value, schema)
     return MEMBER
 
 
+def _entry_set(entry: Any, schema: Schema, key: str) -> FieldSet:
+    fields = field_set(entry, schema.child(key) or ANYTHING)
+    return fields if key in schema.properties else _with_node(fields)
+
+
+def _is_atomic_list(schema: Schema | None) -> bool:
+    return (schema or ANYTHING).list_type == "atomic"
+
+
 def _list_set(value: list[Any], schema: Schema) -> FieldSet:
     if schema.list_type == "set":
         return {value_segment(entry): MEMBER for entry in value}
     items = schema.items or ANYTHING
-    return {entry_segment(entry, schema): {".": MEMBER, **field_set(entry, items)} for entry in value}
+    return {entry_segment(entry, schema): _with_node(field_set(entry, items)) for entry in value}
 
 
 def entry_segment(entry: Any, schema: Schema) -> str:
