@@ -241,6 +241,11 @@ class GoTypes:
             return prefix + self.resolve(wrapped) if not wrapped.startswith("()") else prefix + wrapped
         return type_
 
+    def fields(self, struct: str) -> list[list[Any]]:
+        """Return `[number, JSON name, type, left out if empty]` of a struct's fields."""
+        resolved = [(number, name, self.resolve(type_), flag) for number, name, type_, flag in self.structs[struct]]
+        return [[number, name, type_, is_omitted(type_, flag)] for number, name, type_, flag in resolved]
+
 
 def is_omitted(type_: str, flag: str) -> bool:
     """Say whether the JSON encoder leaves out an empty field; to `omitempty` a struct is never empty."""
@@ -249,7 +254,7 @@ def is_omitted(type_: str, flag: str) -> bool:
 
 
 def protobuf_table(names: set[str]) -> JSON_OBJECT:
-    """Return `definition -> [[number, JSON name, type, whether it is left out if empty], ...]` of all that is reached."""
+    """Return `definition -> [[number, JSON name, type, left out if empty], ...]` of all that the definitions reach."""
     types = GoTypes()
     for library in ("api", "apimachinery", "apiextensions-apiserver"):
         types.read(module(f"k8s.io/{library}", LIBRARIES), f"k8s.io/{library}")
@@ -259,12 +264,7 @@ def protobuf_table(names: set[str]) -> JSON_OBJECT:
         name = pending.pop()
         if name in table:
             continue
-        table[name] = [
-            [number, label, type_, is_omitted(type_, flag)]
-            for number, label, type_, flag in (
-                (n, label, types.resolve(type_), f) for n, label, type_, f in types.structs[name]
-            )
-        ]
+        table[name] = types.fields(name)
         inner = (re.sub(r"^[*\[\]{}()]+", "", entry[2]) for entry in table[name])
         pending += [type_ for type_ in inner if type_ in types.structs]
     return dict(sorted(table.items()))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
+from roadstead.apiserver.admission.kinds import TEMPLATE_GENERATION
 from roadstead.apiserver.admission.limit_ranges import fill_in_limit_range
 from roadstead.apiserver.admission.pod_defaults import fill_in_pod, fill_in_template, set_if_empty
 from roadstead.apiserver.admission.policies.defaults import fill_in_binding, fill_in_policy
@@ -103,6 +104,8 @@ def _replication_controller(obj: Object) -> None:
 
 def _daemon_set(obj: Object) -> None:
     spec = _spec(obj)
+    metadata = obj.setdefault("metadata", {})
+    metadata["annotations"] = {TEMPLATE_GENERATION: "1", **(metadata.get("annotations") or {})}
     spec.setdefault("revisionHistoryLimit", 10)
     strategy = spec.setdefault("updateStrategy", {})
     set_if_empty(strategy, "type", "RollingUpdate")

@@ -12,6 +12,8 @@ from roadstead.api.resources import Resource
 from roadstead.apiserver import causes
 from roadstead.apiserver.admission.scheduling import keep_priority, tolerate_lost_nodes
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""The annotation in which a DaemonSet, as in the API's first version, counts the changes of its template."""
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
 _LIMITS = ("cpu", "memory")
@@ -135,6 +137,14 @@ def _changed_service(live: ReadOnlyObject, new: Object, _: str) -> None:
                 port.pop("nodePort", None)
 
 
+def _changed_daemon_set(live: ReadOnlyObject, new: Object, _: str) -> None:
+    """Count the changes of the template, whatever the client says."""
+    counted = str((live["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "1"))
+    if counted.isdigit() and new["spec"].get("template") != live["spec"].get("template"):
+        counted = str(int(counted) + 1)
+    new["metadata"]["annotations"] = {**(new["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: counted}
+
+
 def _changed_pod(live: ReadOnlyObject, new: Object, _: str) -> None:
     """Keep what every pod has, and refuse ephemeral containers but by their subresource. Raises Invalid."""
     keep_priority(live, new)
@@ -149,4 +159,5 @@ _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] =
     ("", "Namespace"): _changed_namespace,
     ("", "Pod"): _changed_pod,
     ("", "Service"): _changed_service,
+    ("apps", "DaemonSet"): _changed_daemon_set,
 }

@@ -32,25 +32,28 @@ def field_set(value: Any, schema: Schema) -> FieldSet:
     Entries of maps are members whatever is in them, fields of objects only if nothing is; an empty list is nothing.
     """
     if isinstance(value, dict):
-        if schema.atomic:
-            return MEMBER
-        return {
-            "f:" + key: _entry_set(entry, schema, key) if isinstance(entry, dict | list) else MEMBER
-            for key, entry in value.items()
-            if entry != [] or _is_atomic_list(schema.child(key))
-        }
+        return MEMBER if schema.atomic else _object_fields(value, schema)
     if isinstance(value, list) and schema.list_type != "atomic":
         return _list_set(value, schema)
     return MEMBER
 
 
-def _entry_set(entry: Any, schema: Schema, key: str) -> FieldSet:
-    fields = field_set(entry, schema.child(key) or ANYTHING)
-    return fields if key in schema.properties else _with_node(fields)
+def _object_fields(value: Object, schema: Schema) -> FieldSet:
+    fields: FieldSet = {}
+    for key, entry in value.items():
+        child = schema.child(key) or ANYTHING
+        below = field_set(entry, child) if isinstance(entry, dict | list) else MEMBER
+        if key not in schema.properties:
+            fields["f:" + key] = _with_node(below)
+        elif below or _is_member_itself(entry, child):
+            fields["f:" + key] = below
+    return fields
 
 
-def _is_atomic_list(schema: Schema | None) -> bool:
-    return (schema or ANYTHING).list_type == "atomic"
+def _is_member_itself(entry: Any, schema: Schema) -> bool:
+    if isinstance(entry, dict):
+        return schema.atomic or not entry
+    return not isinstance(entry, list) or schema.list_type == "atomic"
 
 
 def _list_set(value: list[Any], schema: Schema) -> FieldSet:

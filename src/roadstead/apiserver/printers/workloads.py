@@ -11,6 +11,7 @@ from roadstead.apiserver.printers.cells import (
     UNKNOWN,
     UNSET,
     Cells,
+    Column,
     Printer,
     age,
     columns,
@@ -209,8 +210,10 @@ PRINTERS = {
     ("apps", "ControllerRevision"): Printer(columns(("Name", "Controller", "Revision", "Age")), _controller_revision),
     ("batch", "Job"): Printer(columns(("Name", "Status", "Completions", "Duration", "Age"), _WIDE), _job),
     ("batch", "CronJob"): Printer(
-        columns(
-            ("Name", "Schedule", "Timezone", "Suspend", "Active", "Last Schedule", "Age"), _WIDE, integers=("Active",)
+        (
+            *columns(("Name", "Schedule", "Timezone")),
+            Column("Suspend", "boolean"),
+            *columns(("Active", "Last Schedule", "Age"), _WIDE, integers=("Active",)),
         ),
         _cron_job,
     ),
