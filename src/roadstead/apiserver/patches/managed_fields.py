@@ -108,19 +108,18 @@ def without_untracked(fields: FieldSet) -> FieldSet:
 
 def whole_set(value: Any, schema: Schema) -> FieldSet:
     """Return the set of a value that was added or removed as a whole: each object and list in it is a member, too."""
-    fields = field_set(value, schema)
-    if not fields:
-        return MEMBER
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not schema.atomic:
         below = {
             "f:" + key: whole_set(entry, schema.child(key) or ANYTHING) if isinstance(entry, dict | list) else MEMBER
             for key, entry in value.items()
         }
-        return {".": MEMBER, **below}
-    items = schema.items or ANYTHING
-    if schema.list_type == "map":
-        fields = {segment: whole_set(entry, items) for segment, entry in entries_by_segment(value, schema).items()}
-    return {".": MEMBER, **fields}
+        return _with_node(below)
+    if isinstance(value, list) and schema.list_type == "map":
+        items = schema.items or ANYTHING
+        return _with_node(
+            {segment: whole_set(entry, items) for segment, entry in entries_by_segment(value, schema).items()}
+        )
+    return _with_node(field_set(value, schema))
 
 
 def compare(before: Any, after: Any, schema: Schema) -> tuple[FieldSet, FieldSet]:

@@ -103,15 +103,29 @@ def drop_empty(value: Object, definition: str) -> None:
 
 def fill_in_zeros(value: Object, definition: str) -> None:
     """Add, in place, what the encoder always writes to a value whose types are right."""
-    for name, field in _fields(definition).items():
+    for name, field in _always_written(definition):
         entry = value.get(name)
         if entry is None and (name not in value or field.within == "struct"):
             if field.optional:
                 continue
             value[name] = entry = {} if field.within == "struct" else field.zero
-        if field.inner:
+        if (entry and field.inner) or field.within == "struct":
             for struct in _structs(entry, field):
                 fill_in_zeros(struct, field.inner)
+
+
+@cache
+def _always_written(definition: str) -> list[tuple[str, _Field]]:
+    """Return the fields of a definition that are always written, or in which something is."""
+    return [(name, field) for name, field in _fields(definition).items() if _adds(field, frozenset({definition}))]
+
+
+def _adds(field: _Field, above: frozenset[str]) -> bool:
+    if not field.optional:
+        return True
+    if not field.inner or field.inner in above:
+        return False
+    return any(_adds(one, above | {field.inner}) for one in _fields(field.inner).values())
 
 
 def _structs(entry: Any, field: _Field) -> Iterator[Object]:
