@@ -56,7 +56,8 @@ def _core() -> Iterable[Resource]:
     yield Resource("", "v1", "endpoints", "Endpoints", short_names=("ep",))
     yield Resource("", "v1", "events", "Event", short_names=("ev",))
     yield Resource("", "v1", "limitranges", "LimitRange", short_names=("limits",))
-    yield Resource("", "v1", "namespaces", "Namespace", False, ("ns",), subresources=("status", "finalize"))
+    one_by_one = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+    yield Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("finalize", "status"), one_by_one)
     yield Resource("", "v1", "nodes", "Node", False, ("no",), subresources=status)
     yield Resource(
         "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), subresources=status
@@ -128,8 +129,9 @@ def _network() -> Iterable[Resource]:
 
 def _admission() -> Iterable[Resource]:
     group, policy = "admissionregistration.k8s.io", "ValidatingAdmissionPolicy"
-    yield Resource(group, "v1", "validatingadmissionpolicies", policy, False, subresources=("status",))
-    yield Resource(group, "v1", "validatingadmissionpolicybindings", f"{policy}Binding", False)
+    category = ("api-extensions",)
+    yield Resource(group, "v1", "validatingadmissionpolicies", policy, False, (), category, ("status",))
+    yield Resource(group, "v1", "validatingadmissionpolicybindings", f"{policy}Binding", False, (), category)
 
 
 def _access() -> Iterable[Resource]:

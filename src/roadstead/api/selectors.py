@@ -23,6 +23,11 @@ _TERM = re.compile(
     )\s*(?:,|$)""",
     re.VERBOSE,
 )
+_FIELD_TERM = re.compile(r"(?:\\.|[^,\\])+", re.DOTALL)
+_FIELD = re.compile(r"(?P<path>(?:\\.|[^\\!=])*)(?P<operator>!=|==|=)(?P<value>.*)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
+_UNSET = {"spec.hostNetwork": "false", "spec.unschedulable": "false", "status.replicas": "0", "status.successful": "0"}
+_KEPT_AT = {"status.successful": "status.succeeded"}
 _OPERATORS = {"=": "In", "==": "In", "!=": "NotIn", "in": "In", "notin": "NotIn", "<": "Lt", ">": "Gt"}
 
 
@@ -120,25 +125,32 @@ class FieldSelector:
     terms: tuple[tuple[str, str, bool], ...] = ()
 
     def matches(self, obj: ReadOnlyObject) -> bool:
-        """Say whether the object's fields are as wanted; an absent field counts as the empty string."""
+        """Say whether the object's fields are as wanted; an absent field counts as its type's zero."""
         return all((_field(obj, path) == wanted) is equal for path, wanted, equal in self.terms)
 
 
 def parse_field_selector(text: str) -> FieldSelector:
-    """Read `path=value,path!=value`. Raises BadRequest for anything else."""
+    """Read `path=value,path!=value`, where `\\` escapes a comma or an equals sign. Raises BadRequest otherwise."""
     terms: list[tuple[str, str, bool]] = []
-    for term in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"([^=!]+?)\s*(==|=|!=)\s*(.*)", term)
+    for term in filter(None, _FIELD_TERM.findall(text)):
+        match = _FIELD.fullmatch(term)
         if match is None:
-            raise BadRequest(f"unable to parse field selector {text!r}: {term!r} is not PATH=VALUE or PATH!=VALUE")
-        terms.append((match[1], match[3], match[2] != "!="))
+            raise BadRequest(f"invalid selector: '{text}'; can't understand '{term}'")
+        terms.append((match["path"], _unescaped(match["value"]), match["operator"] != "!="))
     return FieldSelector(tuple(terms))
+
+
+def _unescaped(value: str) -> str:
+    for escaped in _ESCAPE.finditer(value):
+        if escaped[1] not in {"\\", ",", "="}:
+            raise BadRequest(f"invalid field selector: invalid escape sequence: {escaped[0]}")
+    return _ESCAPE.sub(r"\1", value)
 
 
 def _field(obj: ReadOnlyObject, path: str) -> str:
     value: Any = obj
-    for part in path.split("."):
+    for part in _KEPT_AT.get(path, path).split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else str(value)
+    return _UNSET.get(path, "") if value is None else str(value)

@@ -10,7 +10,7 @@ from roadstead.api.objects import Object
 from roadstead.api.resources import Resource, Scheme
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-_STREAMS = ("get", "create")
+_STREAMS = ("create", "get")
 _PROXIED = ("create", "delete", "get", "patch", "update")
 _OBJECT_SUBRESOURCES = ("get", "patch", "update")
 
@@ -47,9 +47,7 @@ def aggregated(scheme: Scheme, *, core: bool) -> Object:
 
 
 def _aggregated_group(scheme: Scheme, group: str) -> Object:
-    metadata: Object = {"creationTimestamp": None}
-    if group:
-        metadata["name"] = group
+    metadata: Object = {"name": group} if group else {}
     versions = [
         {
             "version": version,
@@ -73,7 +71,7 @@ def _aggregated_resource(resource: Resource) -> Object:
         shown["shortNames"] = list(resource.short_names)
     if resource.categories:
         shown["categories"] = list(resource.categories)
-    subresources = [_aggregated_subresource(resource, name) for name in resource.subresources]
+    subresources = [_aggregated_subresource(resource, name) for name in sorted(resource.subresources)]
     if subresources:
         shown["subresources"] = subresources
     return shown
@@ -92,6 +90,13 @@ def _subresource(resource: Resource, name: str) -> tuple[str, str, str, tuple[st
     if name == "proxy":
         return ("", "v1", f"{resource.kind}ProxyOptions", _PROXIED)
     return _SUBRESOURCES.get(name, (resource.group, resource.version, resource.kind, _OBJECT_SUBRESOURCES))
+
+
+def paths(scheme: Scheme, others: Iterable[str]) -> Object:
+    """Return the answer of `/`: every path that describes something, `others` beside the API's own."""
+    roots = {resource.root for resource in scheme.resources}
+    groups = {root.rpartition("/")[0] for root in roots}
+    return {"paths": sorted({"/apis", *roots, *groups, *others})}
 
 
 def api_versions() -> Object:
@@ -129,7 +134,7 @@ def resource_list(scheme: Scheme, group_name: str, version: str) -> Object | Non
     entries: list[Object] = []
     for resource in resources:
         entries.append(_plain(resource))
-        entries += [_plain_subresource(resource, name) for name in resource.subresources]
+        entries += [_plain_subresource(resource, name) for name in sorted(resource.subresources)]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
@@ -155,15 +160,16 @@ def _plain(resource: Resource) -> Object:
 
 def _plain_subresource(resource: Resource, name: str) -> Object:
     kind_group, kind_version, kind, verbs = _subresource(resource, name)
-    return {
+    shown: Object = {
         "name": f"{resource.plural}/{name}",
         "singularName": "",
         "namespaced": resource.namespaced,
-        "group": kind_group,
-        "version": kind_version,
         "kind": kind,
         "verbs": list(verbs),
     }
+    if (kind_group, kind_version) != (resource.group, resource.version):  # else it is that of the list
+        shown |= {"group": kind_group, "version": kind_version}
+    return shown
 
 
 def _groups(scheme: Scheme) -> list[str]:
@@ -186,4 +192,5 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
 
 def _resources(scheme: Scheme, group_name: str, version: str) -> list[Resource]:
     found: Iterable[Resource] = scheme.resources
-    return [resource for resource in found if (resource.group, resource.version) == (group_name, version)]
+    here = [resource for resource in found if (resource.group, resource.version) == (group_name, version)]
+    return sorted(here, key=lambda resource: resource.plural)

@@ -23,7 +23,6 @@ from roadstead.apiserver.http.exchange import (
     read_body,
     send_bytes,
     send_chunk,
-    send_object,
     send_parts,
     start_stream,
     until_disconnected,
@@ -31,6 +30,7 @@ from roadstead.apiserver.http.exchange import (
 )
 from roadstead.apiserver.http.parameters import Query, WriteOptions, first, flag, parse_query
 from roadstead.apiserver.http.paths import ResourcePath
+from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.metrics import GROUP as METRICS
 from roadstead.apiserver.metrics import Metrics
 from roadstead.apiserver.registry import Registry
@@ -46,7 +46,11 @@ from roadstead.lib.tasks import spawn
 from roadstead.lib.turns import in_turns
 
 _OF_OBJECT = {"GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "create"}
-_OF_COLLECTION = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
+_OF_COLLECTION = {
+    "GET": "list", "HEAD": "list", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "deletecollection",
+}  # fmt: skip
+_EVERYWHERE = frozenset({"list", "watch"})
+_OF_ONE = frozenset({"get", "update", "patch", "delete"})
 _STREAMS = frozenset({"exec", "attach", "portforward"})
 
 
@@ -94,8 +98,7 @@ class ResourceEndpoints:
     ) -> None:
         """Serve one request. Raises ApiError as long as nothing was sent."""
         resource = self.find(path)
-        if not path.subresource and verb not in resource.verbs:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        _check_method(resource, path, scope["method"], verb)
         call = Call(
             verb=verb,
             resource=resource,
@@ -108,8 +111,6 @@ class ResourceEndpoints:
             content_type=header(scope, b"content-type"),
             body=await read_body(scope, receive) if path.subresource != "proxy" else b"",
         )
-        if resource.namespaced and not call.namespace and verb not in {"list", "watch", "deletecollection"}:
-            raise BadRequest("an empty namespace may not be set when a resource name is provided")
         if call.subresource in _STREAMS:
             raise BadRequest(f"{call.subresource} needs a WebSocket: plain SPDY upgrades are not supported")
         await self._dispatch(call, scope, receive, send)
@@ -117,7 +118,7 @@ class ResourceEndpoints:
     async def _dispatch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services
         if services.reviews.answers(call.resource.kind):
-            await send_object(send, 201, self._review(call))
+            await self._reply(call, self._review(call), scope, send)
         elif call.subresource == "proxy":
             await services.proxies.serve(call, scope, receive, send)
         elif call.subresource == "log":
@@ -149,18 +150,20 @@ class ResourceEndpoints:
         pods = self._services.registry.lookup("", "v1", "pods")
         assert pods is not None
         name = (decode_object(call.content_type, call.body).get("metadata") or {}).get("name") or ""
+        if not name:
+            raise BadRequest("Name parameter required.")
         return Call(
             "create", pods, call.namespace, name, "binding", call.query, call.user,
             call.user_agent, call.content_type, call.body,
         )  # fmt: skip
 
-    def _review(self, call: Call) -> Object:
+    def _review(self, call: Call) -> Answer:
         review = decode_object(call.content_type, call.body)
-        review.setdefault("kind", call.resource.kind)
-        review.setdefault("apiVersion", call.resource.api_version)
-        check_fields(call, review, WriteOptions.of(call.query))
+        check_identity(call.resource, review, call.namespace, "")
+        warnings = check_fields(call, review, WriteOptions.of(call.query))
         check_types(call.resource, review)
-        return self._services.reviews.answer(call.resource.kind, review, call.user, call.namespace)
+        answer = self._services.reviews.answer(call.resource.kind, review, call.user, call.namespace)
+        return Answer(201, obj=answer, warnings=warnings)
 
     def _presenter(self, call: Call, scope: Scope) -> Presenter:
         form = negotiate(header(scope, b"accept"), first(call.query, "includeObject"))
@@ -216,6 +219,21 @@ class ResourceEndpoints:
         finally:
             left.cancel()
             stream.leave()
+
+
+def _check_method(resource: Resource, path: ResourcePath, method: str, verb: str) -> None:
+    """Raise NotFound for a path that no verb has, MethodNotAllowed for a verb that it lacks, BadRequest for its name.
+
+    Objects that have a namespace can be listed and watched in all of them, and nothing else.
+    """
+    nowhere = resource.namespaced and not path.namespace
+    if nowhere and (path.name or _EVERYWHERE.isdisjoint(resource.verbs)):
+        raise NotFound("the server could not find the requested resource")
+    served = path.subresource or (verb in resource.verbs and bool(path.name) is (verb in _OF_ONE))
+    if (method == "HEAD" and path.subresource != "proxy") or not served or (nowhere and verb not in _EVERYWHERE):
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    if path.name in {".", ".."}:
+        raise BadRequest(f"Name parameter invalid: \"{path.name}\": may not be '{path.name}'")
 
 
 def _is_measured(call: Call) -> bool:

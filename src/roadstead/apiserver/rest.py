@@ -7,7 +7,7 @@ Each reads the request's options and body, has `writer` or the store do the work
 import re
 from typing import Any
 
-from roadstead.api.errors import BadRequest, Expired, NotFound, UnsupportedMediaType, invalid
+from roadstead.api.errors import BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import EVERYTHING
@@ -31,6 +31,7 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
+_IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _UNKNOWN_MANAGER = "unknown"
 PARTS = frozenset({"", "status", "ephemeralcontainers"})
 """What these verbs read and write: the whole object, or by a subresource a part of it."""
@@ -56,9 +57,11 @@ class Rest:
         """Return the records that a list asks for, and the list's metadata. Raises BadRequest, Expired, Timeout."""
         options = ListOptions.of(call.query)
         check_field_selector(call.resource, options.fields)
-        if options.revision is not None and options.revision > self._store.revision:
-            self._store.events_after(call.collection, options.revision)
         revision = options.resume.revision if options.resume is not None else self._store.revision
+        if options.revision is not None and (options.revision > revision or options.revision_match == "Exact"):
+            self._check_state(call, options.revision)
+        if options.revision is not None and options.revision_match == "Exact":
+            revision = options.revision
         self._check_resume(call, options)
         chosen = select(self._store, call, options)
         metadata: Object = {"resourceVersion": str(revision)}
@@ -68,6 +71,15 @@ class Rest:
             last = chosen[-1].location
             metadata["continue"] = Continuation(revision, last.namespace, last.name).encode()
         return chosen, metadata
+
+    def _check_state(self, call: Call, revision: int) -> None:
+        """Raise Timeout if a revision has not come yet, Expired if the collection is no longer as it was then."""
+        too_old = Expired("The resourceVersion for the provided list is too old.")
+        try:
+            if self._store.events_after(call.collection, revision):
+                raise too_old
+        except Expired:
+            raise too_old from None
 
     def _check_resume(self, call: Call, options: ListOptions) -> None:
         if options.resume is None:
@@ -90,8 +102,9 @@ class Rest:
 
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
-        options = with_manager(WriteOptions.of(call.query), call)
+        options = with_manager(WriteOptions.of(call.query, "UpdateOptions"), call)
         obj = decode_object(call.content_type, call.body)
+        check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
         return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
@@ -100,13 +113,14 @@ class Rest:
         """Patch an object, or its status, in any of the four ways. Raises ApiError."""
         if media_type(call.content_type) == APPLY:
             return await self._apply(call)
-        options = with_manager(WriteOptions.of(call.query), call)
+        options = with_manager(WriteOptions.of(call.query, "PatchOptions"), call)
         change = patch_change(call)
         warnings: tuple[str, ...] = ()
 
         def checked(live: Object) -> Object:
             nonlocal warnings
             patched = change(live)
+            check_named(patched, call.name)
             check_identity(call.resource, patched, call.namespace, call.name)
             keep_equal_parts(patched, live)
             warnings = check_fields(call, patched, options, stored=live)
@@ -143,6 +157,7 @@ class Rest:
 
     async def delete(self, call: Call) -> Answer:
         """Delete an object. Raises ApiError."""
+        _check_deletable(call)
         return await self._writer.delete(call, delete_options(call))
 
     async def delete_collection(self, call: Call) -> list[Record]:
@@ -150,7 +165,7 @@ class Rest:
         selection = ListOptions.of(call.query)
         check_field_selector(call.resource, selection.fields)
         options = delete_options(call)
-        chosen = select(self._store, call, selection)
+        chosen = select(self._store, call, selection)[: selection.limit or None]
         for record in chosen:
             one = call_for(call, record.location)
             try:
@@ -165,11 +180,27 @@ def call_for(call: Call, location: Location) -> Call:
     return Call(call.verb, call.resource, location.namespace, location.name, "", call.query, call.user, call.user_agent)
 
 
+def check_named(obj: Object, name: str) -> None:
+    """Hold a replacement to saying what it replaces. Raises BadRequest."""
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict | None) and not (metadata or {}).get("name"):
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
+def _check_deletable(call: Call) -> None:
+    """Raise Forbidden for the namespaces that every cluster has."""
+    if call.collection == "namespaces" and call.name in _IMMORTAL:
+        details = {"name": call.name, "group": "", "kind": "namespaces"}
+        raise Forbidden(f'namespaces "{call.name}" is forbidden: this namespace may not be deleted', details)
+
+
 def delete_options(call: Call) -> DeleteOptions:
     """Read how to delete from body and query. Raises BadRequest."""
     body = decode_object(call.content_type, call.body) if call.body.strip() else None
     if body is not None:
         check_types(_DELETE_OPTIONS, body)
+        if body.get("kind") not in {None, "", "DeleteOptions"}:
+            raise BadRequest(f'no kind "{body["kind"]}" is registered for version "{body.get("apiVersion")}"')
     return DeleteOptions.of(call.query, body)
 
 
@@ -198,10 +229,7 @@ def patch_change(call: Call) -> Change:
         operations: Any = decode_json(call.body)
         return lambda live: patch.json_patch(live, operations)
     if kind not in {_MERGE, _STRATEGIC}:
-        raise UnsupportedMediaType(
-            "the body of the request was in an unknown format - accepted media types include: "
-            f"{_JSON}, {_MERGE}, {_STRATEGIC}, {APPLY}"
-        )
+        raise UnsupportedMediaType("415: Unsupported Media Type")
     document = decode_json(call.body)
     if not isinstance(document, dict):
         raise BadRequest("the body of the patch must be an object")
@@ -212,11 +240,7 @@ def patch_change(call: Call) -> Change:
 
 def apply_options(call: Call) -> WriteOptions:
     """Return the options of an apply. Raises Invalid if it names no field manager."""
-    options = WriteOptions.of(call.query)
-    if not options.field_manager:
-        missing = causes.required("fieldManager", "is required for apply patch")
-        raise invalid("PatchOptions", "meta.k8s.io", "", [missing])
-    return options
+    return WriteOptions.of(call.query, "PatchOptions", apply=True)
 
 
 def with_manager(options: WriteOptions, call: Call) -> WriteOptions:

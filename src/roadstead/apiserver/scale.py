@@ -29,11 +29,12 @@ def scale_of(resource: Resource, obj: ReadOnlyObject) -> Object:
     if selector:
         status["selector"] = selector
     shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    replicas = _look_up(obj, paths["specReplicasPath"])
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {field: metadata[field] for field in shown if field in metadata},
-        "spec": {"replicas": _look_up(obj, paths["specReplicasPath"]) or 0},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 

@@ -37,13 +37,13 @@ def test_a_resource_says_how_people_call_it_and_what_it_can_do() -> None:
         "categories": ["all"],
         "subresources": [
             {
-                "subresource": "status",
-                "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
+                "subresource": "scale",
+                "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
                 "verbs": ["get", "patch", "update"],
             },
             {
-                "subresource": "scale",
-                "responseKind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+                "subresource": "status",
+                "responseKind": {"group": "apps", "version": "v1", "kind": "Deployment"},
                 "verbs": ["get", "patch", "update"],
             },
         ],

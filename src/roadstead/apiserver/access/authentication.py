@@ -26,6 +26,11 @@ class Authenticator:
         self._users = {_digest(token): user for token, user in tokens.items()}
         self._service_accounts = service_accounts
 
+    @property
+    def audience(self) -> str:
+        """Whom tokens are for if nobody says otherwise: this server."""
+        return self._service_accounts.issuer
+
     def identify(self, certificate: PeerCertificate | None, authorization: str) -> User:
         """Return who calls, `ANONYMOUS` if nothing was shown. Raises Unauthorized for a token that nobody gave out."""
         if authorization:
@@ -44,10 +49,16 @@ class Authenticator:
     def by_token(self, token: str, audiences: Sequence[str] = ()) -> User | None:
         """Return whose token this is, or None."""
         known = self._users.get(_digest(token))
-        if known is not None:
-            return authenticated(known)
+        if known is not None:  # it names no audience, so it is meant for this server
+            return authenticated(known) if not audiences or self.audience in audiences else None
         account = self._service_accounts.verify(token, audiences)
         return authenticated(account) if account is not None else None
+
+    def for_audiences(self, token: str, audiences: Sequence[str]) -> tuple[User, list[str]] | None:
+        """Return whose token this is and for which of the audiences it is meant; None if it is for none of them."""
+        meant = [audience for audience in audiences if self.by_token(token, [audience]) is not None]
+        user = self.by_token(token, meant) if meant else None
+        return (user, meant) if user is not None else None
 
 
 def _digest(token: str) -> bytes:

@@ -88,7 +88,8 @@ def _path_matches(pattern: str, path: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Binding:
     namespace: str
-    subjects: frozenset[tuple[str, str]]
+    subjects: Mapping[tuple[str, str], str]
+    """Whom it binds, and how that is told."""
     rules: tuple[Rule, ...]
     label: str
 
@@ -115,16 +116,17 @@ class Authorizer:
             return Decision(True)
         for binding in self._bindings_of(user, wanted.namespace):
             if any(rule.allows(wanted) for rule in binding.rules):
-                return Decision(True, f"RBAC: allowed by {binding.label}")
+                return Decision(True, f"RBAC: allowed by {binding.label} to {_bound(binding, user)}")
         return Decision(False)
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
         """Return every rule that holds for a user in a namespace."""
+        found = [rule for binding in self._bindings_of(user, namespace) for rule in binding.rules]
         if MASTERS in user.groups:
             every = frozenset({"*"})
             none: frozenset[str] = frozenset()
-            return [Rule(every, every, every, none, none), Rule(every, none, none, none, every)]
-        return [rule for binding in self._bindings_of(user, namespace) for rule in binding.rules]
+            found = [Rule(every, every, every, none, none), Rule(every, none, none, none, every), *found]
+        return list(dict.fromkeys(found))
 
     def rules_of_role(self, reference: ReadOnlyObject, namespace: str) -> list[Rule] | None:
         """Return the rules of the role that a `roleRef` in a namespace names, None if there is no such role."""
@@ -140,7 +142,7 @@ class Authorizer:
     def _bindings_of(self, user: User, namespace: str) -> Iterator[_Binding]:
         if self._bindings is None:
             self._bindings = tuple(_compile(self._store))
-        subjects = {("User", user.name), *(("Group", group) for group in user.groups)}
+        subjects = _memberships(user)
         for binding in self._bindings:
             if binding.namespace in {"", namespace} and not subjects.isdisjoint(binding.subjects):
                 yield binding
@@ -148,6 +150,16 @@ class Authorizer:
     def _observe(self, event: Event) -> None:
         if event.record.location.collection in _COLLECTIONS.values():
             self._bindings = None
+
+
+def _memberships(user: User) -> set[tuple[str, str]]:
+    return {("User", user.name), *(("Group", group) for group in user.groups)}
+
+
+def _bound(binding: _Binding, user: User) -> str:
+    """Return as which of its subjects a binding means a user."""
+    mine = _memberships(user)
+    return next(told for subject, told in binding.subjects.items() if subject in mine)
 
 
 def _cluster_roles(store: Store) -> dict[str, Object]:
@@ -184,16 +196,17 @@ def _rules(role: ReadOnlyObject | None, cluster_roles: Mapping[str, Object]) -> 
 def _binding(raw: ReadOnlyObject, rules: tuple[Rule, ...]) -> _Binding:
     metadata = raw["metadata"]
     namespace = metadata.get("namespace", "")
-    place = f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+    place = f"{metadata['name']}/{namespace}" if namespace else metadata["name"]
     role = raw.get("roleRef") or {}
     label = f'{raw["kind"]} "{place}" of {role.get("kind")} "{role.get("name")}"'
-    return _Binding(namespace, frozenset(_subjects(raw.get("subjects") or (), namespace)), rules, label)
+    return _Binding(namespace, dict(_subjects(raw.get("subjects") or (), namespace)), rules, label)
 
 
-def _subjects(raw: Iterable[ReadOnlyObject], namespace: str) -> Iterator[tuple[str, str]]:
+def _subjects(raw: Iterable[ReadOnlyObject], namespace: str) -> Iterator[tuple[tuple[str, str], str]]:
     for subject in raw:
-        if subject.get("kind") == "ServiceAccount":
+        kind, name = str(subject.get("kind")), str(subject.get("name"))
+        if kind == "ServiceAccount":
             home = subject.get("namespace") or namespace
-            yield ("User", f"system:serviceaccount:{home}:{subject.get('name')}")
+            yield ("User", f"system:serviceaccount:{home}:{name}"), f'{kind} "{name}/{home}"'
         else:
-            yield (str(subject.get("kind")), str(subject.get("name")))
+            yield (kind, name), f'{kind} "{name}"'

@@ -14,6 +14,7 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roadstead.api.errors import ApiError, Forbidden, InternalError, NotFound, Unauthorized
+from roadstead.api.selectors import parse_field_selector
 from roadstead.apiserver.access.authentication import ANONYMOUS, Authenticator
 from roadstead.apiserver.access.impersonation import impersonated
 from roadstead.apiserver.access.rbac import Attributes, Authorizer
@@ -22,7 +23,7 @@ from roadstead.apiserver.calls import Call, User
 from roadstead.apiserver.endpoints import ResourceEndpoints, verb_of
 from roadstead.apiserver.http.documents import documents
 from roadstead.apiserver.http.exchange import Disconnected, header, send_error
-from roadstead.apiserver.http.parameters import parse_query
+from roadstead.apiserver.http.parameters import Query, first, parse_query
 from roadstead.apiserver.http.paths import ResourcePath, parse
 from roadstead.apiserver.registry import Registry
 from roadstead.apiserver.streams.pod_streams import PodStreams
@@ -30,6 +31,7 @@ from roadstead.apiserver.streams.port_forward import PortForwards
 
 _log = structlog.get_logger(__name__)
 PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+_READS_OF_MANY = frozenset({"list", "watch"})
 _NON_RESOURCE_VERBS = {"GET": "get", "HEAD": "head", "POST": "post", "PUT": "put", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -111,7 +113,8 @@ class ApiApp:
         query = parse_query(scope["query_string"].decode("latin-1"))
         verb = verb_of(method, target, query)
         namespace = target.name if (target.group, target.plural) == ("", "namespaces") else target.namespace
-        wanted = Attributes(verb, target.group, target.plural, target.subresource, namespace, target.name)
+        name = target.name or _selected_name(verb, query)
+        wanted = Attributes(verb, target.group, target.plural, target.subresource, namespace, name)
         self._require(user, wanted)
         return verb
 
@@ -141,6 +144,17 @@ class ApiApp:
             await self._parts.forwards.serve(call, offered, receive, send)
         else:
             raise NotFound("the server could not find the requested resource")
+
+
+def _selected_name(verb: str, query: Query) -> str:
+    """Return the one name that a collection's field selector admits, which a rule on names may then allow."""
+    if verb not in _READS_OF_MANY:
+        return ""
+    try:
+        terms = parse_field_selector(first(query, "fieldSelector")).terms
+    except ApiError:  # said where the selector is used, to those who may ask
+        return ""
+    return next((wanted for path, wanted, equal in terms if path == "metadata.name" and equal), "")
 
 
 class _Once:

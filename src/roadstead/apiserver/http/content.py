@@ -17,7 +17,7 @@ from roadstead.apiserver.http.yaml_bodies import read_yaml
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
 _JSON = frozenset({"", "application/json"})
-_YAML = frozenset({"application/yaml", "text/yaml", "application/x-yaml"})
+_YAML = frozenset({"application/yaml"})
 
 
 def media_type(content_type: str) -> str:

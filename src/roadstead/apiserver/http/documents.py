@@ -18,6 +18,10 @@ from roadstead.apiserver.openapi import v2, v2_protobuf
 from roadstead.apiserver.registry import Registry
 
 KUBERNETES_VERSION = "v1.37.1"
+_OTHERS = (
+    "/.well-known/openid-configuration", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks",
+    "/readyz", "/version",
+)  # fmt: skip
 _FOR_AN_HOUR = {"cache-control": "public, max-age=3600"}
 
 
@@ -34,6 +38,10 @@ def version_info() -> Object:
         "goVersion": "none",
         "compiler": "python",
         "platform": "linux/amd64",
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
     }
 
 
@@ -41,6 +49,7 @@ def documents(registry: Registry, tokens: ServiceAccountTokens) -> Starlette:
     """Return the application for everything that is no resource."""
     documents = _Documents(registry, tokens)
     routes = [
+        Route("/", documents.index),
         Route("/healthz", documents.alive),
         Route("/livez", documents.alive),
         Route("/readyz", documents.alive),
@@ -66,7 +75,14 @@ async def _refusal(_: Request, error: Exception) -> Response:
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    return await _refusal(request, NotFound("the server could not find the requested resource"))
+    if request.url.path.startswith("/api/"):
+        return await _refusal(request, NotFound("the server could not find the requested resource"))
+    return _nothing_there()
+
+
+def _nothing_there() -> Response:
+    """Answer as Kubernetes does where not even the beginning of the path is the API's."""
+    return PlainTextResponse("404 page not found\n", status_code=404)
 
 
 async def _not_allowed(request: Request, _: Exception) -> Response:
@@ -81,6 +97,9 @@ class _Documents:
         self._registry = registry
         self._tokens = tokens
         self._swagger: tuple[Scheme, bytes, bytes] | None = None
+
+    async def index(self, request: Request) -> Response:
+        return JSONResponse(discovery.paths(self._registry.scheme, _OTHERS))
 
     async def alive(self, request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -104,10 +123,13 @@ class _Documents:
         return self._found(discovery.resource_list(self._registry.scheme, "", request.path_params["version"]))
 
     async def group(self, request: Request) -> Response:
-        return self._found(discovery.group(self._registry.scheme, request.path_params["group"]))
+        found = discovery.group(self._registry.scheme, request.path_params["group"])
+        return _nothing_there() if found is None else JSONResponse(found)
 
     async def resources(self, request: Request) -> Response:
         names = request.path_params
+        if discovery.group(self._registry.scheme, names["group"]) is None:
+            return _nothing_there()
         return self._found(discovery.resource_list(self._registry.scheme, names["group"], names["version"]))
 
     def _found(self, document: Object | None) -> Response:

@@ -104,7 +104,7 @@ def _operate(document: Any, operation: Object) -> Any:
     if verb == "remove":
         return _remove(document, path)[0]
     if verb == "replace":
-        return _add(_remove(document, path)[0], path, value) if path else value
+        return _replace(document, path, value)
     if verb == "move":
         remaining, moved = _remove(document, _pointer(operation, "from"))
         return _add(remaining, path, moved)
@@ -113,6 +113,15 @@ def _operate(document: Any, operation: Object) -> Any:
     if verb == "test":
         return _test(document, path, value)
     raise _refusal(f"unexpected operation {verb!r}")
+
+
+def _replace(document: Any, path: Sequence[str], value: Any) -> Any:
+    """Put a value in the place of another; a field of an object need not have been there."""
+    parent = _look_up(document, path[:-1]) if path else None
+    if isinstance(parent, list):
+        parent[_index(parent, path[-1], path)] = value
+        return document
+    return _add(document, path, value)
 
 
 def _pointer(operation: Object, key: str) -> list[str]:

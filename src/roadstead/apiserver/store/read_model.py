@@ -83,7 +83,7 @@ class ReadModel:
         if revision > self.revision:
             cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
             raise Timeout(
-                f"Too large resource version: {revision}, current: {self.revision}",
+                f"Timeout: Too large resource version: {revision}, current: {self.revision}",
                 {"causes": [cause], "retryAfterSeconds": 1},
             )
         log = self._logs.get(collection)

@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime
 
-from roadstead.api.errors import ServiceUnavailable, invalid
+from roadstead.api.errors import ServiceUnavailable
 from roadstead.api.resources import Resource
 from roadstead.apiserver.calls import Call
 from roadstead.apiserver.field_selectors import check_field_selector
@@ -46,12 +46,11 @@ class WatchHub:
         """
         if self._stopping:
             raise ServiceUnavailable("the server is stopping")
-        options = ListOptions.of(call.query)
+        options = ListOptions.of(call.query, watch=True)
         check_field_selector(call.resource, options.fields)
-        _check(options)
         audience, watcher = self._audience(call, presenter, options), Watcher()
         initial: list[Record] = []
-        if _wants_state(options):
+        if options.initial_events:
             if options.revision is not None:
                 self._store.events_after(call.collection, max(options.revision, self._store.revision))
             initial = audience.chosen(self._store.records(call.collection, call.namespace))
@@ -159,7 +158,7 @@ class WatchStream:
                 yield b"".join(lines)
                 await asyncio.sleep(0)  # others get their turn during a long list
                 lines, size = [], 0
-        if self._options.initial_events:
+        if self._options.initial_events and self._options.bookmarks:
             lines.append(self._presenter.bookmark(self._revision, initial_events_end=True))
         self._initial = []
         if lines:
@@ -182,22 +181,3 @@ class WatchStream:
                     pause = _BUSY_SECONDS
                 else:
                     yield self._presenter.bookmark(revision, initial_events_end=False)
-
-
-def _wants_state(options: ListOptions) -> bool:
-    if options.initial_events is not None:
-        return options.initial_events
-    return options.revision is None
-
-
-def _check(options: ListOptions) -> None:
-    """Hold to the rules of sendInitialEvents (apimachinery's pkg/apis/meta/internalversion/validation)."""
-    causes: list[tuple[str, str, str]] = []
-    if options.initial_events is not None and options.revision_match != "NotOlderThan":
-        message = "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        causes.append(("FieldValueForbidden", "resourceVersionMatch", message))
-    if options.initial_events is None and options.revision_match:
-        message = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        causes.append(("FieldValueForbidden", "resourceVersionMatch", message))
-    if causes:
-        raise invalid("ListOptions", "meta.k8s.io", "", causes)

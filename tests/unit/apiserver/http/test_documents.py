@@ -56,7 +56,25 @@ def test_a_document_under_its_hash_may_be_kept_for_ever() -> None:
     talk(conversation)
 
 
-@pytest.mark.parametrize("path", ["/openapi/v3/apis/none/v1", "/apis/none", "/apis/apps/v0", "/api/v0", "/nothing"])
+@pytest.mark.parametrize("path", ["/nothing", "/openapi/v2/x", "/apis/none", "/apis/none/v1"])
+def test_what_no_part_of_the_api_is_at_is_no_page(path: str) -> None:
+    async def conversation(server: Bench) -> None:
+        reply = await server.send("GET", path)
+        assert (reply.code, reply.body) == (404, b"404 page not found\n")
+
+    talk(conversation)
+
+
+def test_the_root_names_every_path() -> None:
+    async def conversation(server: Bench) -> None:
+        paths = (await server.get("/"))["paths"]
+        assert {"/api", "/api/v1", "/apis", "/apis/apps", "/apis/apps/v1", "/version"} <= set(paths)
+        assert paths == sorted(paths)
+
+    talk(conversation)
+
+
+@pytest.mark.parametrize("path", ["/openapi/v3/apis/none/v1", "/apis/apps/v0", "/api/v0", "/api/v1/pods/a/log/b/c"])
 def test_what_is_not_there_is_a_status(path: str) -> None:
     async def conversation(server: Bench) -> None:
         assert (await server.refused(404, "GET", path))["reason"] == "NotFound"

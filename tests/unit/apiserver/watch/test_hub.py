@@ -167,7 +167,7 @@ def test_fields_select_too_one_by_name_and_pods_by_node() -> None:
         ):
             await server.create(PODS, pod("a"))
             await server.create(PODS, pod("b"))
-            await server.create(f"{PODS}/a/binding", {"target": {"name": "n1"}})
+            await server.create(f"{PODS}/a/binding", {"metadata": {"name": "a"}, "target": {"name": "n1"}})
             assert await by_name.names(1) == [("ADDED", "b")]
             assert await by_node.names(1) == [("ADDED", "a")]
 
