@@ -218,7 +218,8 @@ class GoTypes:
         json_tag = re.search(r'json:"([^"]*)"', tag)
         name, *flags = (json_tag[1] if json_tag else "").split(",")
         qualified = self._qualify(type_, package, imports)
-        return [int(wire[1].split(",")[1]), name, qualified, bool({"omitempty", "omitzero"} & set(flags))]
+        omitted = "omitzero" if "omitzero" in flags else "omitempty" if "omitempty" in flags else ""
+        return [int(wire[1].split(",")[1]), name, qualified, omitted]
 
     def _qualify(self, type_: str, package: str, imports: dict[str, str]) -> str:
         prefix, _, rest = re.fullmatch(r"((\*|\[\]|map\[[\w.]+\])*)(.*)", type_).group(1, 2, 3)  # type: ignore[union-attr]
@@ -240,9 +241,20 @@ class GoTypes:
             return prefix + self.resolve(wrapped) if not wrapped.startswith("()") else prefix + wrapped
         return type_
 
+    def fields(self, struct: str) -> list[list[Any]]:
+        """Return `[number, JSON name, type, left out if empty]` of a struct's fields."""
+        resolved = [(number, name, self.resolve(type_), flag) for number, name, type_, flag in self.structs[struct]]
+        return [[number, name, type_, is_omitted(type_, flag)] for number, name, type_, flag in resolved]
+
+
+def is_omitted(type_: str, flag: str) -> bool:
+    """Say whether the JSON encoder leaves out an empty field; to `omitempty` a struct is never empty."""
+    struct = type_ not in SCALARS and not type_.startswith(("*", "[]", "{}", "()"))
+    return flag == "omitzero" or (flag == "omitempty" and not struct)
+
 
 def protobuf_table(names: set[str]) -> JSON_OBJECT:
-    """Return `definition -> [[number, JSON name, type, omitempty], ...]` of everything the definitions reach."""
+    """Return `definition -> [[number, JSON name, type, left out if empty], ...]` of all that the definitions reach."""
     types = GoTypes()
     for library in ("api", "apimachinery", "apiextensions-apiserver"):
         types.read(module(f"k8s.io/{library}", LIBRARIES), f"k8s.io/{library}")
@@ -252,7 +264,7 @@ def protobuf_table(names: set[str]) -> JSON_OBJECT:
         name = pending.pop()
         if name in table:
             continue
-        table[name] = [[n, label, types.resolve(type_), omit] for n, label, type_, omit in types.structs[name]]
+        table[name] = types.fields(name)
         inner = (re.sub(r"^[*\[\]{}()]+", "", entry[2]) for entry in table[name])
         pending += [type_ for type_ in inner if type_ in types.structs]
     return dict(sorted(table.items()))

@@ -15,7 +15,7 @@ from recording_cluster import RecordingCluster
 
 from roadstead.api.objects import Object, key_of
 from roadstead.api.resources import Scheme
-from roadstead.apiserver.admission.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults, write_zeros
 from roadstead.gateway import ir
 from roadstead.gateway.gather import READ_KINDS
 from roadstead.gateway.statuses import patch_for
@@ -114,6 +114,7 @@ def stored(path: Path) -> list[Object]:
         kind = SCHEME.by_kind(obj["apiVersion"], obj["kind"])
         assert kind is not None
         apply_defaults(kind, obj)
+        write_zeros(kind, obj)
         found.append(given.stored(obj))
     return found
 

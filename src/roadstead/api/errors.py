@@ -51,7 +51,7 @@ class ApiError(Exception):
             "code": self.code,
         }
         if self.details or self.code == 404:  # kubectl debug reads the details of every 404
-            status["details"] = self.details
+            status["details"] = {field: value for field, value in self.details.items() if value}
         return status
 
 

@@ -7,6 +7,7 @@ plugin/pkg/auth/authorizer/rbac/bootstrappolicy). Roles are data: name, labels, 
 from collections.abc import Iterator, Sequence
 
 from roadstead.api.objects import Object
+from roadstead.apiserver.admission.scheduling import SYSTEM_CLASSES
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _READ = ("get", "list", "watch")
@@ -44,6 +45,14 @@ def objects() -> Iterator[Object]:
     """Yield what is to be there, in the order in which it can be made."""
     for name in NAMESPACES:
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    for name, (value, description) in SYSTEM_CLASSES.items():
+        yield {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": description,
+        }
     yield from _roles()
 
 

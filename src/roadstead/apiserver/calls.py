@@ -69,20 +69,17 @@ def missing(resource: Resource, name: str) -> NotFound:
     return not_found(resource.plural, resource.group, name)
 
 
-def already_exists(resource: Resource, name: str) -> AlreadyExists:
-    """Return the answer for an object that is there already."""
+def already_exists(resource: Resource, name: str, *, going: bool) -> AlreadyExists:
+    """Return the answer for an object that is there already; `going`: it is being deleted."""
     qualified = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
     details = {"name": name, "group": resource.group, "kind": resource.plural}
-    return AlreadyExists(f'{qualified} "{name}" already exists', details)
+    state = "object is being deleted: " if going else ""
+    return AlreadyExists(f'{state}{qualified} "{name}" already exists', details)
 
 
 def success(resource: Resource, obj: Object) -> Object:
     """Return the Status that tells of a deletion that is done."""
     metadata = obj["metadata"]
-    details = {
-        "name": metadata["name"],
-        "group": resource.group,
-        "kind": resource.plural,
-        "uid": metadata.get("uid", ""),
-    }
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details, "code": 200}
+    named = {"name": metadata["name"], "group": resource.group, "kind": resource.plural, "uid": metadata.get("uid", "")}
+    details = {field: value for field, value in named.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}

@@ -119,13 +119,13 @@ class Names:
 
 
 def accept(crd: Object, now: str, others: Names) -> None:
-    """Fill in a definition's names and write its status in place: which names are accepted, whether it is established.
+    """Write a definition's status in place: which of its names are accepted, whether it is established.
 
     A name that is in use already is not accepted; a definition is established, and served from then on, once all of
     its names are (apiextensions' pkg/controller/status). One that is malformed is left alone: validation says what is
     wrong. CEL rules that are not understood here are named in the condition `ValidationRulesEvaluated`.
     """
-    if type_causes(crd, schema_of(resource("CustomResourceDefinition"))) or not _fill_in_names(crd):
+    if type_causes(crd, schema_of(resource("CustomResourceDefinition"))) or not _is_readable(crd):
         return
     spec, status = crd["spec"], crd.get("status") or {}
     accepted, conflict = _accepted_names(spec["names"], status.get("acceptedNames") or {}, others)
@@ -172,14 +172,9 @@ def is_established(crd: Object) -> bool:
     return is_true((crd.get("status") or {}).get("conditions") or (), "Established")
 
 
-def _fill_in_names(crd: Object) -> bool:
-    """Fill in what a definition may leave out; say whether it has at least a kind and versions."""
+def _is_readable(crd: Object) -> bool:
+    """Say whether a definition has names and versions; what it may leave out has its defaults."""
     spec = crd.get("spec") or {}
     names = spec.get("names") or {}
-    kind = names.get("kind")
-    if not kind or not all("name" in version for version in spec.get("versions") or [{}]):
-        return False
-    names.setdefault("listKind", f"{kind}List")
-    names.setdefault("singular", kind.lower())
-    spec.setdefault("conversion", {"strategy": "None"})
-    return True
+    named = all(names.get(field) for field, _ in _CONFLICTS)
+    return named and all("name" in version for version in spec.get("versions") or [{}])

@@ -13,7 +13,9 @@ from typing import Any, Literal
 from roadstead.api.errors import BadRequest, Conflict, invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
+from roadstead.apiserver import causes
 from roadstead.apiserver.http.parameters import DeleteOptions
+from roadstead.apiserver.schemas.zero_values import definition_of
 
 _SUFFIX_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX_LENGTH = 5
@@ -22,12 +24,13 @@ _LONGEST_GENERATED = 63
 _OURS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
 _WITHOUT_GENERATION = frozenset({
     "bindings", "configmaps", "endpoints", "events", "limitranges", "namespaces", "nodes", "persistentvolumeclaims",
-    "persistentvolumes", "podtemplates", "resourcequotas", "secrets", "serviceaccounts", "services",
-    "controllerrevisions.apps", "horizontalpodautoscalers.autoscaling", "events.events.k8s.io",
+    "persistentvolumes", "resourcequotas", "secrets", "serviceaccounts", "services",
+    "controllerrevisions.apps", "events.events.k8s.io",
     "leases.coordination.k8s.io", "storageclasses.storage.k8s.io", "clusterrolebindings.rbac.authorization.k8s.io",
     "clusterroles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io",
     "roles.rbac.authorization.k8s.io",
 })  # fmt: skip
+_COUNTED_METADATA = {"deployments.apps": "annotations", "endpointslices.discovery.k8s.io": "labels"}
 _STATUS_AT_CREATION = frozenset({"Node", "Namespace", "CustomResourceDefinition"})
 _METADATA_BY_STATUS = frozenset({"Pod", "Node"})
 """Kinds whose agents write labels and annotations through the status subresource."""
@@ -37,6 +40,13 @@ _SPECIFICATION = frozenset({"", "scale"})
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _PROPAGATION_FINALIZER = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_LEFT_ALONE = frozenset({"jobs.batch", "replicationcontrollers"})
+"""Whose dependents stay unless the client says otherwise, as in the API's first versions."""
+_TOLD_WHOLE = frozenset({
+    "namespaces", "persistentvolumeclaims", "persistentvolumes", "pods", "podtemplates", "resourcequotas",
+    "serviceaccounts", "services", "storageclasses.storage.k8s.io",
+})  # fmt: skip
+"""Of what a deletion answers with the object that is gone, not with a Status (ReturnDeletedObject)."""
 
 
 def collection_of(resource: Resource) -> str:
@@ -99,8 +109,8 @@ def prepare_create(resource: Resource, obj: Object, *, now: str, uid: str) -> No
         metadata.pop(field, None)
     if not metadata.get("name"):
         if not metadata.get("generateName"):
-            causes = [("FieldValueRequired", "metadata.name", "Required value: name or generateName is required")]
-            raise invalid(resource.kind, resource.group, "", causes)
+            missing = causes.required("metadata.name", "name or generateName is required")
+            raise invalid(resource.kind, resource.group, "", [missing])
         metadata["name"] = generated_name(str(metadata["generateName"]))
     metadata["uid"] = uid
     metadata["creationTimestamp"] = now
@@ -141,8 +151,14 @@ def prepare_update(resource: Resource, live: ReadOnlyObject, new: Object, subres
 
 
 def count_generation(resource: Resource, live: ReadOnlyObject, new: Object) -> None:
-    """Move the generation on if anything but metadata and status changed; to be asked once defaults are filled in."""
-    if has_generation(resource) and _specification(new) != _specification(live):
+    """Move the generation on if anything but metadata and status changed; to be asked once defaults are filled in.
+
+    Of a few kinds some metadata counts, too: what controllers make of them depends on it.
+    """
+    if not has_generation(resource):
+        return
+    counted = _COUNTED_METADATA.get(collection_of(resource), "")
+    if _specification(new) != _specification(live) or new["metadata"].get(counted) != live["metadata"].get(counted):
         new["metadata"]["generation"] = live["metadata"].get("generation", 0) + 1
 
 
@@ -167,12 +183,16 @@ def _specification(obj: ReadOnlyObject) -> Object:
 
 def _check_precondition(resource: Resource, live: ReadOnlyObject, new: ReadOnlyObject) -> None:
     seen, current = new["metadata"].get("resourceVersion"), live["metadata"]["resourceVersion"]
+    name = live["metadata"]["name"]
+    if not seen and not definition_of(resource):  # Of custom resources nobody replaces a version unseen.
+        cause = causes.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise invalid(resource.plural, resource.group, name, [cause])
     if seen and seen != current:
-        raise conflict(resource, live["metadata"]["name"], _MODIFIED)
+        raise conflict(resource, name, _MODIFIED)
     uid, expected = new["metadata"].get("uid"), live["metadata"].get("uid")
     if uid and uid != expected:
         message = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {expected}"
-        raise conflict(resource, live["metadata"]["name"], message)
+        raise conflict(resource, name, message)
 
 
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -229,7 +249,7 @@ def plan_delete(resource: Resource, live: Object, options: DeleteOptions, now: d
     obj: Object = {**live, "metadata": dict(live["metadata"])}
     metadata = obj["metadata"]
     grace = _grace_period(resource, live, options)
-    _set_propagation(metadata, options.propagation)
+    _set_propagation(metadata, options.propagation or _default_propagation(resource, live))
     if metadata.get("deletionTimestamp"):
         if grace < (metadata.get("deletionGracePeriodSeconds") or 0):
             _mark(obj, grace, now)
@@ -238,10 +258,23 @@ def plan_delete(resource: Resource, live: Object, options: DeleteOptions, now: d
         if metadata.get("generation"):
             metadata["generation"] += 1
         if resource.kind == "Namespace":
+            del metadata["deletionGracePeriodSeconds"]
             obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     if is_gone(resource, obj):
         return Deletion("remove", obj)
     return Deletion("wait" if is_unchanged(live, obj) else "mark", obj)
+
+
+def told_of_removal(resource: Resource, live: Object, removed: Object) -> Object | None:
+    """Return the object that a deletion answers with once it is gone, None if that is a Status."""
+    if collection_of(resource) not in _TOLD_WHOLE:
+        return None
+    return removed if resource.kind == "Pod" else live
+
+
+def _default_propagation(resource: Resource, live: ReadOnlyObject) -> str:
+    asked = {FOREGROUND, ORPHAN} & set(live["metadata"].get("finalizers") or ())
+    return "Orphan" if collection_of(resource) in _LEFT_ALONE and not asked else ""
 
 
 def _mark(obj: Object, grace: int, now: datetime) -> None:

@@ -15,10 +15,11 @@ from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver import crd, lifecycle
 from roadstead.apiserver.admission.allocation import ServiceAllocator
-from roadstead.apiserver.admission.defaults import apply_defaults
+from roadstead.apiserver.admission.defaults import apply_defaults, write_zeros
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
 from roadstead.apiserver.admission.limits import Limits
 from roadstead.apiserver.admission.policies.enforcement import Policies
+from roadstead.apiserver.admission.scheduling import fill_in_priority
 from roadstead.apiserver.admission.service_account_volume import mount_token
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
@@ -30,6 +31,7 @@ from roadstead.apiserver.validation import refusal, validate
 from roadstead.apiserver.versions import convert
 
 _NAME_ATTEMPTS = 8
+_PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io"
 Change = Callable[[Object], Object]
 """What a client wants of an object: gets its own copy of the stored one, returns the new one, raises ApiError."""
 Guard = Callable[[Call, Object, Object | None], None]
@@ -68,12 +70,14 @@ class Writer:
         for _ in range(_NAME_ATTEMPTS):
             location = call.location_of(obj["metadata"]["name"])
             async with self._store.lock(location):
-                if self._store.get(location) is None:
+                there = self._store.get(location)
+                if there is None:
                     return (await self._insert(call, location, obj, options)).with_warnings(warnings)
             if not generated:
                 break
             obj["metadata"]["name"] = lifecycle.generated_name(prefix)
-        raise already_exists(call.resource, obj["metadata"]["name"])
+        going = there is not None and "deletionTimestamp" in there.decode()["metadata"]
+        raise already_exists(call.resource, location.name, going=going)
 
     async def change(self, call: Call, options: WriteOptions, make: Change) -> Answer:
         """Change a stored object. Raises ApiError, NotFound if there is none."""
@@ -110,12 +114,14 @@ class Writer:
             live = self._decoded(call, record)
             deletion = lifecycle.plan_delete(call.resource, live, options, self._clock())
             warnings = self._policies.check(call, options, None, live)
+            told = deletion.obj
+            if deletion.action == "remove":
+                told = lifecycle.told_of_removal(call.resource, live, told) or success(call.resource, live)
             if options.dry_run:
-                found = success(call.resource, live) if deletion.action == "remove" else deletion.obj
-                return Answer(200, obj=found, warnings=warnings)
+                return Answer(200, obj=told, warnings=warnings)
             if deletion.action == "remove":
                 await self._stored(self._store.delete(call.location, self._for_store(call, deletion.obj)))
-                return Answer(200, obj=success(call.resource, live), warnings=warnings)
+                return Answer(200, obj=told, warnings=warnings)
             if deletion.action == "mark":
                 record = await self._stored(self._store.put(call.location, self._for_store(call, deletion.obj)))
             return Answer(200, record, warnings=warnings)
@@ -133,24 +139,32 @@ class Writer:
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
         with complete(resource, obj, None):
+            apply_defaults(resource, obj)
+            if tracked:
+                # Before admission: what the server adds is nobody's field. What cannot be tracked is not valid either.
+                with contextlib.suppress(BadRequest):
+                    apply.track_update(
+                        resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
+                    )
             self._limits.fill_in(call.collection, call.namespace, obj)
             admit_new(resource, obj, now)
             self._accept_names(call, obj, now)
-            if self._mount_tokens and call.collection == "pods":
-                self._mount_token(call, obj)
-            apply_defaults(resource, obj)
+            if call.collection == "pods":
+                self._admit_pod(call, obj)
+        write_zeros(resource, obj)
         self._guard(call, obj, None)
-        warnings = self._policies.check(call, options, obj, None)
-        if tracked:
-            apply.track_update(
-                resource, None, obj, manager=options.field_manager, subresource=call.subresource, now=now
-            )
-        return warnings
+        return self._policies.check(call, options, obj, None)
 
     def _accept_names(self, call: Call, obj: Object, now: str) -> None:
         """Say in a definition's status which of its names it has."""
         if call.collection == DEFINITIONS:
             crd.accept(obj, now, self._registry.names_in_use(obj))
+
+    def _admit_pod(self, call: Call, pod: Object) -> None:
+        """Give a new pod what other objects say that it gets."""
+        fill_in_priority(pod, (record.decode() for record in self._store.records(_PRIORITY_CLASSES)))
+        if self._mount_tokens:
+            self._mount_token(call, pod)
 
     def _mount_token(self, call: Call, pod: Object) -> None:
         account = self._store.get(Location("serviceaccounts", call.namespace, pod["spec"]["serviceAccountName"]))
@@ -179,8 +193,10 @@ class Writer:
         with complete(resource, changed, live):
             if call.subresource == "":
                 admit_change(resource, live, changed, now)
-                self._accept_names(call, changed, now)
             apply_defaults(resource, changed, live)
+            if call.subresource == "":
+                self._accept_names(call, changed, now)
+        write_zeros(resource, changed, live)
         self._guard(call, changed, live)
         warnings = self._policies.check(call, options, changed, live)
         allocated = self._allocate(call, changed, live)

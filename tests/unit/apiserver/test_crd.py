@@ -5,7 +5,7 @@ import yaml
 
 from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import clone
-from roadstead.api.resources import Scheme
+from roadstead.api.resources import Scheme, resource
 from roadstead.apiserver.admission.defaults import apply_defaults
 from roadstead.apiserver.crd import Names, accept, is_established, prune, resources, storage_version
 from roadstead.apiserver.patches.apply import server_side_apply
@@ -59,6 +59,7 @@ spec:
             default: {phase: Docked}
             properties: {phase: {type: string}, crew: {type: integer}}
 """)
+apply_defaults(resource("CustomResourceDefinition"), CRD)
 BOAT = resources(CRD)[0]
 
 
@@ -167,7 +168,7 @@ def test_a_definition_without_a_schema_takes_anything():
     assert validate(anything, boat(extra=1), None) == []
 
 
-def test_accepting_fills_in_names_and_writes_the_status_once():
+def test_names_have_defaults_and_accepting_them_writes_the_status_once():
     crd = clone(CRD)
     accept(crd, "2026-01-01T00:00:01Z", Names())
     assert crd["spec"]["names"]["listKind"] == "BoatList"

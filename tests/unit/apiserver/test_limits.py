@@ -59,7 +59,7 @@ def test_what_exceeds_a_quota_is_refused_in_the_words_of_kubernetes() -> None:
         assert refused["message"] == (
             'pods "c" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2'
         )
-        assert (refused["reason"], refused["details"]) == ("Forbidden", {"name": "c", "kind": "pods", "group": ""})
+        assert (refused["reason"], refused["details"]) == ("Forbidden", {"name": "c", "kind": "pods"})
         await server.good("DELETE", f"{PODS}/a")
         await server.create(PODS, pod("c"))
 

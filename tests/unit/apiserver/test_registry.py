@@ -174,7 +174,10 @@ def test_the_status_gets_its_defaults_too() -> None:
         made = await server.create(WIDGETS, {"metadata": {"name": "a"}, "status": {"phase": "Mine"}})
         assert made["spec"] == {"size": 3}
         assert "status" not in made
-        reported = await server.good("PUT", f"{WIDGETS}/a/status", {"metadata": {"name": "a"}, "status": {}})
+        unseen = {"metadata": {"name": "a"}, "status": {}}
+        refused = await server.refused(422, "PUT", f"{WIDGETS}/a/status", unseen)
+        assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in refused["message"]
+        reported = await server.good("PUT", f"{WIDGETS}/a/status", {**made, "status": {}})
         assert reported.json()["status"] == {"phase": "New"}
 
     talk(conversation)

@@ -39,7 +39,7 @@ def test_creating_twice_is_refused_and_a_missing_object_is_not_found() -> None:
         again = await server.refused(409, "POST", CONFIGMAPS, configmap("a"))
         assert (again["reason"], again["message"]) == ("AlreadyExists", 'configmaps "a" already exists')
         missing = await server.refused(404, "GET", f"{CONFIGMAPS}/b")
-        assert missing["details"] == {"name": "b", "group": "", "kind": "configmaps"}
+        assert missing["details"] == {"name": "b", "kind": "configmaps"}
         await server.refused(404, "GET", f"{DEPLOYMENTS}/b")
         await server.refused(404, "GET", "/api/v1/namespaces/default/nonsense")
         assert (await server.send("GET", "/nonsense")).code == 404

@@ -43,6 +43,7 @@ type Thing struct {
 	Extra    map[string]Extra `json:"extra,omitempty" protobuf:"bytes,6,rep,name=extra"`
 	Source   `json:",inline" protobuf:"bytes,7,opt,name=source"`
 	Hidden   string           `json:"-" protobuf:"-"`
+	Since    metav1.Time      `json:"since,omitempty,omitzero" protobuf:"bytes,8,opt,name=since"`
 }
 
 type Part struct {
@@ -58,17 +59,15 @@ def test_struct_tags_become_fields_with_resolved_types(generator, tmp_path):
     types = generator.GoTypes()
     types.read(tmp_path, "k8s.io/api")
     assert set(types.structs) == {"io.k8s.api.things.v1.Thing", "io.k8s.api.things.v1.Part"}
-    fields = [
-        [n, label, types.resolve(type_), omit] for n, label, type_, omit in types.structs["io.k8s.api.things.v1.Thing"]
-    ]
-    assert fields == [
-        [1, "metadata", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", True],
+    assert types.fields("io.k8s.api.things.v1.Thing") == [
+        [1, "metadata", "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", False],
         [2, "count", "*int32", True],
         [3, "phase", "string", False],
         [4, "amounts", "{}io.k8s.apimachinery.pkg.api.resource.Quantity", True],
         [5, "parts", "[]io.k8s.api.things.v1.Part", True],
         [6, "extra", "{}()string", True],
         [7, "", "io.k8s.api.things.v1.Source", False],
+        [8, "since", "io.k8s.apimachinery.pkg.apis.meta.v1.Time", True],
     ]
 
 

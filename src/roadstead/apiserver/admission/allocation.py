@@ -78,8 +78,10 @@ class ServiceAllocator:
             self._check_address(owner, service, wanted)
         spec["clusterIP"] = wanted or self._free_address()
         spec["clusterIPs"] = [spec["clusterIP"]]
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        # Of what has no address and no pods, the cluster cannot say which families it has: perhaps both.
+        unknown = spec["clusterIP"] == "None" and not spec.get("selector")
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if unknown else ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack" if unknown else "SingleStack")
 
     def _check_address(self, owner: Location, service: Object, wanted: str) -> None:
         field = "spec.clusterIPs"

@@ -5,10 +5,12 @@ kubernetes pkg/apis/*/*/defaults.go. An object with values of wrong types is lef
 Next: `validation` sees objects with their defaults.
 """
 
+import base64
 from collections.abc import Callable
 
 from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
+from roadstead.apiserver.admission.kinds import TEMPLATE_GENERATION
 from roadstead.apiserver.admission.limit_ranges import fill_in_limit_range
 from roadstead.apiserver.admission.pod_defaults import fill_in_pod, fill_in_template, set_if_empty
 from roadstead.apiserver.admission.policies.defaults import fill_in_binding, fill_in_policy
@@ -18,13 +20,14 @@ from roadstead.apiserver.schemas.checking import type_causes
 from roadstead.apiserver.schemas.defaulting import fill_in
 from roadstead.apiserver.schemas.normalizing import normalize
 from roadstead.apiserver.schemas.structure import Schema
+from roadstead.apiserver.schemas.zero_values import definition_of, drop_empty, fill_in_zeros
 
 GATEWAY_API = "gateway.networking.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 
 def apply_defaults(resource: Resource, obj: Object, stored: Object | None = None) -> None:
-    """Fill in the fields that the user left out, drop nulls and spell quantities as they are stored, in place.
+    """Fill in the fields that the user left out, drop what is empty and spell quantities as they are stored, in place.
 
     Parts that are the stored object's own are known to be well-formed. Never raises: what is malformed stays as it is.
     """
@@ -37,18 +40,25 @@ def apply_defaults(resource: Resource, obj: Object, stored: Object | None = None
     parts = fresh(obj, stored)
     if type_causes(parts, schema):
         return
-    _normalize_parts(obj, parts, schema)
+    _normalize_parts(obj, parts, schema, definition_of(resource))
     complete = _DEFAULTS.get((resource.group, resource.kind))
     if complete is not None:
         complete(obj)
-    unset = _UNSET_STATUS.get((resource.group, resource.kind))
-    if unset is not None:
-        obj["status"] = {**clone(unset), **(obj.get("status") or {})}
 
 
-def _normalize_parts(obj: Object, parts: Object, schema: Schema) -> None:
+def write_zeros(resource: Resource, obj: Object, stored: Object | None = None) -> None:
+    """Add, in place, what Kubernetes always writes, such as `status: {}`, to an object that is valid."""
+    if definition := definition_of(resource):
+        parts = fresh(obj, stored)
+        fill_in_zeros(parts, definition)
+        for name, part in parts.items():
+            obj.setdefault(name, part)
+
+
+def _normalize_parts(obj: Object, parts: Object, schema: Schema, definition: str) -> None:
     names = tuple(parts)
     normalize(parts, schema)
+    drop_empty(parts, definition)
     for name in names:
         if name not in parts:
             del obj[name]
@@ -94,6 +104,8 @@ def _replication_controller(obj: Object) -> None:
 
 def _daemon_set(obj: Object) -> None:
     spec = _spec(obj)
+    metadata = obj.setdefault("metadata", {})
+    metadata["annotations"] = {TEMPLATE_GENERATION: "1", **(metadata.get("annotations") or {})}
     spec.setdefault("revisionHistoryLimit", 10)
     strategy = spec.setdefault("updateStrategy", {})
     set_if_empty(strategy, "type", "RollingUpdate")
@@ -115,10 +127,13 @@ def _stateful_set(obj: Object) -> None:
         strategy.setdefault("rollingUpdate", {})
     if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
         strategy["rollingUpdate"].setdefault("partition", 0)
+        strategy["rollingUpdate"].setdefault("maxUnavailable", 1)
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
     set_if_empty(retention, "whenDeleted", "Retain")
     set_if_empty(retention, "whenScaled", "Retain")
     for claim in spec.get("volumeClaimTemplates", ()):
+        set_if_empty(claim, "apiVersion", "v1")
+        set_if_empty(claim, "kind", "PersistentVolumeClaim")
         _claim(claim)
     _template(obj)
 
@@ -251,6 +266,19 @@ def _role_binding(obj: Object) -> None:
 
 def _secret(obj: Object) -> None:
     set_if_empty(obj, "type", "Opaque")
+    plain = obj.pop("stringData", None)
+    if isinstance(plain, dict) and plain:
+        encoded = {key: base64.b64encode(str(value).encode()).decode() for key, value in plain.items()}
+        obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+
+def _definition(obj: Object) -> None:
+    spec = _spec(obj)
+    names = spec.get("names") or {}
+    if kind := names.get("kind"):
+        set_if_empty(names, "singular", kind.lower())
+        set_if_empty(names, "listKind", f"{kind}List")
+    set_if_empty(spec.setdefault("conversion", {}), "strategy", "None")
 
 
 def _claim(obj: Object) -> None:
@@ -263,6 +291,8 @@ def _volume(obj: Object) -> None:
     spec.setdefault("volumeMode", "Filesystem")
     set_if_empty(spec, "persistentVolumeReclaimPolicy", "Retain")
     set_if_empty(obj.setdefault("status", {}), "phase", "Pending")
+    if "hostPath" in spec:
+        spec["hostPath"].setdefault("type", "")
 
 
 def _storage_class(obj: Object) -> None:
@@ -274,6 +304,11 @@ def _priority_class(obj: Object) -> None:
     obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 
+def _namespace(obj: Object) -> None:
+    if name := obj["metadata"].get("name"):
+        obj["metadata"]["labels"] = {**(obj["metadata"].get("labels") or {}), "kubernetes.io/metadata.name": name}
+
+
 def _pod_template(obj: Object) -> None:
     if "template" in obj:
         fill_in_template(obj["template"])
@@ -282,6 +317,7 @@ def _pod_template(obj: Object) -> None:
 _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): fill_in_limit_range,
+    ("", "Namespace"): _namespace,
     ("", "PersistentVolume"): _volume,
     ("", "PersistentVolumeClaim"): _claim,
     ("", "Pod"): fill_in_pod,
@@ -291,6 +327,7 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("", "Service"): _service,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): fill_in_policy,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): fill_in_binding,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): _definition,
     ("apps", "DaemonSet"): _daemon_set,
     ("apps", "Deployment"): _deployment,
     ("apps", "ReplicaSet"): _replica_set,
@@ -306,23 +343,3 @@ _DEFAULTS: dict[tuple[str, str], Callable[[Object], None]] = {
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("storage.k8s.io", "StorageClass"): _storage_class,
 }
-_UNSET_STATUS: dict[tuple[str, str], Object] = {
-    ("", "ReplicationController"): {"replicas": 0},
-    ("", "ResourceQuota"): {},
-    ("", "Service"): {"loadBalancer": {}},
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): {},
-    ("apps", "DaemonSet"): dict.fromkeys(
-        ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady"), 0
-    ),
-    ("apps", "Deployment"): {},
-    ("apps", "ReplicaSet"): {"replicas": 0},
-    ("apps", "StatefulSet"): {"replicas": 0, "availableReplicas": 0},
-    ("autoscaling", "HorizontalPodAutoscaler"): {"desiredReplicas": 0},
-    ("batch", "CronJob"): {},
-    ("batch", "Job"): {},
-    ("networking.k8s.io", "Ingress"): {"loadBalancer": {}},
-    ("policy", "PodDisruptionBudget"): dict.fromkeys(
-        ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), 0
-    ),
-}
-"""What Go's structures say of a status that nobody has written: clients read its fields without asking for it first."""

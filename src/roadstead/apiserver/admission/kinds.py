@@ -4,14 +4,16 @@ The counterpart of the kinds' strategies (kubernetes pkg/registry/*/strategy.go)
 every cluster has. Pure: objects in, objects changed in place.
 """
 
-import base64
 from collections.abc import Callable
 
 from roadstead.api.errors import invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.apiserver import causes
+from roadstead.apiserver.admission.scheduling import keep_priority, tolerate_lost_nodes
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""The annotation in which a DaemonSet, as in the API's first version, counts the changes of its template."""
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer of every CustomResourceDefinition: `housekeeping` removes it."""
 _LIMITS = ("cpu", "memory")
@@ -35,7 +37,6 @@ def admit_change(resource: Resource, live: ReadOnlyObject, new: Object, now: str
 
 
 def _new_namespace(obj: Object, _: str) -> None:
-    obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
     spec = obj.setdefault("spec", {})
     if "kubernetes" not in (spec.get("finalizers") or ()):
         spec["finalizers"] = [*(spec.get("finalizers") or ()), "kubernetes"]
@@ -46,6 +47,7 @@ def _new_pod(obj: Object, _: str) -> None:
     spec = obj.get("spec") or {}
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
+    tolerate_lost_nodes(obj)
     obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
 
 
@@ -76,20 +78,10 @@ def _new_job(obj: Object, _: str) -> None:
     for name, value in (("controller-uid", metadata["uid"]), ("job-name", metadata["name"])):
         labels.setdefault(f"batch.kubernetes.io/{name}", value)
         labels.setdefault(name, value)
+    if not metadata.get("labels"):
+        metadata["labels"] = dict(labels)
     selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
     selector.setdefault("batch.kubernetes.io/controller-uid", metadata["uid"])
-
-
-def _merge_string_data(obj: Object, _: str) -> None:
-    plain = obj.pop("stringData", None)
-    if isinstance(plain, dict) and plain:
-        data = dict(obj.get("data") or {})
-        data.update({key: _base64(value) for key, value in plain.items()})
-        obj["data"] = data
-
-
-def _base64(text: object) -> str:
-    return base64.b64encode(str(text).encode()).decode()
 
 
 def _new_definition(obj: Object, _: str) -> None:
@@ -102,7 +94,6 @@ def _new_definition(obj: Object, _: str) -> None:
 _NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
     ("", "Namespace"): _new_namespace,
     ("", "Pod"): _new_pod,
-    ("", "Secret"): _merge_string_data,
     ("", "PersistentVolumeClaim"): _new_volume,
     ("", "PersistentVolume"): _new_volume,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _new_definition,
@@ -146,8 +137,18 @@ def _changed_service(live: ReadOnlyObject, new: Object, _: str) -> None:
                 port.pop("nodePort", None)
 
 
+def _changed_daemon_set(live: ReadOnlyObject, new: Object, _: str) -> None:
+    """Count the changes of the template, whatever the client says."""
+    counted = str((live["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION, "1"))
+    if counted.isdigit() and new["spec"].get("template") != live["spec"].get("template"):
+        counted = str(int(counted) + 1)
+    new["metadata"]["annotations"] = {**(new["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: counted}
+
+
 def _changed_pod(live: ReadOnlyObject, new: Object, _: str) -> None:
-    """Refuse ephemeral containers but by their subresource. Raises Invalid."""
+    """Keep what every pod has, and refuse ephemeral containers but by their subresource. Raises Invalid."""
+    keep_priority(live, new)
+    tolerate_lost_nodes(new)
     before, after = ((obj.get("spec") or {}).get("ephemeralContainers") or () for obj in (live, new))
     if list(before) != list(after):
         detail = "pod updates may not change ephemeral containers: use the pod's ephemeralcontainers subresource"
@@ -158,5 +159,5 @@ _CHANGED: dict[tuple[str, str], Callable[[ReadOnlyObject, Object, str], None]] =
     ("", "Namespace"): _changed_namespace,
     ("", "Pod"): _changed_pod,
     ("", "Service"): _changed_service,
-    ("", "Secret"): lambda _, new, now: _merge_string_data(new, now),
+    ("apps", "DaemonSet"): _changed_daemon_set,
 }

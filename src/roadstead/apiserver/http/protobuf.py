@@ -289,9 +289,11 @@ def _putter(name: str, type_: str, omit_empty: bool) -> Putter:
         return lambda obj, value, depth: obj.update(read(value, depth))
     if type_.startswith("*"):
         return lambda obj, value, depth: _put_unless(obj, name, read(value, depth), (None,))
-    return lambda obj, value, depth: _put_unless(obj, name, read(value, depth), _EMPTY if omit_empty else (None,))
+    said = type_ in _SCALARS and not omit_empty
+    return lambda obj, value, depth: _put_unless(obj, name, read(value, depth), (None,) if said else _EMPTY)
 
 
+_SCALARS = frozenset(_READERS) - {name for name in _READERS if "." in name}
 _EMPTY: tuple[Any, ...] = (None, "", 0, {})
 
 

@@ -18,7 +18,6 @@ from roadstead.apiserver.patches.managed_fields import (
     compare,
     difference,
     entries_by_segment,
-    entry_segment,
     intersection,
     object_set,
     paths,
@@ -28,6 +27,7 @@ from roadstead.apiserver.patches.managed_fields import (
 )
 from roadstead.apiserver.schemas import Schema, schema_of
 from roadstead.apiserver.schemas.tables import ANYTHING
+from roadstead.apiserver.schemas.zero_values import nothing_set
 
 
 def server_side_apply(
@@ -51,6 +51,10 @@ def server_side_apply(
     applied = _without_reset_fields(resource, applied, subresource)
     _refuse_duplicates(applied, schema, "")
     entries = list(metadata_of(live or {}).get("managedFields") or ())
+    if live is not None and not entries:
+        # Nobody tracked it: what is there was there before.
+        there, _ = compare(nothing_set(resource), _without_reset_fields(resource, live, ""), schema)
+        entries = [_new_entry(resource, _BEFORE, "Update", "", now, without_untracked(there))]
     mine = _entry(entries, manager, "Apply", subresource)
     others = [entry for entry in entries if entry is not mine]
     wanted = object_set(applied, schema)
@@ -63,7 +67,9 @@ def server_side_apply(
     kept = [_without(entry, union(clash, removed)) for entry, clash in conflicts]
     updated = last_applied.keep_up_to_date(merged, applied, manager)
     same = mine is not None and not (changed or removed or updated) and mine["fieldsV1"] == wanted
-    own = mine if same and mine else _new_entry(resource, manager, "Apply", subresource, now, wanted)
+    # An apply that finds everything as it wants it has no time, or keeps the one of the last that changed something.
+    when = now if changed or removed or updated or live is None else (mine or {}).get("time", "")
+    own = mine if same and mine else _new_entry(resource, manager, "Apply", subresource, when, wanted)
     merged["metadata"]["managedFields"] = _sorted([*kept, own])
     return merged
 
@@ -77,8 +83,11 @@ def track_update(
     """
     schema = schema_of(resource)
     entries = _stored_or_given(before, after, subresource)
-    changed, removed = compare(before or {}, after, schema)
-    changed, removed = without_untracked(changed), without_untracked(removed)
+    if before is not None and not entries:
+        after["metadata"].pop("managedFields", None)
+        return  # An object without managed fields has none until somebody applies.
+    changed, removed = compare(before or nothing_set(resource), after, schema)
+    changed, removed = without_untracked(changed), without_untracked(removed) if before else {}
     if not subresource and "status" in resource.subresources:
         # What the server says of a new object's status is nobody's field (getResetFields of the kinds' strategies).
         for fields in (changed, removed):
@@ -106,6 +115,7 @@ def _take_over(
     return [*kept, _new_entry(resource, manager, "Update", subresource, now, changed)]
 
 
+_BEFORE = "before-first-apply"
 _MOST_UPDATERS = 10
 _ANCIENT = "ancient-changes"
 
@@ -173,6 +183,8 @@ def _new_entry(
         "fieldsType": "FieldsV1",
         "fieldsV1": fields,
     }
+    if not now:
+        del entry["time"]
     if subresource:
         entry["subresource"] = subresource
     return entry
@@ -207,10 +219,10 @@ def _refuse_duplicates(value: Any, schema: Schema, path: str) -> None:
         for key, entry in value.items():
             if isinstance(entry, dict | list) and (child := schema.child(key)) is not None:
                 _refuse_duplicates(entry, child, f"{path}.{key}")
-    elif isinstance(value, list) and schema.list_type == "map":
+    elif isinstance(value, list) and schema.list_type in ("map", "set"):
         seen: set[str] = set()
         for position, entry in enumerate(value):
-            segment = entry_segment(entry, schema)
+            segment = segment_of(entry, schema)
             if segment in seen:
                 raise BadRequest(f"{path}: duplicate entries for key {next(paths({segment: {}}))}")
             seen.add(segment)

@@ -27,25 +27,40 @@ _UNTRACKED_METADATA = (
 
 
 def field_set(value: Any, schema: Schema) -> FieldSet:
-    """Return the set of the fields of a value: down to what the schema calls atomic, or to what it does not know."""
+    """Return the set of the fields of a value: down to what the schema calls atomic, or to what it does not know.
+
+    Entries of maps are members whatever is in them, fields of objects only if nothing is; an empty list is nothing.
+    """
     if isinstance(value, dict):
-        if schema.atomic:
-            return MEMBER
-        child = schema.child
-        return {
-            "f:" + key: field_set(entry, child(key) or ANYTHING) if isinstance(entry, dict | list) else MEMBER
-            for key, entry in value.items()
-        }
+        return MEMBER if schema.atomic else _object_fields(value, schema)
     if isinstance(value, list) and schema.list_type != "atomic":
         return _list_set(value, schema)
     return MEMBER
+
+
+def _object_fields(value: Object, schema: Schema) -> FieldSet:
+    fields: FieldSet = {}
+    for key, entry in value.items():
+        child = schema.child(key) or ANYTHING
+        below = field_set(entry, child) if isinstance(entry, dict | list) else MEMBER
+        if key not in schema.properties:
+            fields["f:" + key] = _with_node(below)
+        elif below or _is_member_itself(entry, child):
+            fields["f:" + key] = below
+    return fields
+
+
+def _is_member_itself(entry: Any, schema: Schema) -> bool:
+    if isinstance(entry, dict):
+        return schema.atomic or not entry
+    return not isinstance(entry, list) or schema.list_type == "atomic"
 
 
 def _list_set(value: list[Any], schema: Schema) -> FieldSet:
     if schema.list_type == "set":
         return {value_segment(entry): MEMBER for entry in value}
     items = schema.items or ANYTHING
-    return {entry_segment(entry, schema): {".": MEMBER, **field_set(entry, items)} for entry in value}
+    return {entry_segment(entry, schema): _with_node(field_set(entry, items)) for entry in value}
 
 
 def entry_segment(entry: Any, schema: Schema) -> str:
@@ -91,35 +106,47 @@ def without_untracked(fields: FieldSet) -> FieldSet:
     return kept
 
 
+def whole_set(value: Any, schema: Schema) -> FieldSet:
+    """Return the set of a value that was added or removed as a whole: each object and list in it is a member, too."""
+    if isinstance(value, dict) and not schema.atomic:
+        below = {
+            "f:" + key: whole_set(entry, schema.child(key) or ANYTHING) if isinstance(entry, dict | list) else MEMBER
+            for key, entry in value.items()
+        }
+        return _with_node(below)
+    if isinstance(value, list) and schema.list_type == "map":
+        items = schema.items or ANYTHING
+        return _with_node(
+            {segment: whole_set(entry, items) for segment, entry in entries_by_segment(value, schema).items()}
+        )
+    return _with_node(field_set(value, schema))
+
+
 def compare(before: Any, after: Any, schema: Schema) -> tuple[FieldSet, FieldSet]:
-    """Return the sets of what was added or modified, and of what was removed, between two values."""
+    """Return the sets of what was added or modified, and of what was removed, between two values.
+
+    As structured-merge-diff's typed/compare.go does it: what one side alone has counts with all that is in it.
+    """
     changed: FieldSet = {}
     removed: FieldSet = {}
     if isinstance(before, dict) and isinstance(after, dict):
-        _compare_objects(before, after, schema, changed, removed)
+        for key, value in after.items():
+            _compare_one(before.get(key, MISSING), value, schema.child(key) or ANYTHING, "f:" + key, changed, removed)
+        for key in before.keys() - after.keys():
+            removed["f:" + key] = whole_set(before[key], schema.child(key) or ANYTHING)
     elif isinstance(before, list) and isinstance(after, list):
         _compare_lists(before, after, schema, changed, removed)
     return changed, removed
 
 
-def _compare_objects(before: Object, after: Object, schema: Schema, changed: FieldSet, removed: FieldSet) -> None:
-    for key, value in after.items():
-        old = before.get(key, MISSING)
-        if old != value or (old is not value and type(old) is not type(value)):
-            _compare_one(old, value, schema.child(key) or ANYTHING, "f:" + key, changed, removed)
-    for key, old in before.items():
-        if key not in after:
-            removed["f:" + key] = _with_node(field_set(old, schema.child(key) or ANYTHING))
-
-
-def _compare_one(
-    old: Any, new: Any, schema: Schema, segment: str, changed: FieldSet, removed: FieldSet, *, entry: bool = False
-) -> None:
+def _compare_one(old: Any, new: Any, schema: Schema, segment: str, changed: FieldSet, removed: FieldSet) -> None:
+    if old is new or (old == new and type(old) is type(new)):
+        return
+    if old is None and isinstance(new, dict | list):
+        old = type(new)()  # A null is there, and is empty.
     if not _granular(old, new, schema):
-        fields = field_set(new, schema)
-        grows = entry or schema.values is not None or schema.list_type != "atomic"
-        changed[segment] = _with_node(fields) if grows and old is MISSING else fields
-        if isinstance(old, dict | list) and (gone := difference(field_set(old, schema), fields)):
+        changed[segment] = fields = whole_set(new, schema)
+        if isinstance(old, dict | list) and (gone := difference(whole_set(old, schema), fields)):
             removed[segment] = gone
         return
     inner_changed, inner_removed = compare(old, new, schema)
@@ -131,7 +158,7 @@ def _compare_one(
 
 def _granular(old: Any, new: Any, schema: Schema) -> bool:
     """Say whether a change from old to new is a change of something inside."""
-    if not old or not new or type(old) is not type(new):
+    if type(old) is not type(new):
         return False
     return not schema.atomic if isinstance(new, dict) else isinstance(new, list) and schema.list_type != "atomic"
 
@@ -140,13 +167,9 @@ def _compare_lists(before: list[Any], after: list[Any], schema: Schema, changed:
     old, new = entries_by_segment(before, schema), entries_by_segment(after, schema)
     items = schema.items or ANYTHING
     for segment, value in new.items():
-        if segment not in old:
-            changed[segment] = _with_node(field_set(value, items)) if schema.list_type == "map" else MEMBER
-        elif old[segment] != value:
-            _compare_one(old[segment], value, items, segment, changed, removed, entry=True)
-    for segment, value in old.items():
-        if segment not in new:
-            removed[segment] = _with_node(field_set(value, items))
+        _compare_one(old.get(segment, MISSING), value, items, segment, changed, removed)
+    for segment in old.keys() - new.keys():
+        removed[segment] = whole_set(old[segment], items)
 
 
 def entries_by_segment(entries: list[Any], schema: Schema) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from roadstead.api.conditions import find_condition
+from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import ReadOnlyObject, labels_of
 from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver.printers.cells import (
@@ -100,6 +100,22 @@ def _lease(obj: ReadOnlyObject, now: datetime) -> Cells:
     return [obj["metadata"]["name"], spec_of(obj).get("holderIdentity", ""), age(obj, now)]
 
 
+def _definition(obj: ReadOnlyObject, now: datetime) -> Cells:
+    spec = obj["spec"]
+    served = [version for version in spec["versions"] if version.get("served")]
+    names = [version["name"] + ("(storage)" if version.get("storage") else "") for version in served]
+    return [
+        obj["metadata"]["name"],
+        spec["scope"],
+        ",".join(sorted(names)),
+        obj["metadata"].get("creationTimestamp"),
+        spec["group"],
+        spec["names"]["kind"],
+        ",".join(spec["names"].get("shortNames") or ()),
+        is_true((obj.get("status") or {}).get("conditions") or (), "Established"),
+    ]
+
+
 def _priority_class(obj: ReadOnlyObject, now: datetime) -> Cells:
     return [
         obj["metadata"]["name"],
@@ -114,7 +130,7 @@ _EVENT = Printer(
     (
         *columns(("Last Seen", "Type", "Reason", "Object"), ("Subobject", "Source")),
         Column("Message"),
-        *columns((), ("First Seen", "Count", "Name"), integers=("Count",)),
+        *columns((), ("First Seen", "Count", "Name")),
     ),
     _event,
 )
@@ -150,6 +166,15 @@ PRINTERS = {
     ("", "Event"): _EVENT,
     ("events.k8s.io", "Event"): _EVENT,
     ("coordination.k8s.io", "Lease"): Printer(columns(("Name", "Holder", "Age")), _lease),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): Printer(
+        (
+            *columns(("Name", "Scope", "Versions")),
+            Column("Created At", "date"),
+            *columns((), ("Group", "Kind", "ShortNames")),
+            Column("Established", "boolean", wide=True),
+        ),
+        _definition,
+    ),
     ("scheduling.k8s.io", "PriorityClass"): Printer(
         (
             Column("Name"),

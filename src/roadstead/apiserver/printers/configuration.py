@@ -140,8 +140,8 @@ _BINDING = Printer(columns(("Name", "Role", "Age"), ("Users", "Groups", "Service
 _POLICIES = "admissionregistration.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 PRINTERS = {
-    ("", "ConfigMap"): Printer(columns(("Name", "Data", "Age"), integers=("Data",)), _config_map),
-    ("", "Secret"): Printer(columns(("Name", "Type", "Data", "Age"), integers=("Data",)), _secret),
+    ("", "ConfigMap"): Printer(columns(("Name", "Data", "Age")), _config_map),
+    ("", "Secret"): Printer(columns(("Name", "Type", "Data", "Age")), _secret),
     ("", "ServiceAccount"): Printer(columns(("Name", "Age")), _service_account),
     ("", "ResourceQuota"): Printer(columns(("Name", "Request", "Limit", "Age")), _resource_quota),
     ("", "PersistentVolume"): Printer(
@@ -172,7 +172,7 @@ PRINTERS = {
     ("storage.k8s.io", "StorageClass"): Printer(
         (
             *columns(("Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode")),
-            Column("AllowVolumeExpansion", "boolean"),
+            Column("AllowVolumeExpansion"),
             Column("Age"),
         ),
         _storage_class,

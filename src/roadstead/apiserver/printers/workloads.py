@@ -11,6 +11,7 @@ from roadstead.apiserver.printers.cells import (
     UNKNOWN,
     UNSET,
     Cells,
+    Column,
     Printer,
     age,
     columns,
@@ -192,7 +193,7 @@ def _controller_revision(obj: ReadOnlyObject, now: datetime) -> Cells:
 _REPLICAS = columns(("Name", "Desired", "Current", "Ready", "Age"), _WIDE, integers=("Desired", "Current", "Ready"))
 PRINTERS = {
     ("apps", "Deployment"): Printer(
-        columns(("Name", "Ready", "Up-to-date", "Available", "Age"), _WIDE, integers=("Up-to-date", "Available")),
+        columns(("Name", "Ready", "Up-to-date", "Available", "Age"), _WIDE),
         _deployment,
     ),
     ("apps", "ReplicaSet"): Printer(_REPLICAS, _replica_set),
@@ -206,20 +207,18 @@ PRINTERS = {
         ),
         _daemon_set,
     ),
-    ("apps", "ControllerRevision"): Printer(
-        columns(("Name", "Controller", "Revision", "Age"), integers=("Revision",)), _controller_revision
-    ),
+    ("apps", "ControllerRevision"): Printer(columns(("Name", "Controller", "Revision", "Age")), _controller_revision),
     ("batch", "Job"): Printer(columns(("Name", "Status", "Completions", "Duration", "Age"), _WIDE), _job),
     ("batch", "CronJob"): Printer(
-        columns(
-            ("Name", "Schedule", "Timezone", "Suspend", "Active", "Last Schedule", "Age"), _WIDE, integers=("Active",)
+        (
+            *columns(("Name", "Schedule", "Timezone")),
+            Column("Suspend", "boolean"),
+            *columns(("Active", "Last Schedule", "Age"), _WIDE, integers=("Active",)),
         ),
         _cron_job,
     ),
     ("autoscaling", "HorizontalPodAutoscaler"): Printer(
-        columns(
-            ("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age"), integers=("MaxPods", "Replicas")
-        ),
+        columns(("Name", "Reference", "Targets", "MinPods", "MaxPods", "Replicas", "Age")),
         _horizontal_pod_autoscaler,
     ),
     ("policy", "PodDisruptionBudget"): Printer(

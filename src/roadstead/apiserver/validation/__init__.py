@@ -5,7 +5,7 @@ Next: an object without causes is stored.
 """
 
 from roadstead.api.errors import ApiError, BadRequest, invalid
-from roadstead.api.objects import Object
+from roadstead.api.objects import Object, clone
 from roadstead.api.resources import Resource
 from roadstead.apiserver.admission.defaults import GATEWAY_API
 from roadstead.apiserver.causes import Causes
@@ -13,6 +13,7 @@ from roadstead.apiserver.parts import fresh
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.checking import schema_causes, type_causes
 from roadstead.apiserver.schemas.decoding import decoding_problem
+from roadstead.apiserver.schemas.normalizing import normalize
 from roadstead.apiserver.schemas.pruning import unknown_paths
 from roadstead.apiserver.schemas.rules import rule_causes
 from roadstead.apiserver.schemas.structure import MISSING
@@ -117,8 +118,10 @@ def _by_kind(resource: Resource, new: Object, old: Object | None) -> Causes:
     validator = _VALIDATORS.get((resource.group, resource.kind))
     if validator is not None:
         return validator(new, old)
-    # Nobody wrote down what this kind means; its schema at least says what must be there.
-    return schema_causes(_without_status(new), schema_of(resource))
+    # Nobody wrote down what this kind means; its schema at least says what must be there. A null is nothing.
+    said: Object = clone(_without_status(new))
+    normalize(said, schema_of(resource))
+    return schema_causes(said, schema_of(resource))
 
 
 def _without_status(obj: Object) -> Object:

@@ -54,8 +54,8 @@ def stored_as_is(resource: Resource, obj: Object, now: datetime) -> Object:
     """Return an object of our own as a server would store it."""
     made: Object = clone(obj)
     lifecycle.prepare_create(resource, made, now=rfc3339(now), uid=f"{obj['kind']} {obj['metadata']['name']}")
-    admit_new(resource, made, rfc3339(now))
     apply_defaults(resource, made)
+    admit_new(resource, made, rfc3339(now))
     return made
 
 
@@ -96,10 +96,10 @@ def _refusals(resource: Resource, checked: Checked, now: datetime) -> Iterator[F
     try:
         lifecycle.prepare_create(resource, obj, now=moment, uid=f"{checked.kind} {checked.key}")
         with complete(resource, obj, None):
+            apply_defaults(resource, obj)
             admit_new(resource, obj, moment)
             if checked.kind == "CustomResourceDefinition":
                 crd.accept(obj, moment, crd.Names())
-            apply_defaults(resource, obj)
     except ApiError as error:
         causes = error.details.get("causes") or ()
         for cause in causes:

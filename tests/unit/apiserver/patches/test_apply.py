@@ -331,3 +331,23 @@ def test_entries_that_stand_twice_in_an_object_survive_an_apply_of_others():
 def sorted_env(obj):
     environment = obj["spec"]["template"]["spec"]["containers"][0]["env"]
     return sorted((variable["name"], variable["value"]) for variable in environment)
+
+
+def test_an_object_that_nobody_tracked_is_tracked_from_the_first_apply_on():
+    live = {**deployment(2), "status": {"replicas": 1}}
+    changed = clone(live)
+    changed["spec"]["paused"] = True
+    track_update(DEPLOYMENT, live, changed, manager="kubectl-edit", subresource="", now="t0")
+    assert "managedFields" not in changed["metadata"]
+    merged = server_side_apply(DEPLOYMENT, changed, deployment(2), manager="m", force=False, subresource="", now="t1")
+    assert owned(merged, "before-first-apply", "Update") == {".spec.replicas", ".spec.paused"}
+    assert owned(merged, "m", "Apply") == {".spec.replicas"}
+
+
+def test_an_apply_that_finds_everything_as_it_wants_it_has_no_time():
+    live = deployment(2)
+    track_update(DEPLOYMENT, None, live, manager="c", subresource="", now="t0")
+    first = server_side_apply(DEPLOYMENT, live, deployment(2), manager="m", force=False, subresource="", now="t1")
+    second = server_side_apply(DEPLOYMENT, first, deployment(3), manager="m", force=True, subresource="", now="t2")
+    times = [[entry.get("time") for entry in made["metadata"]["managedFields"]] for made in (first, second)]
+    assert times == [[None, "t0"], ["t2"]]

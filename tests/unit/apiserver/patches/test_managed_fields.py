@@ -15,7 +15,7 @@ from roadstead.apiserver.patches.managed_fields import (
     paths,
     union,
 )
-from roadstead.apiserver.schemas import schema_of
+from roadstead.apiserver.schemas import Schema, schema_of
 
 POD = schema_of(resource("Pod"))
 SPEC = POD.properties["spec"]
@@ -33,6 +33,43 @@ def test_lists_with_keys_are_entered_and_atomic_ones_are_not():
             }
         }
     }
+
+
+def test_what_is_empty_is_a_field_unless_it_is_a_list():
+    assert field_set({"containers": [], "nodeSelector": {}, "tolerations": []}, SPEC) == {
+        "f:nodeSelector": {},
+        "f:tolerations": {},  # atomic: the list itself is the field
+    }
+    assert field_set({"spec": {"containers": []}}, POD) == {}
+
+
+def test_entries_of_maps_are_members_whatever_is_in_them():
+    anything = Schema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    assert field_set({"a": {"b": 1}}, anything) == {"f:a": {".": {}, "f:b": {}}}
+
+
+def test_entries_of_atomic_objects_are_members_and_nothing_else():
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}
+    assert field_set({"ownerReferences": [owner]}, POD.properties["metadata"]) == {
+        "f:ownerReferences": {'k:{"uid":"u"}': {}}
+    }
+
+
+def test_what_is_new_is_a_member_with_all_objects_and_lists_in_it():
+    changed, _ = compare(
+        {"containers": None}, {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1"}}}]}, SPEC
+    )
+    assert changed == {
+        "f:containers": {
+            'k:{"name":"a"}': {
+                ".": {},
+                "f:name": {},
+                "f:resources": {".": {}, "f:limits": {".": {}, "f:cpu": {}}},
+            }
+        }
+    }
+    changed, _ = compare({}, {"containers": [{"name": "a"}]}, SPEC)
+    assert changed == {"f:containers": {".": {}, 'k:{"name":"a"}': {".": {}, "f:name": {}}}}
 
 
 def test_names_and_what_the_server_writes_are_not_owned():
