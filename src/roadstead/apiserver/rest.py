@@ -20,7 +20,7 @@ from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, Lis
 from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.parts import fresh, keep_equal_parts
 from roadstead.apiserver.patches import patch
-from roadstead.apiserver.schemas import schema_of
+from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store
 from roadstead.apiserver.validation import Undecodable, check_types, unknown_fields
@@ -31,6 +31,10 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
+_UNSUPPORTED = "415: Unsupported Media Type"
+_UNPATCHABLE = (
+    f"the body of the request was in an unknown format - accepted media types include: {_JSON}, {_MERGE}, {APPLY}"
+)
 _IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _UNKNOWN_MANAGER = "unknown"
 PARTS = frozenset({"", "status", "ephemeralcontainers"})
@@ -96,6 +100,7 @@ class Rest:
         """Store a new object from the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
+        _check_kind(call.resource, obj)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
         return (await self._writer.create(call, obj, options)).with_warnings(warnings)
@@ -104,6 +109,7 @@ class Rest:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query, "UpdateOptions"), call)
         obj = decode_object(call.content_type, call.body)
+        _check_kind(call.resource, obj)
         check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
@@ -183,6 +189,19 @@ def check_named(obj: Object, name: str) -> None:
         raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
 
 
+def _check_kind(resource: Resource, obj: Object) -> None:
+    """Hold an object of a custom kind to saying what it is; one of ours may leave it to the URL. Raises BadRequest."""
+    if not isinstance(resource, CustomResource):
+        return
+    if not obj.get("kind"):
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing"
+        )
+    if not obj.get("apiVersion"):
+        expected = f"does not match the expected API version ({resource.api_version})"
+        raise BadRequest(f"the API version in the data () {expected}")
+
+
 def _check_deletable(call: Call) -> None:
     """Raise Forbidden for the namespaces that every cluster has."""
     if call.collection == "namespaces" and call.name in _IMMORTAL:
@@ -225,7 +244,7 @@ def patch_change(call: Call) -> Change:
         operations: Any = decode_json(call.body)
         return lambda live: patch.json_patch(live, operations)
     if kind not in {_MERGE, _STRATEGIC}:
-        raise UnsupportedMediaType("415: Unsupported Media Type")
+        raise UnsupportedMediaType(_UNPATCHABLE if isinstance(call.resource, CustomResource) else _UNSUPPORTED)
     document = decode_json(call.body)
     if not isinstance(document, dict):
         raise BadRequest("the body of the patch must be an object")

@@ -69,13 +69,27 @@ def test_json_patch_follows_the_examples_of_its_rfc(target, operations, result):
 
 
 @pytest.mark.parametrize(
+    ("target", "operations", "result"),
+    [
+        ({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}], {"a": 1, "b": 2}),
+        ({"a": 1}, [{"op": "copy", "from": "/b", "path": "/c"}], {"a": 1, "c": None}),
+        ({"a": [1, 2]}, [{"op": "remove", "path": "/a/-1"}], {"a": [1]}),
+        ({"a": [1, 2]}, [{"op": "add", "path": "/a/-1", "value": 3}], {"a": [1, 2, 3]}),
+        ({"a": [1, 2]}, [{"op": "replace", "path": "/a/-2", "value": 3}], {"a": [3, 2]}),
+    ],
+)
+def test_json_patch_is_as_lenient_as_in_kubernetes(target, operations, result):
+    assert json_patch(target, operations) == result
+
+
+@pytest.mark.parametrize(
     ("operation", "problem"),
     [
         ({"op": "test", "path": "/a", "value": True}, "testing value /a failed"),
         ({"op": "remove", "path": "/nothing"}, "unable to remove nonexistent key: /nothing"),
         ({"op": "add", "path": "/x/y", "value": 1}, "doc is missing path: /x"),
         ({"op": "add", "path": "/list/9", "value": 1}, "unable to access invalid index '9'"),
-        ({"op": "remove", "path": "/list/-1"}, "unable to access invalid index '-1'"),
+        ({"op": "remove", "path": "/list/-2"}, "unable to access invalid index '-2'"),
         ({"op": "add", "path": "/a"}, "has no value"),
         ({"op": "frobnicate", "path": "/a"}, "unexpected operation 'frobnicate'"),
         ({"op": "add", "path": "a", "value": 1}, "is no JSON pointer"),
