@@ -99,7 +99,7 @@ class Rest:
     async def create(self, call: Call) -> Answer:
         """Store a new object from the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
-        obj = decode_object(call.content_type, call.body)
+        obj = decode_object(call.content_type, call.body, call.resource.kind)
         _check_kind(call.resource, obj)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options)
@@ -108,7 +108,7 @@ class Rest:
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query, "UpdateOptions"), call)
-        obj = decode_object(call.content_type, call.body)
+        obj = decode_object(call.content_type, call.body, call.resource.kind)
         _check_kind(call.resource, obj)
         check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
