@@ -4,7 +4,9 @@ Each reads the request's options and body, has `writer` or the store do the work
 `watch` is a verb too, but a stream: see `watch`. Subresources that are no part of the object are in `subresources`.
 """
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from roadstead.api.errors import BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
@@ -132,11 +134,8 @@ class Rest:
             warnings = check_fields(call, patched, options, stored=live)
             return patched
 
-        try:
+        with unpatchable(call):
             answer = await self._writer.change(call, options, checked)
-        except Undecodable as error:
-            cause = causes.invalid("patch", str(call.body, "utf-8", "replace"), error.problem)
-            raise invalid("", "", "", [cause]) from None
         return answer.with_warnings(warnings)
 
     async def _apply(self, call: Call) -> Answer:
@@ -180,6 +179,16 @@ class Rest:
 def call_for(call: Call, location: Location) -> Call:
     """Return a call that names one object of the collection."""
     return Call(call.verb, call.resource, location.namespace, location.name, "", call.query, call.user, call.user_agent)
+
+
+@contextlib.contextmanager
+def unpatchable(call: Call) -> Iterator[None]:
+    """Blame the patch, by raising Invalid, if what it makes of an object cannot be decoded."""
+    try:
+        yield
+    except Undecodable as error:
+        cause = causes.invalid("patch", str(call.body, "utf-8", "replace"), error.problem)
+        raise invalid("", "", "", [cause]) from None
 
 
 def check_named(obj: Object, name: str) -> None:

@@ -20,7 +20,7 @@ from roadstead.apiserver.http.content import APPLY, decode_json, decode_object, 
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.lifecycle import check_identity, conflict, rfc3339
 from roadstead.apiserver.patches import patch
-from roadstead.apiserver.rest import apply_options, check_fields, check_named, with_manager
+from roadstead.apiserver.rest import apply_options, check_fields, check_named, unpatchable, with_manager
 from roadstead.apiserver.scale import applied_scale, scale_of, with_replicas
 from roadstead.apiserver.store import Location, Store
 from roadstead.apiserver.validation import check_types
@@ -38,6 +38,7 @@ _SCALE = Resource("autoscaling", "v1", "scales", "Scale")
 _EVICTION = Resource("policy", "v1", "evictions", "Eviction")
 _TOKEN_REQUEST = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
 _BINDING = resource("Binding")
+_JSON_PATCH = "application/json-patch+json"
 _OLD_EVICTION = "policy/v1beta1"  # which older clients still say, and Kubernetes still reads
 _SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
@@ -286,10 +287,17 @@ def _scale_change(call: Call) -> tuple[Callable[[Object], Object], tuple[str, ..
         scale, warnings = _body(call, _SCALE, WriteOptions.of(call.query, "UpdateOptions"), named=True)
         return lambda _: scale, warnings
     kind = media_type(call.content_type)
-    if kind == "application/json-patch+json":
-        operations = decode_json(call.body)
-        return lambda scale: patch.json_patch(scale, operations), ()
-    if kind in {"application/merge-patch+json", "application/strategic-merge-patch+json"}:
-        document = decode_json(call.body)
-        return lambda scale: patch.merge_patch(scale, document), ()
-    raise UnsupportedMediaType("415: Unsupported Media Type")
+    if kind not in {_JSON_PATCH, "application/merge-patch+json", "application/strategic-merge-patch+json"}:
+        raise UnsupportedMediaType("415: Unsupported Media Type")
+    document = decode_json(call.body)
+    change = patch.json_patch if kind == _JSON_PATCH else patch.merge_patch
+    return lambda scale: _patched_scale(call, change(scale, document)), ()
+
+
+def _patched_scale(call: Call, scale: Object) -> Object:
+    """Return what a patch made of a Scale, which is still the Scale of this object. Raises BadRequest or Invalid."""
+    check_named(scale, call.name)
+    check_identity(_SCALE, scale, call.namespace, call.name)
+    with unpatchable(call):
+        check_types(_SCALE, scale)
+    return scale

@@ -34,6 +34,8 @@ def test_a_scale_shows_and_changes_one_number() -> None:
         assert stale["reason"] == "Conflict"
         patched = await server.patch(f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 0}})
         assert patched.json()["spec"] == {}
+        for patch, code in (({"spec": {"replicas": "x"}}, 422), ({"metadata": {"name": "other"}}, 400)):
+            assert (await server.patch(f"{DEPLOYMENTS}/web/scale", patch)).code == code
         web = await server.get(f"{DEPLOYMENTS}/web")
         assert (web["spec"]["replicas"], web["metadata"]["generation"]) == (0, 3)
         assert any(entry.get("subresource") == "scale" for entry in web["metadata"]["managedFields"])
@@ -41,7 +43,7 @@ def test_a_scale_shows_and_changes_one_number() -> None:
     talk(conversation)
 
 
-@pytest.mark.parametrize(("replicas", "code"), [(-1, 422), ("many", 400), (True, 400)])
+@pytest.mark.parametrize(("replicas", "code"), [(-1, 422), ("many", 422), (True, 422)])
 def test_a_scale_that_makes_no_sense_is_refused(replicas: Any, code: int) -> None:
     async def conversation(server: Bench) -> None:
         await server.create(DEPLOYMENTS, deployment("web"))
