@@ -20,6 +20,7 @@ from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, Lis
 from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.parts import fresh, keep_equal_parts
 from roadstead.apiserver.patches import patch
+from roadstead.apiserver.patches.apply import Untypable
 from roadstead.apiserver.schemas import schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store
@@ -143,17 +144,20 @@ class Rest:
                 raise BadRequest(f"an apply patch must have {field}")
         if options.validation == "Strict" and (twice := duplicates(call)):
             raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
+        if (applied["apiVersion"], applied["kind"]) != (call.resource.api_version, call.resource.kind):
+            raise BadRequest(f"invalid object type: {applied['apiVersion']}, Kind={applied['kind']}")
+        place = _place(applied)
         check_identity(call.resource, applied, call.namespace, call.name)
-        if applied["metadata"].get("managedFields"):
-            raise BadRequest("metadata.managedFields must be nil")
         unknown = unknown_fields(call.resource, applied)
         if unknown:
-            raise _untyped(call, f".{unknown[0]}: field not declared in schema")
+            raise _untyped(place, f".{unknown[0]}: field not declared in schema")
         try:
             check_types(call.resource, applied)
             return await self._writer.apply(call, options, applied)
         except Undecodable as error:
-            raise _untyped(call, error.problem) from None
+            raise _untyped(place, error.problem) from None
+        except Untypable as error:
+            raise _untyped(place, error.message) from None
 
     async def delete(self, call: Call) -> Answer:
         """Delete an object. Raises ApiError."""
@@ -252,9 +256,16 @@ def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
     return WriteOptions(options.dry_run, manager, options.validation, options.force)
 
 
-def _untyped(call: Call, problem: str) -> BadRequest:
+def _place(applied: Object) -> str:
+    """Return what is applied as it names itself, which is not always all of its name."""
+    metadata = applied.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = "/".join(str(metadata.get(field) or "") for field in ("namespace", "name"))
+    return f"{named}; {applied['apiVersion']}, Kind={applied['kind']}"
+
+
+def _untyped(place: str, problem: str) -> BadRequest:
     """Return the answer for an apply that does not fit the schema, which no field validation makes good."""
-    place = f"{call.namespace}/{call.name}; {call.resource.api_version}, Kind={call.resource.kind}"
     return BadRequest(f"failed to create typed patch object ({place}): {problem}")
 
 

@@ -248,7 +248,7 @@ def test_values_of_wrong_types_are_refused_in_the_words_of_the_decoder() -> None
         reply = await server.patch(f"{DEPLOYMENTS}/web?fieldManager=m", body, "apply")
         assert reply.code == 400
         assert reply.json()["message"] == (
-            f"failed to create typed patch object (default/web; apps/v1, Kind=Deployment): {MISTYPED}"
+            f"failed to create typed patch object (/web; apps/v1, Kind=Deployment): {MISTYPED}"
         )
 
     talk(conversation)
