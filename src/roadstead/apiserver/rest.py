@@ -136,17 +136,11 @@ class Rest:
 
     async def _apply(self, call: Call) -> Answer:
         options = apply_options(call)
-        applied = decode_yaml(call.body)
-        if not isinstance(applied, dict):
-            raise BadRequest("an apply patch must be an object")
-        for field in ("apiVersion", "kind"):
-            if not applied.get(field):
-                raise BadRequest(f"an apply patch must have {field}")
+        applied = _applied(call)
         if options.validation == "Strict" and (twice := duplicates(call)):
             raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
-        if (applied["apiVersion"], applied["kind"]) != (call.resource.api_version, call.resource.kind):
-            raise BadRequest(f"invalid object type: {applied['apiVersion']}, Kind={applied['kind']}")
         place = _place(applied)
+        check_named(applied, call.name)
         check_identity(call.resource, applied, call.namespace, call.name)
         unknown = unknown_fields(call.resource, applied)
         if unknown:
@@ -239,7 +233,10 @@ def patch_change(call: Call) -> Change:
         raise BadRequest("the body of the patch must be an object")
     if kind == _MERGE:
         return lambda live: patch.merge_patch(live, document)
-    return lambda live: patch.strategic_merge_patch(call.resource, live, document)
+    # It is decoded as what the live object is: a kind that it names means nothing.
+    identity = ("apiVersion", "kind")
+    merged = {field: value for field, value in document.items() if field not in identity}
+    return lambda live: patch.strategic_merge_patch(call.resource, live, merged)
 
 
 def apply_options(call: Call) -> WriteOptions:
@@ -256,12 +253,30 @@ def with_manager(options: WriteOptions, call: Call) -> WriteOptions:
     return WriteOptions(options.dry_run, manager, options.validation, options.force)
 
 
+def _applied(call: Call) -> Object:
+    """Return the body of an apply, which is an object of the request's kind. Raises BadRequest."""
+    applied = decode_yaml(call.body)
+    if applied is None:
+        applied = {}
+    if not isinstance(applied, dict):
+        raise BadRequest("error decoding patch: an apply patch must be an object")
+    resource, version, kind = call.resource, applied.get("apiVersion") or "", applied.get("kind") or ""
+    if (version, kind) != (resource.api_version, resource.kind):
+        raise BadRequest(f"invalid object type: {_with_group(str(version))}, Kind={kind}")
+    return applied
+
+
 def _place(applied: Object) -> str:
     """Return what is applied as it names itself, which is not always all of its name."""
     metadata = applied.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     named = "/".join(str(metadata.get(field) or "") for field in ("namespace", "name"))
-    return f"{named}; {applied['apiVersion']}, Kind={applied['kind']}"
+    return f"{named}; {_with_group(applied['apiVersion'])}, Kind={applied['kind']}"
+
+
+def _with_group(version: str) -> str:
+    """Return an apiVersion with a slash, which that of the core group does not have."""
+    return version if "/" in version else f"/{version}"
 
 
 def _untyped(place: str, problem: str) -> BadRequest:
@@ -275,8 +290,10 @@ def check_fields(call: Call, obj: Object, options: WriteOptions, *, stored: Obje
     The object is the request's body, in which fields may come twice, or else what a patch made of the stored one,
     whose own parts need no second look. Raises BadRequest, which names them all, if the client asked for strictness.
     """
-    twice = duplicates(call) if stored is None and options.validation != "Ignore" else []
+    twice = duplicates(call) if options.validation != "Ignore" else []
     unknown = unknown_fields(call.resource, fresh(obj, stored))
+    if stored is not None:  # what is patched has no order of its own
+        unknown = sorted(unknown)
     complaints = [f'duplicate field "{path}"' for path in twice] + [f'unknown field "{path}"' for path in unknown]
     if complaints and options.validation == "Strict":
         raise _strict(call.resource, complaints)
@@ -286,15 +303,12 @@ def check_fields(call: Call, obj: Object, options: WriteOptions, *, stored: Obje
 
 
 def duplicates(call: Call) -> list[str]:
-    """Return the paths of the fields that a body has twice; only JSON and YAML can."""
+    """Return the paths of the fields that a body has twice; only JSON and YAML can, and of patches those of objects."""
     kind = media_type(call.content_type)
     if "yaml" in kind:
         return duplicate_yaml_fields(call.body)
-    return duplicate_fields(call.body) if kind in {"", "application/json"} else []
+    return duplicate_fields(call.body) if kind in {"", "application/json", _MERGE, _STRATEGIC} else []
 
 
-def _strict(resource: Resource, complaints: list[str]) -> BadRequest:
-    return BadRequest(
-        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-        f"strict decoding error: {', '.join(complaints)}"
-    )
+def _strict(resource: Resource, complaints: list[str]) -> Undecodable:
+    return Undecodable(resource, f"strict decoding error: {', '.join(complaints)}")

@@ -5,6 +5,7 @@ schema which lists are merged by which key, see `strategic_merge`. All return ne
 Next: `defaults` and `validation` see the result as they see any write.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ MAX_OPERATIONS = 10_000
 MAX_COPIED = 3 << 20
 """How many bytes the copies of one JSON patch may add: a list that is copied into itself doubles with every copy."""
 
+_INDEX = re.compile(r"-?[0-9]{1,9}")
 _ABSENT = object()
 
 
@@ -87,7 +89,7 @@ def json_patch(target: Object, operations: Any) -> Object:
 
 
 def _copied_bytes(document: Any, operation: Object) -> int:
-    return len(msgspec.json.encode(_look_up(document, _pointer(operation, "from"))))
+    return len(msgspec.json.encode(_value_at(document, _pointer(operation, "from"))))
 
 
 def _refusal(problem: str) -> Invalid:
@@ -109,7 +111,7 @@ def _operate(document: Any, operation: Object) -> Any:
         remaining, moved = _remove(document, _pointer(operation, "from"))
         return _add(remaining, path, moved)
     if verb == "copy":
-        return _add(document, path, clone(_look_up(document, _pointer(operation, "from"))))
+        return _add(document, path, clone(_value_at(document, _pointer(operation, "from"))))
     if verb == "test":
         return _test(document, path, value)
     raise _refusal(f"unexpected operation {verb!r}")
@@ -132,12 +134,16 @@ def _pointer(operation: Object, key: str) -> list[str]:
 
 
 def _test(document: Any, path: Sequence[str], value: Any) -> Any:
-    parent = _look_up(document, path[:-1]) if path else None
-    missing = isinstance(parent, dict) and path[-1] not in parent
-    found = None if missing else _look_up(document, path)
-    if not _same(found, value):
+    if not _same(_value_at(document, path), value):
         raise _refusal(f"testing value /{'/'.join(path)} failed")
     return document
+
+
+def _value_at(document: Any, path: Sequence[str]) -> Any:
+    """Return what a path leads to; a field that an object does not have is null."""
+    parent = _look_up(document, path[:-1]) if path else None
+    missing = isinstance(parent, dict) and path[-1] not in parent
+    return None if missing else _look_up(document, path)
 
 
 def _same(left: Any, right: Any) -> bool:
@@ -161,8 +167,9 @@ def _look_up(document: Any, path: Sequence[str]) -> Any:
 
 
 def _index(entries: list[Any], part: str, path: Sequence[str], *, end: int = -1) -> int:
-    if part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(entries) + end + 1:
-        return int(part)
+    size = len(entries) + end + 1
+    if _INDEX.fullmatch(part) and -size <= int(part) < size:
+        return int(part) % size  # negative ones count from the end
     raise _refusal(f"unable to access invalid index {part!r} at /{'/'.join(path)}")
 
 

@@ -80,7 +80,7 @@ def test_replacing_what_is_not_there_adds_it_as_in_kubernetes():
         ({"op": "replace", "path": "/nothing/below", "value": 1}, "doc is missing path: /nothing"),
         ({"op": "add", "path": "/x/y", "value": 1}, "doc is missing path: /x"),
         ({"op": "add", "path": "/list/9", "value": 1}, "unable to access invalid index '9'"),
-        ({"op": "remove", "path": "/list/-1"}, "unable to access invalid index '-1'"),
+        ({"op": "remove", "path": "/list/-2"}, "unable to access invalid index '-2'"),
         ({"op": "add", "path": "/a"}, "has no value"),
         ({"op": "frobnicate", "path": "/a"}, "unexpected operation 'frobnicate'"),
         ({"op": "add", "path": "a", "value": 1}, "is no JSON pointer"),
