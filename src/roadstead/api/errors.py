@@ -33,6 +33,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "Unknown"
+    warnings: tuple[str, ...] = ()
+    """What a client is told besides, such as of fields that nobody knows."""
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
