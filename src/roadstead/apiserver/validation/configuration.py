@@ -8,6 +8,7 @@ from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, immutable, one_of, required_name
+from roadstead.apiserver.validation.internal import ROLE_REF, internal
 
 _SIZE_LIMIT = 1024 * 1024
 _RBAC = "rbac.authorization.k8s.io"
@@ -88,7 +89,7 @@ def validate_role(new: Object, old: Object | None) -> Causes:
 def _rule(rule: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
     found: Causes = []
     if not rule.get("verbs"):
-        found.append(causes.required(f"{path}.verbs", "verbs must contain at least one value"))
+        found.append(causes.required(f"{path}.verbs"))
     urls = rule.get("nonResourceURLs")
     if urls:
         field = f"{path}.nonResourceURLs"
@@ -108,20 +109,20 @@ def _rule(rule: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
 def validate_role_binding(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a RoleBinding or ClusterRoleBinding."""
     role, namespaced = new.get("roleRef") or {}, new.get("kind") == "RoleBinding"
-    kinds = ("ClusterRole", "Role") if namespaced else ("ClusterRole",)
+    kinds = ("Role", "ClusterRole") if namespaced else ("ClusterRole",)
     found = one_of("roleRef.apiGroup", role.get("apiGroup"), (_RBAC,), required=True)
     found += one_of("roleRef.kind", role.get("kind"), kinds, required=True)
     found += required_name(role, "roleRef", names.path_segment_complaints)
     for at, subject in enumerate(new.get("subjects") or ()):
         found += _subject(subject, f"subjects[{at}]", namespaced=namespaced)
     if old is not None and role != old.get("roleRef"):
-        found.append(causes.invalid("roleRef", role, "cannot change roleRef"))
+        found.append(causes.invalid("roleRef", internal(role, ROLE_REF), "field is immutable"))
     return found
 
 
 def _subject(subject: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
     kind, name = subject.get("kind"), subject.get("name")
-    found = one_of(f"{path}.kind", kind, ("Group", "ServiceAccount", "User"), required=True)
+    found = one_of(f"{path}.kind", kind, ("ServiceAccount", "User", "Group"), required=True)
     if not name:
         found.append(causes.required(f"{path}.name"))
     if kind == "ServiceAccount":

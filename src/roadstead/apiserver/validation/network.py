@@ -21,7 +21,7 @@ from roadstead.apiserver.validation.fields import (
 )
 
 _LONGEST_AFFINITY = 86400
-_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
+_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
@@ -170,12 +170,12 @@ def validate_network_policy(new: Object, old: Object | None) -> Causes:
     if len(types) > 2:
         return [*found, causes.invalid("spec.policyTypes", types, "may not specify more than two policyTypes")]
     for at, type_ in enumerate(types):
-        found += one_of(f"spec.policyTypes[{at}]", type_, ("Egress", "Ingress"), required=True)
+        found += one_of(f"spec.policyTypes[{at}]", type_, ("Ingress", "Egress"), required=True)
     return found
 
 
 def _policy_port(port: ReadOnlyObject, path: str) -> Causes:
-    found = one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    found = one_of(f"{path}.protocol", port.get("protocol"), ("TCP", "UDP", "SCTP"))
     number, end = port.get("port"), port.get("endPort")
     if number is not None:
         found += complain(f"{path}.port", number, names.port_or_name_complaints(number))
@@ -230,7 +230,7 @@ def validate_ingress(new: Object, old: Object | None) -> Causes:
     rules, default = spec.get("rules") or (), spec.get("defaultBackend")
     found: Causes = []
     if not rules and default is None:
-        found.append(causes.invalid("spec", [], "either `defaultBackend` or `rules` must be specified"))
+        found.append(causes.invalid("spec", None, "either `defaultBackend` or `rules` must be specified"))
     if default is not None:
         found += _backend(default, "spec.defaultBackend")
     for at, rule in enumerate(rules):
@@ -333,7 +333,7 @@ def validate_endpoint_slice(new: Object, old: Object | None) -> Causes:
     for at, endpoint in enumerate(new.get("endpoints") or ()):
         addresses = endpoint.get("addresses") or ()
         if not addresses:
-            found.append(causes.required(f"endpoints[{at}].addresses", "must contain at least 1 address"))
+            found.append(causes.required(f"endpoints[{at}].addresses"))
         if type_ != "FQDN":
             for index, value in enumerate(addresses):
                 found += address(value, f"endpoints[{at}].addresses[{index}]")

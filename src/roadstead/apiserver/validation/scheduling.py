@@ -11,20 +11,13 @@ from roadstead.apiserver.validation.fields import complain, label_selector, one_
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _POLICIES = ("Honor", "Ignore")
 
 
-def scheduling(spec: ReadOnlyObject, path: str) -> Causes:
-    """Return what is wrong with how a pod chooses its node."""
-    found = _affinity(spec.get("affinity") or {}, f"{path}.affinity")
-    found += _spread(spec.get("topologySpreadConstraints") or (), f"{path}.topologySpreadConstraints")
-    found += _tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
-    return found + _gates(spec.get("schedulingGates") or (), f"{path}.schedulingGates")
-
-
-def _affinity(affinity: ReadOnlyObject, path: str) -> Causes:
+def affinity(affinity: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with which nodes and neighbours a pod wants."""
     found: Causes = []
     for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity"):
         rules, where = affinity.get(kind) or {}, f"{path}.{kind}"
@@ -135,7 +128,8 @@ def _label_keys(term: ReadOnlyObject, path: str, field: str) -> Causes:
     return found
 
 
-def _spread(constraints: Sequence[ReadOnlyObject], path: str) -> Causes:
+def spread(constraints: Sequence[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with how pods are to be spread over topologies."""
     found: Causes = []
     for at, constraint in enumerate(constraints):
         where = f"{path}[{at}]"
@@ -168,7 +162,7 @@ def _spread_constraint(constraint: ReadOnlyObject, path: str) -> Causes:
             found.append(causes.not_supported(f"{path}.{field}", constraint[field], _POLICIES))
     found += _label_keys(constraint, path, "matchLabelKeys")
     found += [
-        causes.invalid(f"{path}[{at}]", key, "exists in both matchLabelKeys and labelSelector")
+        causes.invalid(f"{path}.matchLabelKeys[{at}]", key, "exists in both matchLabelKeys and labelSelector")
         for at, key in enumerate(constraint.get("matchLabelKeys") or ())
         if key in _selected_keys(constraint.get("labelSelector") or {})
     ]
@@ -183,10 +177,11 @@ def _selected_keys(selector: ReadOnlyObject) -> Iterator[str]:
 
 def positive(value: Any, field: str) -> Causes:
     """Return a cause for a number that is not above zero."""
-    return [] if value > 0 else [causes.invalid(field, value, "must be greater than 0")]
+    return [] if value > 0 else [causes.invalid(field, value, "must be greater than zero")]
 
 
-def _tolerations(tolerations: Iterable[ReadOnlyObject], path: str) -> Causes:
+def tolerations(tolerations: Iterable[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with the taints that a pod bears."""
     found: Causes = []
     for at, toleration in enumerate(tolerations):
         where, key = f"{path}[{at}]", toleration.get("key")
@@ -213,7 +208,8 @@ def _toleration_value(toleration: ReadOnlyObject, path: str) -> Causes:
     return [causes.not_supported(field, operator, ("Equal", "Exists"))]
 
 
-def _gates(gates: Iterable[ReadOnlyObject], path: str) -> Causes:
+def gates(gates: Iterable[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with what holds a pod back."""
     found: Causes = []
     taken: set[str] = set()
     for at, gate in enumerate(gates):

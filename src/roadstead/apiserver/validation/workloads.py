@@ -157,7 +157,7 @@ def _same(new: Object, old: Object | None, *fields: str) -> Causes:
     return [cause for field in fields for cause in immutable(after.get(field), before.get(field), f"spec.{field}")]
 
 
-_JOB_POLICIES = ("Never", "OnFailure")
+_JOB_POLICIES = ("OnFailure", "Never")
 
 
 def validate_job(new: Object, old: Object | None) -> Causes:
@@ -176,7 +176,7 @@ def _job_spec(spec: ReadOnlyObject, path: str) -> Causes:
         spec, path, "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"
     )
     found += not_negative(spec, path, "backoffLimitPerIndex", "maxFailedIndexes")
-    found += one_of(f"{path}.completionMode", spec.get("completionMode"), ("Indexed", "NonIndexed"))
+    found += one_of(f"{path}.completionMode", spec.get("completionMode"), ("NonIndexed", "Indexed"))
     if spec.get("completionMode") != "Indexed":
         detail = "requires indexed completion mode"
         indexed = ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy")
