@@ -265,7 +265,7 @@ def _actions(actions: list[str], path: str) -> Causes:
     found += _twice(actions, path)
     if "Deny" in actions and "Warn" in actions:
         found.append(causes.invalid(path, actions, _BOTH))
-    return found if actions else [*found, causes.required(path, "at least one validation action is required")]
+    return found if actions else [*found, causes.required(path)]
 
 
 VALIDATORS = {

@@ -1,6 +1,8 @@
 """Containers: names, images, ports, environment, resources, mounts."""
 
 from collections.abc import Container as Collection
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from roadstead.api.objects import ReadOnlyObject
@@ -28,14 +30,14 @@ def containers(spec: ReadOnlyObject, path: str, volumes: Collection[str]) -> Cau
     for at, container in enumerate(listed):
         where = f"{path}.containers[{at}]"
         found += _container(container, where, volumes, spec) + _twice(container, where, taken)
-        found += hooks(container, where) + probes(container, where)
+        found += hooks(container, where, spec.get("terminationGracePeriodSeconds")) + probes(container, where)
         found += one_of(f"{where}.restartPolicy", container.get("restartPolicy"), _RESTART_POLICIES)
     found += _host_ports(listed, f"{path}.containers")
     for at, container in enumerate(spec.get("initContainers") or ()):
         where = f"{path}.initContainers[{at}]"
         found += _container(container, where, volumes, spec)
         found += one_of(f"{where}.restartPolicy", container.get("restartPolicy"), _RESTART_POLICIES)
-        found += _twice(container, where, taken) + _init_only(container, where)
+        found += _twice(container, where, taken) + _init_only(container, where, spec)
     for at, container in enumerate(spec.get("ephemeralContainers") or ()):
         where = f"{path}.ephemeralContainers[{at}]"
         found += _container(container, where, volumes, spec) + _twice(container, where, taken)
@@ -69,12 +71,12 @@ def _ephemeral_only(container: ReadOnlyObject, path: str, spec: ReadOnlyObject) 
     )
 
 
-def _init_only(container: ReadOnlyObject, path: str) -> Causes:
+def _init_only(container: ReadOnlyObject, path: str, spec: ReadOnlyObject) -> Causes:
     if container.get("restartPolicy") == "Always":
-        return hooks(container, path) + probes(container, path)
+        return hooks(container, path, spec.get("terminationGracePeriodSeconds")) + probes(container, path)
     detail = "may not be set for init containers without restartPolicy=Always"
     forbidden = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
-    return [causes.forbidden(f"{path}.{name}", detail) for name in forbidden if container.get(name)]
+    return [causes.forbidden(f"{path}.{name}", detail) for name in forbidden if container.get(name) is not None]
 
 
 _RESTART_POLICIES = ("Always", "Never", "OnFailure")
@@ -93,8 +95,24 @@ def _container(container: ReadOnlyObject, path: str, volumes: Collection[str], s
     found += _mounts(container, f"{path}.volumeMounts", volumes)
     found += one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES)
     found += resources(container.get("resources") or {}, f"{path}.resources")
+    found += _resizing(container.get("resizePolicy") or (), f"{path}.resizePolicy")
     context, own = container.get("securityContext") or {}, spec.get("hostUsers") is False
     return found + container_security(context, f"{path}.securityContext", host_users=not own)
+
+
+def _resizing(policies: Sequence[ReadOnlyObject], path: str) -> Causes:
+    found: Causes = []
+    taken: list[str] = []
+    for at, policy in enumerate(policies):
+        name, restart = policy.get("resourceName", ""), policy.get("restartPolicy", "")
+        if name in taken:
+            found.append(causes.duplicate(f"{path}[{at}]", name))
+        taken.append(name)
+        if name not in ("cpu", "memory"):
+            found.append(causes.not_supported(path, name, ("cpu", "memory")))
+        if restart not in ("NotRequired", "RestartContainer"):
+            found.append(causes.not_supported(path, restart, ("NotRequired", "RestartContainer")))
+    return found
 
 
 def _ports(ports: Any, path: str) -> Causes:
@@ -219,6 +237,8 @@ def _mount_options(mount: ReadOnlyObject, container: ReadOnlyObject, path: str, 
     if spread == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
         detail = "Bidirectional mount propagation is available only to privileged containers"
         found.append(causes.forbidden(f"{path}.mountPropagation", detail))
+    if mount.get("recursiveReadOnly") not in (None, "Disabled") and not mount.get("readOnly"):
+        found.append(causes.forbidden(f"{path}.recursiveReadOnly", "may only be specified when readOnly is true"))
     return found
 
 
@@ -237,9 +257,21 @@ def resources(requirements: ReadOnlyObject, path: str) -> Causes:
 
 
 def _amount(name: str, amount: Any, path: str) -> Causes:
-    return complain(path, name, resource_name_complaints(name)) + complain(
-        path, amount, names.quantity_complaints(amount)
-    )
+    found = complain(path, name, resource_name_complaints(name))
+    found += complain(path, amount, names.quantity_complaints(amount))
+    number = parse_quantity(str(amount))
+    if "/" in name and "kubernetes.io/" not in name and number % 1:
+        found.append(causes.invalid(path, amount, "must be an integer"))
+    if name.startswith("hugepages-") and not _is_pages(number, name.removeprefix("hugepages-")):
+        found.append(causes.invalid(path, amount, f"{amount} is not positive integer multiple of {name}"))
+    return found
+
+
+def _is_pages(number: Decimal, size: str) -> bool:
+    try:
+        return number > 0 and number % parse_quantity(size) == 0
+    except (ValueError, ArithmeticError):
+        return False
 
 
 def resource_name_complaints(name: str) -> list[str]:

@@ -17,8 +17,10 @@ from roadstead.apiserver.validation.fields import (
     labels,
     network,
     one_of,
+    reachable,
     required_name,
 )
+from roadstead.apiserver.validation.internal import SERVICE_PORT, internal
 
 _LONGEST_AFFINITY = 86400
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
@@ -29,7 +31,10 @@ def validate_service(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a Service."""
     spec = new.get("spec") or {}
     type_, headless = spec.get("type"), spec.get("clusterIP") == "None"
-    found = one_of("spec.type", type_, _SERVICE_TYPES, required=True)
+    if found := _cluster_addresses(spec, (old or {}).get("spec") or {}):
+        return found
+    found = _service_changes(spec, old.get("spec") or {}) if old is not None else []
+    found += one_of("spec.type", type_, _SERVICE_TYPES, required=True)
     ports = spec.get("ports") or ()
     if not ports and not headless and type_ != "ExternalName":
         found.append(causes.required("spec.ports"))
@@ -41,8 +46,10 @@ def validate_service(new: Object, old: Object | None) -> Causes:
     found += _service_ports(ports, type_ or "")
     found += labels(spec.get("selector"), "spec.selector")
     found += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    found += _affinity(spec) + _addresses(spec) + _traffic(spec)
-    return found + (_service_changes(spec, old.get("spec") or {}) if old is not None else [])
+    found += _affinity(spec)
+    for at, value in enumerate(spec.get("externalIPs") or ()):
+        found += address(value, f"spec.externalIPs[{at}]") or reachable(value, f"spec.externalIPs[{at}]")
+    return found + _traffic(spec)
 
 
 def _external_name(spec: ReadOnlyObject) -> Causes:
@@ -63,7 +70,7 @@ def _service_ports(ports: Any, type_: str) -> Causes:
     for at, port in enumerate(ports):
         path = f"spec.ports[{at}]"
         found += _service_port(port, path, named=len(ports) > 1)
-        claims = [("name", port.get("name"))] if port.get("name") else []
+        claims: list[tuple[str, Any]] = [("name", port["name"])] if port.get("name") else []
         node_port = port.get("nodePort")
         if node_port:
             claims.append(("nodePort", (port.get("protocol"), node_port)))
@@ -73,7 +80,7 @@ def _service_ports(ports: Any, type_: str) -> Causes:
         found += [causes.duplicate(f"{path}.{key}", port[key]) for key, claim in claims if (key, claim) in taken]
         identity = {"protocol": port.get("protocol", ""), "port": port.get("port", 0)}
         if ("", *identity.values()) in taken:
-            found.append(causes.duplicate(path, identity))
+            found.append(causes.duplicate(path, internal(identity, SERVICE_PORT)))
         taken.update([*claims, ("", *identity.values())])
     return found
 
@@ -95,21 +102,39 @@ def _service_port(port: ReadOnlyObject, path: str, *, named: bool) -> Causes:
     return found
 
 
-def _addresses(spec: ReadOnlyObject) -> Causes:
+_FAMILIES, _FAMILY_POLICIES = ("IPv4", "IPv6"), ("PreferDualStack", "RequireDualStack", "SingleStack")
+
+
+def _cluster_addresses(spec: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
+    """Return what is wrong with a Service's own addresses. That is found out first and told alone."""
+    if spec.get("type") == "ExternalName":
+        return []
+    single, several = spec.get("clusterIP"), spec.get("clusterIPs") or _alone(spec)
     found: Causes = []
-    for at, value in enumerate(spec.get("clusterIPs") or ()):
-        if value != "None":
-            found += address(value, f"spec.clusterIPs[{at}]")
-    for at, value in enumerate(spec.get("externalIPs") or ()):
-        found += address(value, f"spec.externalIPs[{at}]")
-    single, several = spec.get("clusterIP"), spec.get("clusterIPs")
-    if single and single != "None" and not several:
-        found += address(single, "spec.clusterIP")
-    if single and several and several[0] != single:
+    if single and several[0] != single:
         found.append(causes.invalid("spec.clusterIPs", several, "first value must match `clusterIP`"))
-    for at, family in enumerate(spec.get("ipFamilies") or ()):
-        found += one_of(f"spec.ipFamilies[{at}]", family, ("IPv4", "IPv6"))
-    return found
+    families = spec.get("ipFamilies") or ()
+    for at, family in enumerate(families):
+        found += one_of(f"spec.ipFamilies[{at}]", family, _FAMILIES)
+        if family in families[:at]:
+            found.append(causes.duplicate(f"spec.ipFamilies[{at}]", family))
+    found += one_of("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), _FAMILY_POLICIES)
+    for at, value in enumerate(several):
+        if value != "None" and value not in (old.get("clusterIPs") or ()):
+            found += address(value, f"spec.clusterIPs[{at}]")
+    if found:
+        return found
+    return [
+        causes.invalid(
+            f"spec.clusterIPs[{at}]", value, f"expected an {family} value as indicated by `ipFamilies[{at}]`"
+        )
+        for at, (value, family) in enumerate(zip(several, families, strict=False))
+        if value != "None" and (":" in value) != (family == "IPv6")
+    ]
+
+
+def _alone(spec: ReadOnlyObject) -> list[str]:
+    return [spec["clusterIP"]] if spec.get("clusterIP") else []
 
 
 def _affinity(spec: ReadOnlyObject) -> Causes:
@@ -139,20 +164,28 @@ def _traffic(spec: ReadOnlyObject) -> Causes:
     found += one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
     if spec.get("type") != "LoadBalancer":
         detail = "may only be used when `type` is 'LoadBalancer'"
-        given = ("allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerSourceRanges")
-        found += [causes.forbidden(f"spec.{key}", detail) for key in given if spec.get(key) not in (None, [], "")]
+        given = ("LoadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "loadBalancerClass")
+        fields = {key[0].lower() + key[1:]: key for key in given}
+        found += [causes.forbidden(f"spec.{shown}", detail) for key, shown in fields.items() if spec.get(key)]
     for at, value in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        found += cidr(value.strip(), f"spec.loadBalancerSourceRanges[{at}]")
+        found += cidr(value.strip(), f"spec.LoadBalancerSourceRanges[{at}]")
+    if class_ := spec.get("loadBalancerClass"):
+        found += complain("spec.loadBalancerClass", class_, names.qualified_name_complaints(class_))
     return found
 
 
 def _service_changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
     """An address once given stays, unless the Service had or gets none because it is only an external name."""
-    before = old.get("clusterIPs") or ([old["clusterIP"]] if old.get("clusterIP") else [])
-    after = new.get("clusterIPs") or ([new["clusterIP"]] if new.get("clusterIP") else [])
-    if not before or not after or "ExternalName" in (new.get("type"), old.get("type")) or before[0] == after[0]:
-        return []
-    return [causes.invalid("spec.clusterIPs[0]", after, "may not change once set")]
+    before, after = old.get("clusterIPs") or _alone(old), new.get("clusterIPs") or _alone(new)
+    found: Causes = []
+    elsewhere = "ExternalName" in (new.get("type"), old.get("type"))
+    if before and after and not elsewhere and before[0] != after[0]:
+        found.append(causes.invalid("spec.clusterIPs[0]", after, "may not change once set"))
+    balanced = new.get("type") == old.get("type") == "LoadBalancer"
+    if balanced and new.get("loadBalancerClass") != old.get("loadBalancerClass"):
+        class_ = new.get("loadBalancerClass")
+        found.append(causes.invalid("spec.loadBalancerClass", class_, "may not change once set"))
+    return found
 
 
 def validate_network_policy(new: Object, old: Object | None) -> Causes:
@@ -312,13 +345,20 @@ def _backend(backend: ReadOnlyObject, path: str) -> Causes:
 
 def validate_ingress_class(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with an IngressClass."""
-    controller = (new.get("spec") or {}).get("controller", "")
+    spec = new.get("spec") or {}
+    controller, parameters = spec.get("controller", ""), spec.get("parameters")
     found: Causes = []
     if not controller:
         found.append(causes.required("spec.controller"))
     elif "/" not in controller:
         detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
         found.append(causes.invalid("spec.controller", controller, detail))
+    if parameters is not None:
+        path = "spec.parameters"
+        found += [causes.required(f"{path}.{key}") for key in ("kind", "name") if not parameters.get(key)]
+        found += one_of(f"{path}.scope", parameters.get("scope"), ("Cluster", "Namespace"))
+        if parameters.get("scope") == "Namespace" and not parameters.get("namespace"):
+            found.append(causes.required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
     if old is not None:
         found += immutable(controller, (old.get("spec") or {}).get("controller"), "spec.controller")
     return found
@@ -329,7 +369,8 @@ def validate_endpoint_slice(new: Object, old: Object | None) -> Causes:
     type_ = new.get("addressType")
     found = one_of("addressType", type_, ("FQDN", "IPv4", "IPv6"), required=True)
     if old is not None:
-        found += immutable(type_, old.get("addressType"), "addressType")
+        changed = type_ != old.get("addressType")
+        found += [causes.invalid("addressType", None, "field is immutable")] if changed else []
     for at, endpoint in enumerate(new.get("endpoints") or ()):
         addresses = endpoint.get("addresses") or ()
         if not addresses:

@@ -37,7 +37,7 @@ def validate_pod(new: Object, old: Object | None) -> Causes:
                 detail = "must not have leading or trailing whitespace"
                 found.append(causes.invalid(f"spec.{kind}[{at}].image", image, detail))
     if old is not None:
-        return found + _changes(spec, old.get("spec") or {})
+        return found + (_deadline_changes(spec, old.get("spec") or {}) or _changes(spec, old.get("spec") or {}))
     if spec.get("ephemeralContainers"):
         found.append(causes.forbidden("spec.ephemeralContainers", "cannot be set on create"))
     if spec.get("nodeName") and spec.get("schedulingGates"):
@@ -46,8 +46,10 @@ def validate_pod(new: Object, old: Object | None) -> Causes:
     return found
 
 
-def pod_template(template: ReadOnlyObject | None, path: str, restart_policies: Sequence[str] = ("Always",)) -> Causes:
-    """Return what is wrong with the template of a controller that makes pods with one of these restart policies."""
+def pod_template(
+    template: ReadOnlyObject | None, path: str, restart_policies: Sequence[str] | None = ("Always",)
+) -> Causes:
+    """Return what is wrong with the template of a controller that makes pods with these restart policies, or any."""
     template = template or {}
     metadata, spec = metadata_of(template), template.get("spec") or {}
     found = labels(metadata.get("labels"), f"{path}.labels")
@@ -57,6 +59,8 @@ def pod_template(template: ReadOnlyObject | None, path: str, restart_policies: S
     if spec.get("ephemeralContainers"):
         detail = "ephemeral containers not allowed in pod template"
         found.append(causes.forbidden(f"{path}.spec.ephemeralContainers", detail))
+    if restart_policies is None:
+        return found
     return found + one_of(f"{path}.spec.restartPolicy", spec.get("restartPolicy", "Always"), restart_policies)
 
 
@@ -83,7 +87,9 @@ def pod_spec(spec: ReadOnlyObject, path: str, *, is_pod: bool = False) -> Causes
     found += aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
     found += _named(spec, path, "priorityClassName") + _named(spec, path, "runtimeClassName")
     found += one_of(f"{path}.preemptionPolicy", spec.get("preemptionPolicy"), ("PreemptLowerPriority", "Never"))
-    return found + one_of(f"{path}.os.name", (spec.get("os") or {}).get("name"), ("linux", "windows"))
+    for name, amount in (spec.get("overhead") or {}).items():
+        found += complain(f"{path}.overhead.limits[{name}]", amount, names.quantity_complaints(amount))
+    return found + one_of(f"{path}.os", (spec.get("os") or {}).get("name"), ("linux", "windows"))
 
 
 def _named(spec: ReadOnlyObject, path: str, field: str) -> Causes:
@@ -125,6 +131,20 @@ def _pod_annotations(notes: ReadOnlyObject, path: str) -> Causes:
             elif profile not in ("runtime/default", "docker/default", "unconfined"):
                 found.append(causes.invalid(f"{path}.{key}", profile, "must be a valid seccomp profile"))
     return found
+
+
+def _deadline_changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
+    """Return a cause for a deadline that comes later than it did, or not at all any more."""
+    after, before, path = (
+        new.get("activeDeadlineSeconds"),
+        old.get("activeDeadlineSeconds"),
+        "spec.activeDeadlineSeconds",
+    )
+    if before is None or after == before:
+        return []
+    if after is None:
+        return [causes.invalid(path, None, "must not update from a positive integer to nil value")]
+    return [causes.invalid(path, after, "must be less than or equal to previous value")] if after > before else []
 
 
 def _changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:

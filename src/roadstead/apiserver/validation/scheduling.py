@@ -1,6 +1,6 @@
 """Where pods may run: affinities, tolerations, spread over topologies (kubernetes pkg/apis/core/validation)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roadstead.api.objects import ReadOnlyObject
@@ -161,18 +161,7 @@ def _spread_constraint(constraint: ReadOnlyObject, path: str) -> Causes:
         if constraint.get(field) is not None and constraint[field] not in _POLICIES:
             found.append(causes.not_supported(f"{path}.{field}", constraint[field], _POLICIES))
     found += _label_keys(constraint, path, "matchLabelKeys")
-    found += [
-        causes.invalid(f"{path}.matchLabelKeys[{at}]", key, "exists in both matchLabelKeys and labelSelector")
-        for at, key in enumerate(constraint.get("matchLabelKeys") or ())
-        if key in _selected_keys(constraint.get("labelSelector") or {})
-    ]
     return found + label_selector(constraint.get("labelSelector"), f"{path}.labelSelector")
-
-
-def _selected_keys(selector: ReadOnlyObject) -> Iterator[str]:
-    yield from selector.get("matchLabels") or ()
-    for term in selector.get("matchExpressions") or ():
-        yield term.get("key", "")
 
 
 def positive(value: Any, field: str) -> Causes:
@@ -205,6 +194,8 @@ def _toleration_value(toleration: ReadOnlyObject, path: str) -> Causes:
         return [causes.invalid(field, value, ";".join(complaints))] if complaints else []
     if operator == "Exists":
         return [causes.invalid(field, value, "value must be empty when `operator` is 'Exists'")] if value else []
+    if operator in ("Lt", "Gt"):
+        return [causes.not_supported(field, operator, ("Equal", "Exists", "Lt", "Gt"))]
     return [causes.not_supported(field, operator, ("Equal", "Exists"))]
 
 

@@ -11,6 +11,7 @@ from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, required_name
 from roadstead.apiserver.validation.paths import file_path, no_backsteps
 from roadstead.apiserver.validation.references import field_reference, resource_reference
+from roadstead.apiserver.validation.storage import claim_spec
 
 _LAST_MODE = 0o777
 _MODE_WORDS = "must be a number between 0 and 0777 (octal), both inclusive"
@@ -181,10 +182,16 @@ def _csi(source: ReadOnlyObject, path: str) -> Causes:
     return complain(f"{path}.driver", driver, names.subdomain_complaints(driver.lower()))
 
 
+def _ephemeral(source: ReadOnlyObject, path: str) -> Causes:
+    template = source.get("volumeClaimTemplate")
+    return claim_spec(template.get("spec") or {}, f"{path}.volumeClaimTemplate.spec") if template else []
+
+
 _SOURCES: dict[str, Any] = {
     "csi": _csi,
     "downwardAPI": _downward,
     "emptyDir": _empty_dir,
+    "ephemeral": _ephemeral,
     "hostPath": _host_path,
     "image": _image,
     "nfs": _nfs,
