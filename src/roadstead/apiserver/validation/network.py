@@ -1,4 +1,4 @@
-"""Services, Ingresses, NetworkPolicies and EndpointSlices."""
+"""Ingresses, NetworkPolicies and EndpointSlices."""
 
 from typing import Any
 
@@ -14,178 +14,11 @@ from roadstead.apiserver.validation.fields import (
     immutable,
     is_address,
     label_selector,
-    labels,
     network,
     one_of,
     reachable,
     required_name,
 )
-from roadstead.apiserver.validation.internal import SERVICE_PORT, internal
-
-_LONGEST_AFFINITY = 86400
-_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
-_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-
-
-def validate_service(new: Object, old: Object | None) -> Causes:
-    """Return what is wrong with a Service."""
-    spec = new.get("spec") or {}
-    type_, headless = spec.get("type"), spec.get("clusterIP") == "None"
-    if found := _cluster_addresses(spec, (old or {}).get("spec") or {}):
-        return found
-    found = _service_changes(spec, old.get("spec") or {}) if old is not None else []
-    found += one_of("spec.type", type_, _SERVICE_TYPES, required=True)
-    ports = spec.get("ports") or ()
-    if not ports and not headless and type_ != "ExternalName":
-        found.append(causes.required("spec.ports"))
-    if headless and type_ in ("LoadBalancer", "NodePort"):
-        detail = f"may not be set to 'None' for {type_} services"
-        found.append(causes.invalid("spec.clusterIPs[0]", "None", detail))
-    if type_ == "ExternalName":
-        found += _external_name(spec)
-    found += _service_ports(ports, type_ or "")
-    found += labels(spec.get("selector"), "spec.selector")
-    found += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    found += _affinity(spec)
-    for at, value in enumerate(spec.get("externalIPs") or ()):
-        found += address(value, f"spec.externalIPs[{at}]") or reachable(value, f"spec.externalIPs[{at}]")
-    return found + _traffic(spec)
-
-
-def _external_name(spec: ReadOnlyObject) -> Causes:
-    name = (spec.get("externalName") or "").removesuffix(".")
-    found = (
-        complain("spec.externalName", name, names.subdomain_complaints(name))
-        if name
-        else [causes.required("spec.externalName")]
-    )
-    if spec.get("clusterIP"):
-        found.append(causes.forbidden("spec.clusterIPs", "may not be set for ExternalName services"))
-    return found
-
-
-def _service_ports(ports: Any, type_: str) -> Causes:
-    found: Causes = []
-    taken: set[Any] = set()
-    for at, port in enumerate(ports):
-        path = f"spec.ports[{at}]"
-        found += _service_port(port, path, named=len(ports) > 1)
-        claims: list[tuple[str, Any]] = [("name", port["name"])] if port.get("name") else []
-        node_port = port.get("nodePort")
-        if node_port:
-            claims.append(("nodePort", (port.get("protocol"), node_port)))
-            if type_ == "ClusterIP":
-                detail = "may not be used when `type` is 'ClusterIP'"
-                found.append(causes.forbidden(f"{path}.nodePort", detail))
-        found += [causes.duplicate(f"{path}.{key}", port[key]) for key, claim in claims if (key, claim) in taken]
-        identity = {"protocol": port.get("protocol", ""), "port": port.get("port", 0)}
-        if ("", *identity.values()) in taken:
-            found.append(causes.duplicate(path, internal(identity, SERVICE_PORT)))
-        taken.update([*claims, ("", *identity.values())])
-    return found
-
-
-def _service_port(port: ReadOnlyObject, path: str, *, named: bool) -> Causes:
-    found: Causes = []
-    if named or port.get("name"):
-        found += required_name(port, path, names.label_complaints)
-    number = port.get("port", 0)
-    found += complain(f"{path}.port", number, names.port_complaints(number))
-    found += one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
-    target = port.get("targetPort", number)
-    found += complain(f"{path}.targetPort", target, names.port_or_name_complaints(target))
-    if port.get("nodePort"):
-        found += complain(f"{path}.nodePort", port["nodePort"], names.port_complaints(port["nodePort"]))
-    if port.get("appProtocol"):
-        protocol = port["appProtocol"]
-        found += complain(f"{path}.appProtocol", protocol, names.qualified_name_complaints(protocol))
-    return found
-
-
-_FAMILIES, _FAMILY_POLICIES = ("IPv4", "IPv6"), ("PreferDualStack", "RequireDualStack", "SingleStack")
-
-
-def _cluster_addresses(spec: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
-    """Return what is wrong with a Service's own addresses. That is found out first and told alone."""
-    if spec.get("type") == "ExternalName":
-        return []
-    single, several = spec.get("clusterIP"), spec.get("clusterIPs") or _alone(spec)
-    found: Causes = []
-    if single and several[0] != single:
-        found.append(causes.invalid("spec.clusterIPs", several, "first value must match `clusterIP`"))
-    families = spec.get("ipFamilies") or ()
-    for at, family in enumerate(families):
-        found += one_of(f"spec.ipFamilies[{at}]", family, _FAMILIES)
-        if family in families[:at]:
-            found.append(causes.duplicate(f"spec.ipFamilies[{at}]", family))
-    found += one_of("spec.ipFamilyPolicy", spec.get("ipFamilyPolicy"), _FAMILY_POLICIES)
-    for at, value in enumerate(several):
-        if value != "None" and value not in (old.get("clusterIPs") or ()):
-            found += address(value, f"spec.clusterIPs[{at}]")
-    if found:
-        return found
-    return [
-        causes.invalid(
-            f"spec.clusterIPs[{at}]", value, f"expected an {family} value as indicated by `ipFamilies[{at}]`"
-        )
-        for at, (value, family) in enumerate(zip(several, families, strict=False))
-        if value != "None" and (":" in value) != (family == "IPv6")
-    ]
-
-
-def _alone(spec: ReadOnlyObject) -> list[str]:
-    return [spec["clusterIP"]] if spec.get("clusterIP") else []
-
-
-def _affinity(spec: ReadOnlyObject) -> Causes:
-    config, path = spec.get("sessionAffinityConfig"), "spec.sessionAffinityConfig"
-    if spec.get("sessionAffinity") != "ClientIP":
-        return [causes.forbidden(path, "must not be set when session affinity is None")] if config is not None else []
-    seconds = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
-    field = f"{path}.clientIP.timeoutSeconds"
-    if seconds is None or 1 <= seconds <= _LONGEST_AFFINITY:
-        return []
-    return [causes.invalid(field, seconds, f"must be greater than 0 and less than {_LONGEST_AFFINITY}")]
-
-
-def _traffic(spec: ReadOnlyObject) -> Causes:
-    found: Causes = []
-    outside = spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
-    policy = spec.get("externalTrafficPolicy")
-    if policy and not outside:
-        detail = "may only be set for externally-accessible services"
-        found.append(causes.invalid("spec.externalTrafficPolicy", policy, detail))
-    elif policy:
-        found += one_of("spec.externalTrafficPolicy", policy, ("Cluster", "Local"))
-    found += one_of("spec.trafficDistribution", spec.get("trafficDistribution"), _DISTRIBUTIONS)
-    if (port := spec.get("healthCheckNodePort")) and (spec.get("type"), policy) != ("LoadBalancer", "Local"):
-        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        found.append(causes.invalid("spec.healthCheckNodePort", port, detail))
-    found += one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
-    if spec.get("type") != "LoadBalancer":
-        detail = "may only be used when `type` is 'LoadBalancer'"
-        given = ("LoadBalancerSourceRanges", "allocateLoadBalancerNodePorts", "loadBalancerClass")
-        fields = {key[0].lower() + key[1:]: key for key in given}
-        found += [causes.forbidden(f"spec.{shown}", detail) for key, shown in fields.items() if spec.get(key)]
-    for at, value in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        found += cidr(value.strip(), f"spec.LoadBalancerSourceRanges[{at}]")
-    if class_ := spec.get("loadBalancerClass"):
-        found += complain("spec.loadBalancerClass", class_, names.qualified_name_complaints(class_))
-    return found
-
-
-def _service_changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
-    """An address once given stays, unless the Service had or gets none because it is only an external name."""
-    before, after = old.get("clusterIPs") or _alone(old), new.get("clusterIPs") or _alone(new)
-    found: Causes = []
-    elsewhere = "ExternalName" in (new.get("type"), old.get("type"))
-    if before and after and not elsewhere and before[0] != after[0]:
-        found.append(causes.invalid("spec.clusterIPs[0]", after, "may not change once set"))
-    balanced = new.get("type") == old.get("type") == "LoadBalancer"
-    if balanced and new.get("loadBalancerClass") != old.get("loadBalancerClass"):
-        class_ = new.get("loadBalancerClass")
-        found.append(causes.invalid("spec.loadBalancerClass", class_, "may not change once set"))
-    return found
 
 
 def validate_network_policy(new: Object, old: Object | None) -> Causes:
@@ -371,21 +204,42 @@ def validate_endpoint_slice(new: Object, old: Object | None) -> Causes:
     if old is not None:
         changed = type_ != old.get("addressType")
         found += [causes.invalid("addressType", None, "field is immutable")] if changed else []
-    for at, endpoint in enumerate(new.get("endpoints") or ()):
-        addresses = endpoint.get("addresses") or ()
-        if not addresses:
-            found.append(causes.required(f"endpoints[{at}].addresses"))
-        if type_ != "FQDN":
-            for index, value in enumerate(addresses):
-                found += address(value, f"endpoints[{at}].addresses[{index}]")
-    for at, port in enumerate(new.get("ports") or ()):
-        found += one_of(f"ports[{at}].protocol", port.get("protocol"), PROTOCOLS)
+    found += _slice_ports(new)
+    if old is None or new.get("endpoints") != old.get("endpoints"):
+        for at, endpoint in enumerate(new.get("endpoints") or ()):
+            found += _endpoint(endpoint, type_ or "", f"endpoints[{at}]")
     return found
+
+
+def _slice_ports(new: ReadOnlyObject) -> Causes:
+    found: Causes = []
+    taken: set[str] = set()
+    for at, port in enumerate(new.get("ports") or ()):
+        path, name = f"ports[{at}]", port.get("name") or ""
+        found += complain(f"{path}.name", name, names.label_complaints(name)) if name else []
+        found += [causes.duplicate(f"{path}.name", name)] if name in taken else []
+        taken.add(name)
+        found += one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    return found
+
+
+def _endpoint(endpoint: ReadOnlyObject, type_: str, path: str) -> Causes:
+    addresses, node, host = (endpoint.get(key) or "" for key in ("addresses", "nodeName", "hostname"))
+    found = [] if addresses else [causes.required(f"{path}.addresses")]
+    for at, value in enumerate(addresses if type_ in ("IPv4", "IPv6") else ()):
+        where = f"{path}.addresses[{at}]"
+        if problems := address(value, where):
+            found += problems
+            continue
+        if (":" in value) != (type_ == "IPv6"):
+            found.append(causes.invalid(f"{path}.addresses", value, f"must be an {type_} address"))
+        found += reachable(value, where)
+    found += complain(f"{path}.nodeName", node, names.subdomain_complaints(node)) if node else []
+    return found + (complain(f"{path}.hostname", host, names.label_complaints(host)) if host else [])
 
 
 _NETWORKING = "networking.k8s.io"
 VALIDATORS = {
-    ("", "Service"): validate_service,
     ("discovery.k8s.io", "EndpointSlice"): validate_endpoint_slice,
     (_NETWORKING, "Ingress"): validate_ingress,
     (_NETWORKING, "IngressClass"): validate_ingress_class,
