@@ -7,12 +7,13 @@ Each reads the request's options and body, has `writer` or the store do the work
 import re
 from typing import Any
 
-from roadstead.api.errors import BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
+from roadstead.api.errors import ApiError, BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import EVERYTHING
 from roadstead.apiserver import causes
-from roadstead.apiserver.calls import Answer, Call
+from roadstead.apiserver.admission.owners import drop_repeated_owners
+from roadstead.apiserver.calls import Answer, Call, telling
 from roadstead.apiserver.field_selectors import check_field_selector
 from roadstead.apiserver.http.content import APPLY, decode_json, decode_object, decode_yaml, media_type
 from roadstead.apiserver.http.duplicates import duplicate_fields, duplicate_yaml_fields
@@ -98,8 +99,9 @@ class Rest:
         options = with_manager(WriteOptions.of(call.query), call)
         obj = decode_object(call.content_type, call.body)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call, obj, options)
-        return (await self._writer.create(call, obj, options)).with_warnings(warnings)
+        warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
+        with telling(warnings):
+            return (await self._writer.create(call, obj, options)).with_warnings(warnings)
 
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
@@ -107,8 +109,9 @@ class Rest:
         obj = decode_object(call.content_type, call.body)
         check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call, obj, options)
-        return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
+        warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
+        with telling(warnings):
+            return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
 
     async def patch(self, call: Call) -> Answer:
         """Patch an object, or its status, in any of the four ways. Raises ApiError."""
@@ -132,6 +135,9 @@ class Rest:
         except Undecodable as error:
             cause = causes.invalid("patch", str(call.body, "utf-8", "replace"), error.problem)
             raise invalid("", "", "", [cause]) from None
+        except ApiError as error:
+            error.warnings = (*warnings, *error.warnings)
+            raise
         return answer.with_warnings(warnings)
 
     async def _apply(self, call: Call) -> Answer:
