@@ -1,5 +1,6 @@
 """Ingresses, NetworkPolicies and EndpointSlices."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from roadstead.api.objects import Object, ReadOnlyObject
@@ -233,7 +234,8 @@ def _endpoint(endpoint: ReadOnlyObject, type_: str, path: str) -> Causes:
             continue
         if (":" in value) != (type_ == "IPv6"):
             found.append(causes.invalid(f"{path}.addresses", value, f"must be an {type_} address"))
-        found += reachable(value, where)
+        if not ip_address(value).is_loopback:  # unlike Kubernetes: pods of one machine may have addresses there
+            found += reachable(value, where)
     found += complain(f"{path}.nodeName", node, names.subdomain_complaints(node)) if node else []
     return found + (complain(f"{path}.hostname", host, names.label_complaints(host)) if host else [])
 
