@@ -55,6 +55,7 @@ def _resource(spec: Object, names: Object, version: Object) -> CustomResource:
         raw_schema=raw,
         columns=tuple(version.get("additionalPrinterColumns") or _DEFAULT_COLUMNS),
         scale=subresources.get("scale"),
+        selectable=frozenset(entry["jsonPath"].lstrip(".") for entry in version.get("selectableFields") or ()),
     )
 
 

@@ -135,12 +135,8 @@ def resource_list(scheme: Scheme, group_name: str, version: str) -> Object | Non
     for resource in resources:
         entries.append(_plain(resource))
         entries += [_plain_subresource(resource, name) for name in sorted(resource.subresources)]
-    return {
-        "kind": "APIResourceList",
-        "apiVersion": "v1",
-        "groupVersion": resources[0].api_version,
-        "resources": entries,
-    }
+    found: Object = {"kind": "APIResourceList", "groupVersion": resources[0].api_version, "resources": entries}
+    return {"apiVersion": "v1", **found} if group_name else found  # that of the oldest group never said its version
 
 
 def _plain(resource: Resource) -> Object:

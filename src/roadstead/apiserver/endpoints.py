@@ -162,7 +162,7 @@ class ResourceEndpoints:
         )  # fmt: skip
 
     def _review(self, call: Call) -> Answer:
-        review = decode_object(call.content_type, call.body)
+        review = decode_object(call.content_type, call.body, call.resource.kind)
         check_identity(call.resource, review, call.namespace, "")
         warnings = check_fields(call, review, WriteOptions.of(call.query))
         check_types(call.resource, review)

@@ -7,6 +7,7 @@ than ignored, so that nobody deletes by a selector that means nothing.
 from roadstead.api.errors import BadRequest
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import FieldSelector
+from roadstead.apiserver.schemas import CustomResource
 
 _INVOLVED = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
 _PLACE = frozenset({"metadata.name", "metadata.namespace"})
@@ -33,6 +34,8 @@ _BY_KIND: dict[tuple[str, str], frozenset[str]] = {
 def check_field_selector(resource: Resource, selector: FieldSelector) -> None:
     """Raise BadRequest if a selector names a field that objects of this kind cannot be selected by."""
     own = _BY_KIND.get((resource.group, resource.kind))
+    if isinstance(resource, CustomResource):
+        own = _PLACE | resource.selectable
     for path, _, _ in selector.terms:
         if path not in (own or _PLACE):
             raise BadRequest(_complaint(resource, path, own=own is not None))

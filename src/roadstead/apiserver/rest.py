@@ -22,7 +22,7 @@ from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.parts import fresh, keep_equal_parts
 from roadstead.apiserver.patches import patch
 from roadstead.apiserver.patches.apply import Untypable
-from roadstead.apiserver.schemas import schema_of
+from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store
 from roadstead.apiserver.validation import Undecodable, check_types, unknown_fields
@@ -33,6 +33,10 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _DELETE_OPTIONS = Resource("", "v1", "", "DeleteOptions")
+_UNSUPPORTED = "415: Unsupported Media Type"
+_UNPATCHABLE = (
+    f"the body of the request was in an unknown format - accepted media types include: {_JSON}, {_MERGE}, {APPLY}"
+)
 _IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 _UNKNOWN_MANAGER = "unknown"
 PARTS = frozenset({"", "status", "ephemeralcontainers"})
@@ -97,7 +101,8 @@ class Rest:
     async def create(self, call: Call) -> Answer:
         """Store a new object from the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query), call)
-        obj = decode_object(call.content_type, call.body)
+        obj = decode_object(call.content_type, call.body, call.resource.kind)
+        _check_kind(call.resource, obj)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
         with telling(warnings):
@@ -106,7 +111,8 @@ class Rest:
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
         options = with_manager(WriteOptions.of(call.query, "UpdateOptions"), call)
-        obj = decode_object(call.content_type, call.body)
+        obj = decode_object(call.content_type, call.body, call.resource.kind)
+        _check_kind(call.resource, obj)
         check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
         warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
@@ -191,6 +197,19 @@ def check_named(obj: Object, name: str) -> None:
         raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
 
 
+def _check_kind(resource: Resource, obj: Object) -> None:
+    """Hold an object of a custom kind to saying what it is; one of ours may leave it to the URL. Raises BadRequest."""
+    if not isinstance(resource, CustomResource):
+        return
+    if not obj.get("kind"):
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing"
+        )
+    if not obj.get("apiVersion"):
+        expected = f"does not match the expected API version ({resource.api_version})"
+        raise BadRequest(f"the API version in the data () {expected}")
+
+
 def _check_deletable(call: Call) -> None:
     """Raise Forbidden for the namespaces that every cluster has."""
     if call.collection == "namespaces" and call.name in _IMMORTAL:
@@ -233,7 +252,7 @@ def patch_change(call: Call) -> Change:
         operations: Any = decode_json(call.body)
         return lambda live: patch.json_patch(live, operations)
     if kind not in {_MERGE, _STRATEGIC}:
-        raise UnsupportedMediaType("415: Unsupported Media Type")
+        raise UnsupportedMediaType(_UNPATCHABLE if isinstance(call.resource, CustomResource) else _UNSUPPORTED)
     document = decode_json(call.body)
     if not isinstance(document, dict):
         raise BadRequest("the body of the patch must be an object")

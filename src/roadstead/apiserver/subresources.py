@@ -226,7 +226,7 @@ def _body(call: Call, kind: Resource, options: WriteOptions, *, named: bool = Fa
 
     It is of the kind, version and namespace of the request, and of its name if it must be `named`. Raises BadRequest.
     """
-    body = decode_object(call.content_type, call.body)
+    body = decode_object(call.content_type, call.body, kind.kind)
     if named:
         check_named(body, call.name)
     if kind is _EVICTION and body.get("apiVersion") == _OLD_EVICTION:

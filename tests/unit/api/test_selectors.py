@@ -124,7 +124,24 @@ def test_field_selectors(text, expected):
     assert parse_field_selector(text).matches(POD) is expected
 
 
-@pytest.mark.parametrize("text", ["name", "a=b,c", "a\\=b"])
-def test_malformed_field_selectors_are_refused(text):
-    with pytest.raises(BadRequest, match="invalid selector: .*; can't understand"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name", "invalid selector: 'name'; can't understand 'name'"),
+        ("a=b,name", "invalid selector: 'a=b,name'; can't understand 'name'"),
+        (r"a=b\c", r"invalid field selector: invalid escape sequence: \c"),
+    ],
+)
+def test_malformed_field_selectors_are_refused(text, problem):
+    with pytest.raises(BadRequest) as refused:
         parse_field_selector(text)
+    assert refused.value.message == problem
+
+
+def test_commas_and_equals_signs_in_fields_are_escaped():
+    assert parse_field_selector(r"a=b\,c\=d\\,e!=f").terms == (("a", "b,c=d\\", True), ("e", "f", False))
+
+
+def test_fields_that_are_not_set_are_of_their_zero():
+    assert parse_field_selector("spec.unschedulable=false,status.replicas=0").matches({"spec": {}})
+    assert parse_field_selector("status.successful=2").matches({"status": {"succeeded": 2}})

@@ -10,6 +10,7 @@ from polling import until
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
+WIDGET = {"apiVersion": "example.com/v1", "kind": "Widget"}
 
 
 def talk(conversation: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
@@ -40,7 +41,7 @@ def test_a_definition_is_served_from_the_moment_it_is_stored() -> None:
         made = await server.create(DEFINITIONS, definition("v1"))
         conditions = {entry["type"]: entry["status"] for entry in made["status"]["conditions"]}
         assert (conditions["Established"], conditions["NamesAccepted"]) == ("True", "True")
-        await server.create(WIDGETS, {"metadata": {"name": "a"}, "spec": {"any": "thing"}})
+        await server.create(WIDGETS, {**WIDGET, "metadata": {"name": "a"}, "spec": {"any": "thing"}})
         assert (await server.get(WIDGETS))["kind"] == "WidgetList"
         group = await server.get("/apis/example.com")
         assert group["preferredVersion"]["groupVersion"] == "example.com/v1"
@@ -57,7 +58,9 @@ def test_versions_share_one_store_of_objects() -> None:
     async def conversation(server: Bench) -> None:
         await server.create(DEFINITIONS, definition("v1", "v2beta1"))
         newer = WIDGETS.replace("/v1/", "/v2beta1/")
-        made = await server.create(newer, {"metadata": {"name": "a"}, "spec": {"x": 1}})
+        made = await server.create(
+            newer, {**WIDGET, "apiVersion": "example.com/v2beta1", "metadata": {"name": "a"}, "spec": {"x": 1}}
+        )
         assert made["apiVersion"] == "example.com/v2beta1"
         assert (await server.get(f"{WIDGETS}/a"))["apiVersion"] == "example.com/v1"
         assert (await server.get(newer))["items"][0]["apiVersion"] == "example.com/v2beta1"
@@ -71,8 +74,8 @@ def test_a_definition_waits_for_its_objects_and_they_for_their_finalizers() -> N
     async def conversation(server: Bench) -> None:
         path = f"{DEFINITIONS}/widgets.example.com"
         await server.create(DEFINITIONS, definition("v1"))
-        await server.create(WIDGETS, {"metadata": {"name": "free"}})
-        await server.create(WIDGETS, {"metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
+        await server.create(WIDGETS, {**WIDGET, "metadata": {"name": "free"}})
+        await server.create(WIDGETS, {**WIDGET, "metadata": {"name": "held", "finalizers": ["example.com/hold"]}})
         await server.good("DELETE", path)
 
         async def names() -> list[str]:
@@ -171,10 +174,10 @@ def test_the_status_gets_its_defaults_too() -> None:
         version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": properties}
         version["subresources"] = {"status": {}}
         await server.create(DEFINITIONS, body)
-        made = await server.create(WIDGETS, {"metadata": {"name": "a"}, "status": {"phase": "Mine"}})
+        made = await server.create(WIDGETS, {**WIDGET, "metadata": {"name": "a"}, "status": {"phase": "Mine"}})
         assert made["spec"] == {"size": 3}
         assert "status" not in made
-        unseen = {"metadata": {"name": "a"}, "status": {}}
+        unseen = {**WIDGET, "metadata": {"name": "a"}, "status": {}}
         refused = await server.refused(422, "PUT", f"{WIDGETS}/a/status", unseen)
         assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in refused["message"]
         reported = await server.good("PUT", f"{WIDGETS}/a/status", {**made, "status": {}})

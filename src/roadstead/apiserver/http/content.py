@@ -17,6 +17,8 @@ from roadstead.apiserver.http.yaml_bodies import read_yaml
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 APPLY = "application/apply-patch+yaml"
 _JSON = frozenset({"", "application/json"})
+_TRUNCATED = "Input data was truncated"
+_SHOWN = 30
 _YAML = frozenset({"application/yaml"})
 
 
@@ -25,11 +27,11 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def decode_object(content_type: str, body: bytes) -> Object:
-    """Read the object in a request's body. Raises BadRequest or UnsupportedMediaType."""
+def decode_object(content_type: str, body: bytes, expected: str = "") -> Object:
+    """Read the object, of an expected kind, in a request's body. Raises BadRequest or UnsupportedMediaType."""
     kind = media_type(content_type)
     if kind in _JSON:
-        decoded = decode_json(body)
+        decoded = _decode_kind(body, expected) if expected else decode_json(body)
     elif kind in _YAML:
         decoded = decode_yaml(body)
     elif kind == PROTOBUF:
@@ -39,9 +41,31 @@ def decode_object(content_type: str, body: bytes) -> Object:
             f"the body of the request was in an unknown format - accepted media types include: "
             f"application/json, application/yaml, {PROTOBUF}"
         )
+    if decoded is None:  # an object without any field
+        decoded = {}
     if not isinstance(decoded, dict):
         raise BadRequest(f"the body of the request must be an object, not {type(decoded).__name__}")
     return decoded
+
+
+def _decode_kind(body: bytes, expected: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        problem = "unexpected end of JSON input" if str(error) == _TRUNCATED else str(error)
+    raise BadRequest(
+        f"the object provided is unrecognized (must be of type {expected}): "
+        f"couldn't get version/kind; json parse error: {problem} ({_summary(body)})"
+    )
+
+
+def _summary(body: bytes) -> str:
+    """Return as much of a body as Kubernetes shows: its beginning, in hexadecimal if it does not look like JSON."""
+    if not body:
+        return "<empty>"
+    looks_right = body.lstrip()[:1] == b"{"
+    shown = str(body, "utf-8", "replace") if looks_right else body.hex()
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]} ..."
 
 
 def decode_json(body: bytes) -> Any:

@@ -11,7 +11,14 @@ import msgspec
 
 from roadstead.api.errors import BadRequest, invalid
 from roadstead.api.objects import Object
-from roadstead.api.selectors import EVERYTHING, FieldSelector, LabelSelector, parse_field_selector, parse_label_selector
+from roadstead.api.selectors import (
+    EVERYTHING,
+    FieldSelector,
+    LabelSelector,
+    Requirement,
+    parse_field_selector,
+    parse_label_selector,
+)
 from roadstead.apiserver.causes import Cause, Causes, forbidden, printed, required, too_long
 from roadstead.apiserver.causes import invalid as invalid_value
 from roadstead.apiserver.validation.names import label_value_complaints, qualified_name_complaints
@@ -105,13 +112,26 @@ class ListOptions:
 def _label_selector(text: str) -> LabelSelector:
     """Read a selector and hold its keys and values to what labels can be: anything else is a mistake in writing."""
     selector = parse_label_selector(text)
+    if text.rstrip().endswith(","):
+        raise BadRequest("found '', expected: identifier after ','")
     for requirement in selector.requirements:
-        complaints = qualified_name_complaints(requirement.key)
-        for value in requirement.values:
-            complaints += label_value_complaints(value)
-        if complaints:
-            raise BadRequest(f"unable to parse label selector {text!r}: {'; '.join(complaints)}")
+        if problem := _unlike_a_label(requirement):
+            raise BadRequest(f"unable to parse requirement: {problem}")
     return selector
+
+
+def _unlike_a_label(requirement: Requirement) -> str:
+    key, values = requirement.key, requirement.values
+    if complaints := qualified_name_complaints(key):
+        return f"<nil>: Invalid value: {printed(key)}: {'; '.join(complaints)}"
+    for position, value in enumerate(values):
+        place = f"values[{position}]"
+        if requirement.operator in {"Gt", "Lt"} and not _INTEGER.fullmatch(value):
+            words = "for 'Gt', 'Lt' operators, the value must be an integer"
+            return f"{place}: Invalid value: {printed(value)}: {words}"
+        if complaints := label_value_complaints(value):
+            return f"{place}[{key}]: Invalid value: {printed(value)}: {'; '.join(complaints)}"
+    return ""
 
 
 def _of_list(given: ListOptions, version: str) -> Causes:

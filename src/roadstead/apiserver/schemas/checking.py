@@ -8,7 +8,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -16,7 +16,7 @@ from typing import Any
 
 from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver import causes
-from roadstead.apiserver.causes import Causes
+from roadstead.apiserver.causes import Cause, Causes
 from roadstead.apiserver.schemas.structure import Schema
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -143,7 +143,7 @@ def _check(value: Any, schema: Schema, path: str, found: Causes, depth: int) -> 
         found.append(causes.invalid(path, "", "nested too deeply"))
         return
     if schema.enum and value not in schema.enum:
-        found.append(causes.not_supported(path, value, schema.enum))
+        found.append(_none_of(path, value, schema.enum))
     for check in _CHECKS.get(type(value), ()):
         check(value, schema, path, found)
     _check_children(value, schema, path, found, depth)
@@ -228,6 +228,12 @@ def _check_duplicates(value: list[Any], schema: Schema, path: str, found: Causes
         if text in seen:
             found.append(causes.duplicate(f"{path}[{position}]", identity))
         seen.add(text)
+
+
+def _none_of(path: str, value: Any, choices: Iterable[Any]) -> Cause:
+    """Say that a value is none of the choices, which are named in the schema's order."""
+    named = ", ".join(map(causes.printed, choices))
+    return ("FieldValueNotSupported", path, f"Unsupported value: {causes.printed(value)}: supported values: {named}")
 
 
 def _check_size(value: dict[str, Any], schema: Schema, path: str, found: Causes) -> None:

@@ -111,7 +111,7 @@ class _Evaluation:
             self._found.append(causes.invalid(path, schema.type, self._exhausted(error, _shown(rule))))
             raise
         except CelError as error:
-            self._found.append(_cause(rule, value, schema, path, f"{error}{_EVALUATING}{_shown(rule)}"))
+            self._found.append(causes.invalid(path, schema.type, f"{error}{_EVALUATING}{_shown(rule)}"))
             return
         if holds is not True:
             self._found.append(_cause(rule, value, schema, path, self._message(rule, value, old)))
@@ -154,11 +154,13 @@ def _by_key(old: Any, schema: Schema) -> dict[str, Any]:
 
 
 def _cause(rule: ReadOnlyObject, value: Any, schema: Schema, path: str, message: str) -> Cause:
+    """Return what a broken rule says; objects and lists are not quoted."""
     field = f"{path}{rule.get('fieldPath', '')}".removeprefix(".")
+    whole = schema.type in {"object", "array"}
+    quoted = "" if whole else f": {causes.printed(value)}"
     made: dict[str, Cause] = {
         "FieldValueRequired": causes.required(field, message),
         "FieldValueForbidden": causes.forbidden(field, message),
-        "FieldValueDuplicate": ("FieldValueDuplicate", field, f'Duplicate value: "{schema.type}": {message}'),
+        "FieldValueDuplicate": ("FieldValueDuplicate", field, f"Duplicate value{quoted}"),
     }
-    shown = value if isinstance(value, str | int | float) else schema.type
-    return made.get(rule.get("reason", "")) or causes.invalid(field, shown, message)
+    return made.get(rule.get("reason", "")) or ("FieldValueInvalid", field, f"Invalid value{quoted}: {message}")

@@ -24,12 +24,13 @@ KINDS = "x-kubernetes-group-version-kind"
 
 @dataclass(frozen=True, slots=True)
 class CustomResource(Resource):
-    """A resource that a CRD defines: it brings its own schema, columns, and where `scale` finds its numbers."""
+    """A resource that a CRD defines: its schema and columns, where `scale` finds its numbers, what fields select by."""
 
     schema: Schema = field(default=ANYTHING, compare=False, repr=False)
     raw_schema: Object = field(default_factory=dict, compare=False, repr=False)
     columns: tuple[Object, ...] = field(default=(), compare=False, repr=False)
     scale: Object | None = field(default=None, compare=False, repr=False)
+    selectable: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
 
 def _read(name: str) -> bytes:

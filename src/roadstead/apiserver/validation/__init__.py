@@ -105,10 +105,15 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
     `new` has its defaults (`defaults.apply_defaults`). Values of wrong types hide what else may be wrong. A write that
     leaves all but the status as it was is not refused for what was stored before.
     """
-    found = _by_schema(resource, new, old)
-    if any(reason == "FieldValueTypeInvalid" for reason, _, _ in found):
+    found, schema = _by_schema(resource, new, old), schema_of(resource)
+    reasons = {reason for reason, _, _ in found}
+    blocked = isinstance(resource, CustomResource) and schema.has_rules() and not _BLOCKING.isdisjoint(reasons)
+    if blocked:
+        found.append(_UNCHECKED)
+    if "FieldValueTypeInvalid" in reasons:
         return found
-    found += rule_causes(new, MISSING if old is None else old, schema_of(resource), sound=not found)
+    if not blocked:
+        found += rule_causes(new, MISSING if old is None else old, schema, sound=not found)
     if old is not None and _without_status(new) == _without_status(old):
         return found
     found += validate_metadata(resource, new, old) + _by_kind(resource, new, old)
@@ -139,4 +144,14 @@ def _without_status(obj: Object) -> Object:
     return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
 
 
+_BLOCKING = frozenset({
+    "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
+})  # fmt: skip
+_UNCHECKED = (
+    "FieldValueInvalid",
+    "<nil>",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation",
+)
+"""What is said instead of what rules find in an object of a custom kind that is not even of its form."""
 _KEPT_BY_THE_SERVER = ("managedFields", "resourceVersion", "generation")

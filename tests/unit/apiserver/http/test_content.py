@@ -78,3 +78,23 @@ def test_a_table_may_carry_whole_objects() -> None:
 def test_nothing_acceptable_is_refused(accept: str) -> None:
     with pytest.raises(NotAcceptable):
         negotiate(accept, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        (b"", "json parse error: unexpected end of JSON input (<empty>)"),
+        (b'{"kind":"Pod"', 'json parse error: unexpected end of JSON input ({"kind":"Pod")'),
+        (b'{"apiVersion": "v1", "kind": "Pod", }', '({"apiVersion": "v1", "kind": " ...)'),
+        (b"x", "(78)"),
+    ],
+)
+def test_what_is_no_object_is_told_with_the_kind_that_was_expected(body, problem):
+    with pytest.raises(BadRequest) as refused:
+        decode_object("application/json", body, "Pod")
+    assert refused.value.message.startswith("the object provided is unrecognized (must be of type Pod): ")
+    assert refused.value.message.endswith(problem)
+
+
+def test_null_is_an_object_without_fields():
+    assert decode_object("application/json", b"null") == {}

@@ -86,9 +86,20 @@ def test_numbers_are_read_as_go_reads_them(query: str, problem: str) -> None:
         ListOptions.of(parse_query(query))
 
 
-@pytest.mark.parametrize("selector", ["a_/b=c", "app=-x", "app in (a,b!)", "a/b/c", f"app={'x' * 64}"])
-def test_a_selector_of_what_no_label_can_be_is_refused(selector: str) -> None:
-    with pytest.raises(BadRequest, match="unable to parse label selector"):
+@pytest.mark.parametrize(
+    ("selector", "problem"),
+    [
+        ("a_/b=c", 'unable to parse requirement: <nil>: Invalid value: "a_/b": prefix part'),
+        ("a/b/c", 'unable to parse requirement: <nil>: Invalid value: "a/b/c"'),
+        ("app=-x", r'unable to parse requirement: values\[0\]\[app\]: Invalid value: "-x"'),
+        ("app in (a,b!)", r'unable to parse requirement: values\[1\]\[app\]: Invalid value: "b!"'),
+        (f"app={'x' * 64}", r"unable to parse requirement: values\[0\]\[app\]"),
+        ("app>a", r"values\[0\]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer"),
+        ("app,", "found '', expected: identifier after ','"),
+    ],
+)
+def test_a_selector_of_what_no_label_can_be_is_refused(selector: str, problem: str) -> None:
+    with pytest.raises(BadRequest, match=problem):
         ListOptions.of({"labelSelector": [selector]})
 
 

@@ -73,6 +73,20 @@ def test_replacing_what_is_not_there_adds_it_as_in_kubernetes():
 
 
 @pytest.mark.parametrize(
+    ("target", "operations", "result"),
+    [
+        ({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}], {"a": 1, "b": 2}),
+        ({"a": 1}, [{"op": "copy", "from": "/b", "path": "/c"}], {"a": 1, "c": None}),
+        ({"a": [1, 2]}, [{"op": "remove", "path": "/a/-1"}], {"a": [1]}),
+        ({"a": [1, 2]}, [{"op": "add", "path": "/a/-1", "value": 3}], {"a": [1, 2, 3]}),
+        ({"a": [1, 2]}, [{"op": "replace", "path": "/a/-2", "value": 3}], {"a": [3, 2]}),
+    ],
+)
+def test_json_patch_is_as_lenient_as_in_kubernetes(target, operations, result):
+    assert json_patch(target, operations) == result
+
+
+@pytest.mark.parametrize(
     ("operation", "problem"),
     [
         ({"op": "test", "path": "/a", "value": True}, "testing value /a failed"),

@@ -10,7 +10,7 @@ def test_a_failed_rule_says_its_message_at_its_field():
     ruled = schema({"rule": "self.a < self.b", "message": "a must be less than b"})
     assert rule_causes({"a": 1, "b": 2}, MISSING, ruled) == []
     assert rule_causes({"a": 2, "b": 2}, MISSING, ruled) == [
-        ("FieldValueInvalid", "", 'Invalid value: "object": a must be less than b')
+        ("FieldValueInvalid", "", "Invalid value: a must be less than b")
     ]
 
 
@@ -81,7 +81,7 @@ def test_a_rule_that_costs_too_much_refuses_the_object_and_ends_the_evaluation()
     ruled = schema({"rule": "true"}, properties={"list": listed, "other": listed})
     found = rule_causes({"list": list(range(300)), "other": list(range(300))}, MISSING, ruled)
     assert [(field, message) for _, field, message in found] == [
-        ("list", 'Invalid value: "array": long'),
+        ("list", "Invalid value: long"),
         (
             "list",
             "Invalid value: \"array\": 'operation cancelled: actual cost limit exceeded': no further validation rules "
