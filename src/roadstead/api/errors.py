@@ -33,6 +33,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "Unknown"
+    warnings: tuple[str, ...] = ()
+    """What a client is told besides, such as of fields that nobody knows."""
 
     def __init__(self, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -175,7 +177,7 @@ def invalid(kind: str, group: str, name: str, causes: Iterable[tuple[str, str, s
     """
     listed = [{"reason": reason, "message": message, "field": field} for reason, field, message in causes]
     qualified = f"{kind}.{group}" if group else kind
-    problems = [f"{cause['field']}: {cause['message']}" for cause in listed]
+    problems = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in listed))
     text = problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]"
     details = {"name": name, "group": group, "kind": kind, "causes": listed}
     return Invalid(f'{qualified} "{name}" is invalid: {text}', details)

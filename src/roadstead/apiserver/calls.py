@@ -1,9 +1,11 @@
 """One request to a resource, as every verb sees it, and the answer that it gives. Next: `rest`."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from roadstead.api.errors import AlreadyExists, NotFound, not_found
+from roadstead.api.errors import AlreadyExists, ApiError, NotFound, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver.http.parameters import Query
@@ -62,6 +64,16 @@ class Answer(NamedTuple):
     def with_warnings(self, warnings: tuple[str, ...]) -> "Answer":
         """Return this answer with more warnings, before its own."""
         return self._replace(warnings=(*warnings, *self.warnings))
+
+
+@contextlib.contextmanager
+def telling(warnings: tuple[str, ...]) -> Iterator[None]:
+    """Let the errors that the body of this context raises carry warnings, too."""
+    try:
+        yield
+    except ApiError as error:
+        error.warnings = (*warnings, *error.warnings)
+        raise
 
 
 def missing(resource: Resource, name: str) -> NotFound:

@@ -40,7 +40,7 @@ def type_invalid(field: str, value: Any, detail: str) -> Cause:
 
 def not_supported(field: str, value: Any, supported: Iterable[Any]) -> Cause:
     """Say that a field's value is none of those that are known."""
-    choices = ", ".join(printed(choice) for choice in sorted(supported, key=str))
+    choices = ", ".join(printed(choice) for choice in supported)
     return ("FieldValueNotSupported", field, _worded("Unsupported value", value, f"supported values: {choices}"))
 
 

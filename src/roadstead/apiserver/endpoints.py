@@ -14,7 +14,8 @@ from roadstead.api.errors import BadRequest, Expired, MethodNotAllowed, NotFound
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.apiserver.access.reviews import Reviews
-from roadstead.apiserver.calls import Answer, Call, User
+from roadstead.apiserver.admission.warnings import kind_warnings
+from roadstead.apiserver.calls import Answer, Call, User, telling
 from roadstead.apiserver.http.content import decode_object, negotiate
 from roadstead.apiserver.http.exchange import (
     direct_push,
@@ -27,6 +28,7 @@ from roadstead.apiserver.http.exchange import (
     start_stream,
     until_disconnected,
     warning_headers,
+    with_headers,
 )
 from roadstead.apiserver.http.parameters import Query, WriteOptions, first, flag, parse_query
 from roadstead.apiserver.http.paths import ResourcePath
@@ -113,7 +115,9 @@ class ResourceEndpoints:
         )
         if call.subresource in _STREAMS:
             raise BadRequest(f"{call.subresource} needs a WebSocket: plain SPDY upgrades are not supported")
-        await self._dispatch(call, scope, receive, send)
+        warnings = kind_warnings(resource)
+        with telling(warnings):
+            await self._dispatch(call, scope, receive, with_headers(send, warning_headers(warnings)))
 
     async def _dispatch(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         services = self._services

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from roadstead.api.errors import BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
+from roadstead.api.errors import ApiError, BadRequest, Expired, Forbidden, NotFound, UnsupportedMediaType, invalid
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import EVERYTHING
 from roadstead.apiserver import causes
-from roadstead.apiserver.calls import Answer, Call
+from roadstead.apiserver.admission.owners import drop_repeated_owners
+from roadstead.apiserver.calls import Answer, Call, telling
 from roadstead.apiserver.field_selectors import check_field_selector
 from roadstead.apiserver.http.content import APPLY, decode_json, decode_object, decode_yaml, media_type
 from roadstead.apiserver.http.duplicates import duplicate_fields, duplicate_yaml_fields
@@ -22,6 +23,7 @@ from roadstead.apiserver.http.parameters import Continuation, DeleteOptions, Lis
 from roadstead.apiserver.lifecycle import check_identity
 from roadstead.apiserver.parts import fresh, keep_equal_parts
 from roadstead.apiserver.patches import patch
+from roadstead.apiserver.patches.apply import Untypable
 from roadstead.apiserver.schemas import CustomResource, schema_of
 from roadstead.apiserver.schemas.pruning import prune
 from roadstead.apiserver.store import Location, Record, Store
@@ -104,8 +106,9 @@ class Rest:
         obj = decode_object(call.content_type, call.body, call.resource.kind)
         _check_kind(call.resource, obj)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call, obj, options)
-        return (await self._writer.create(call, obj, options)).with_warnings(warnings)
+        warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
+        with telling(warnings):
+            return (await self._writer.create(call, obj, options)).with_warnings(warnings)
 
     async def replace(self, call: Call) -> Answer:
         """Replace an object, or its status, by the request's body. Raises ApiError."""
@@ -114,8 +117,9 @@ class Rest:
         _check_kind(call.resource, obj)
         check_named(obj, call.name)
         check_identity(call.resource, obj, call.namespace, call.name)
-        warnings = check_fields(call, obj, options)
-        return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
+        warnings = check_fields(call, obj, options) + drop_repeated_owners(obj)
+        with telling(warnings):
+            return (await self._writer.change(call, options, lambda _: obj)).with_warnings(warnings)
 
     async def patch(self, call: Call) -> Answer:
         """Patch an object, or its status, in any of the four ways. Raises ApiError."""
@@ -135,7 +139,13 @@ class Rest:
             return patched
 
         with unpatchable(call):
-            answer = await self._writer.change(call, options, checked)
+            try:
+                answer = await self._writer.change(call, options, checked)
+            except Undecodable:
+                raise
+            except ApiError as error:
+                error.warnings = (*warnings, *error.warnings)
+                raise
         return answer.with_warnings(warnings)
 
     async def _apply(self, call: Call) -> Answer:
@@ -143,18 +153,19 @@ class Rest:
         applied = _applied(call)
         if options.validation == "Strict" and (twice := duplicates(call)):
             raise _strict(call.resource, [f'duplicate field "{path}"' for path in twice])
+        place = _place(applied)
         check_named(applied, call.name)
         check_identity(call.resource, applied, call.namespace, call.name)
-        if applied["metadata"].get("managedFields"):
-            raise BadRequest("metadata.managedFields must be nil")
         unknown = unknown_fields(call.resource, applied)
         if unknown:
-            raise _untyped(call, f".{unknown[0]}: field not declared in schema")
+            raise _untyped(place, f".{unknown[0]}: field not declared in schema")
         try:
             check_types(call.resource, applied)
             return await self._writer.apply(call, options, applied)
         except Undecodable as error:
-            raise _untyped(call, error.problem) from None
+            raise _untyped(place, error.problem) from None
+        except Untypable as error:
+            raise _untyped(place, error.message) from None
 
     async def delete(self, call: Call) -> Answer:
         """Delete an object. Raises ApiError."""
@@ -292,15 +303,21 @@ def _applied(call: Call) -> Object:
     return applied
 
 
+def _place(applied: Object) -> str:
+    """Return what is applied as it names itself, which is not always all of its name."""
+    metadata = applied.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = "/".join(str(metadata.get(field) or "") for field in ("namespace", "name"))
+    return f"{named}; {_with_group(applied['apiVersion'])}, Kind={applied['kind']}"
+
+
 def _with_group(version: str) -> str:
     """Return an apiVersion with a slash, which that of the core group does not have."""
     return version if "/" in version else f"/{version}"
 
 
-def _untyped(call: Call, problem: str) -> BadRequest:
+def _untyped(place: str, problem: str) -> BadRequest:
     """Return the answer for an apply that does not fit the schema, which no field validation makes good."""
-    kind = f"{_with_group(call.resource.api_version)}, Kind={call.resource.kind}"
-    place = f"{call.namespace}/{call.name}; {kind}"
     return BadRequest(f"failed to create typed patch object ({place}): {problem}")
 
 

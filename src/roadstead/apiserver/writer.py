@@ -21,6 +21,7 @@ from roadstead.apiserver.admission.limits import Limits
 from roadstead.apiserver.admission.policies.enforcement import Policies
 from roadstead.apiserver.admission.scheduling import fill_in_priority
 from roadstead.apiserver.admission.service_account_volume import mount_token
+from roadstead.apiserver.admission.warnings import deletion_warnings, object_warnings
 from roadstead.apiserver.calls import Answer, Call, already_exists, missing, success
 from roadstead.apiserver.http.parameters import DeleteOptions, WriteOptions
 from roadstead.apiserver.parts import keep_equal_parts
@@ -113,7 +114,10 @@ class Writer:
             record = self.need(call)
             live = self._decoded(call, record)
             deletion = lifecycle.plan_delete(call.resource, live, options, self._clock())
-            warnings = self._policies.check(call, options, None, live)
+            warnings = (
+                *self._policies.check(call, options, None, live),
+                *deletion_warnings(call.resource, options.propagation),
+            )
             told = deletion.obj
             if deletion.action == "remove":
                 told = lifecycle.told_of_removal(call.resource, live, told) or success(call.resource, live)
@@ -134,7 +138,7 @@ class Writer:
         return record
 
     def _prepare_new(self, call: Call, obj: Object, options: WriteOptions, *, tracked: bool) -> tuple[str, ...]:
-        """Complete and check a new object. Returns the warnings of policies; raises ApiError."""
+        """Complete and check a new object. Returns what to warn of; raises ApiError."""
         resource, now = call.resource, self._now()
         lifecycle.prepare_create(resource, obj, now=now, uid=str(uuid.uuid4()))
         self._check_namespace(call, obj["metadata"]["name"])
@@ -153,7 +157,7 @@ class Writer:
                 self._admit_pod(call, obj)
         write_zeros(resource, obj)
         self._guard(call, obj, None)
-        return self._policies.check(call, options, obj, None)
+        return (*self._policies.check(call, options, obj, None), *object_warnings(resource, obj, None))
 
     def _accept_names(self, call: Call, obj: Object, now: str) -> None:
         """Say in a definition's status which of its names it has."""
@@ -200,6 +204,8 @@ class Writer:
         self._guard(call, changed, live)
         warnings = self._policies.check(call, options, changed, live)
         allocated = self._allocate(call, changed, live)
+        if call.subresource == "":
+            warnings = (*warnings, *object_warnings(resource, changed, live))
         lifecycle.count_generation(resource, live, changed)
         if lifecycle.is_unchanged(live, changed):
             return Answer(200, record, warnings=warnings)

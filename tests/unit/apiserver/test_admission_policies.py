@@ -113,9 +113,7 @@ def test_warnings_are_told_and_hold_nothing_up() -> None:
     talk(conversation)
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"), [("Unauthorized", 401), ("Forbidden", 403), ("RequestEntityTooLarge", 413), ("Invalid", 422)]
-)
+@pytest.mark.parametrize(("reason", "code"), [("Forbidden", 403), ("RequestEntityTooLarge", 413), ("Invalid", 422)])
 def test_a_rule_chooses_the_status(reason: str, code: int) -> None:
     async def conversation(server: Bench) -> None:
         await enforce(server, policy({"expression": "false", "reason": reason}))

@@ -15,7 +15,7 @@ from roadstead.apiserver import causes
         (
             causes.not_supported("a", "x", ("z", "y")),
             "FieldValueNotSupported",
-            'Unsupported value: "x": supported values: "y", "z"',
+            'Unsupported value: "x": supported values: "z", "y"',
         ),
         (causes.duplicate("a", "x"), "FieldValueDuplicate", 'Duplicate value: "x"'),
         (causes.forbidden("a", "no"), "FieldValueForbidden", "Forbidden: no"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from roadstead.api.errors import ApiError, BadRequest, RequestEntityTooLarge, Timeout
 from roadstead.api.objects import Object
@@ -16,7 +16,9 @@ PIECE_BYTES = 128 << 10
 """How much of a long answer is handed to a connection at once."""
 _JSON = b"application/json"
 _MOST_WARNINGS = 32
+_ALL_WARNINGS = 4096
 _LONGEST_WARNING = 256
+"""How long one is if all together would be longer than that."""
 Header = tuple[bytes, bytes]
 
 
@@ -115,7 +117,7 @@ async def send_object(send: Send, code: int, obj: Object, *, extra: Iterable[Hea
 async def send_error(scope: Scope, receive: Receive, send: Send, error: ApiError) -> None:
     """Answer with the error's Status; a WebSocket that was not accepted yet is denied with it."""
     body = msgspec.json.encode(error.status())
-    extra = _retry_after(error)
+    extra = [*_retry_after(error), *warning_headers(error.warnings)]
     if scope["type"] == "http":
         await send_bytes(send, error.code, body, extra=extra)
         return
@@ -169,7 +171,21 @@ def warning_headers(warnings: Sequence[str]) -> list[Header]:
     shown = told[:_MOST_WARNINGS]
     if len(told) > len(shown):
         shown.append(f"and {len(told) - len(shown)} more warnings")
-    return [(b"warning", f'299 - "{_quoted(text[:_LONGEST_WARNING])}"'.encode("utf-8", "replace")) for text in shown]
+    longest = _LONGEST_WARNING if sum(map(len, shown)) > _ALL_WARNINGS else _ALL_WARNINGS
+    return [(b"warning", f'299 - "{_quoted(text[:longest])}"'.encode("utf-8", "replace")) for text in shown]
+
+
+def with_headers(send: Send, extra: Sequence[Header]) -> Send:
+    """Return a `send` that adds headers to the answer."""
+    if not extra:
+        return send
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *extra]}
+        await send(message)
+
+    return adding
 
 
 def _quoted(text: str) -> str:

@@ -30,6 +30,10 @@ from roadstead.apiserver.schemas.tables import ANYTHING
 from roadstead.apiserver.schemas.zero_values import nothing_set
 
 
+class Untypable(BadRequest):
+    """What is applied does not fit the schema: an entry of a list has no key, or stands there twice."""
+
+
 def server_side_apply(
     resource: Resource,
     live: Object | None,
@@ -43,9 +47,9 @@ def server_side_apply(
     """Return `live` with what `applied` says, with `managedFields` to match; an apply that changes nothing is equal.
 
     Raises Conflict with one cause per field that another manager owns, unless `force`; BadRequest if `applied` brings
-    managed fields of its own or lists an entry without its key or twice.
+    managed fields of its own, Untypable if it lists an entry without its key or twice.
     """
-    if metadata_of(applied).get("managedFields"):
+    if metadata_of(applied).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     schema = schema_of(resource)
     applied = _without_reset_fields(resource, applied, subresource)
@@ -222,9 +226,12 @@ def _refuse_duplicates(value: Any, schema: Schema, path: str) -> None:
     elif isinstance(value, list) and schema.list_type in ("map", "set"):
         seen: set[str] = set()
         for position, entry in enumerate(value):
-            segment = segment_of(entry, schema)
+            try:
+                segment = segment_of(entry, schema)
+            except BadRequest as error:
+                raise Untypable(f"{path}: element {position}: {error.message}") from None
             if segment in seen:
-                raise BadRequest(f"{path}: duplicate entries for key {next(paths({segment: {}}))}")
+                raise Untypable(f"{path}: duplicate entries for key {next(paths({segment: {}}))}")
             seen.add(segment)
             _refuse_duplicates(entry, schema.items or ANYTHING, f"{path}[{position}]")
 

@@ -77,7 +77,9 @@ def entry_segment(entry: Any, schema: Schema) -> str:
         elif (default := _default(schema, name)) is not MISSING:
             keys[name] = default
     if not keys:
-        raise BadRequest(f"associative list with keys has an element that omits key field {schema.map_keys[0]!r}")
+        names = " ".join(map(json.dumps, schema.map_keys))
+        without = "(and doesn't have default values for any key fields)"
+        raise BadRequest(f"associative list with keys has an element that omits all key fields [{names}] {without}")
     return "k:" + json.dumps(keys, separators=(",", ":"), ensure_ascii=False)
 
 

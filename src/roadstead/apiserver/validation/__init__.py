@@ -19,13 +19,18 @@ from roadstead.apiserver.schemas.rules import rule_causes
 from roadstead.apiserver.schemas.structure import MISSING
 from roadstead.apiserver.schemas.tables import definition_names
 from roadstead.apiserver.validation.admission_policies import VALIDATORS as ADMISSION_POLICIES
+from roadstead.apiserver.validation.autoscalers import VALIDATORS as AUTOSCALERS
 from roadstead.apiserver.validation.configuration import VALIDATORS as CONFIGURATION
+from roadstead.apiserver.validation.declarative import declared_last
 from roadstead.apiserver.validation.definitions import VALIDATORS as DEFINITIONS
 from roadstead.apiserver.validation.fields import Validator
+from roadstead.apiserver.validation.jobs import VALIDATORS as JOBS
 from roadstead.apiserver.validation.limits import VALIDATORS as LIMITS
 from roadstead.apiserver.validation.metadata import validate_metadata
 from roadstead.apiserver.validation.network import VALIDATORS as NETWORK
+from roadstead.apiserver.validation.others import VALIDATORS as OTHERS
 from roadstead.apiserver.validation.pods import validate_pod
+from roadstead.apiserver.validation.services import VALIDATORS as SERVICES
 from roadstead.apiserver.validation.storage import VALIDATORS as STORAGE
 from roadstead.apiserver.validation.workloads import VALIDATORS as WORKLOADS
 
@@ -34,10 +39,14 @@ __all__ = ["Undecodable", "check_types", "refusal", "unknown_fields", "validate"
 _VALIDATORS: dict[tuple[str, str], Validator] = {
     ("", "Pod"): validate_pod,
     **ADMISSION_POLICIES,
+    **AUTOSCALERS,
     **CONFIGURATION,
     **DEFINITIONS,
+    **JOBS,
     **LIMITS,
     **NETWORK,
+    **OTHERS,
+    **SERVICES,
     **STORAGE,
     **WORKLOADS,
 }
@@ -107,7 +116,8 @@ def validate(resource: Resource, new: Object, old: Object | None) -> Causes:
         found += rule_causes(new, MISSING if old is None else old, schema, sound=not found)
     if old is not None and _without_status(new) == _without_status(old):
         return found
-    return found + validate_metadata(resource, new, old) + _by_kind(resource, new, old)
+    found += validate_metadata(resource, new, old) + _by_kind(resource, new, old)
+    return declared_last(resource.group, resource.kind, found)
 
 
 def _by_schema(resource: Resource, new: Object, old: Object | None) -> Causes:

@@ -16,9 +16,9 @@ _FAILURE_POLICIES = ("Fail", "Ignore")
 _MATCH_POLICIES = ("Equivalent", "Exact")
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
-_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+_REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _ACTIONS = ("Audit", "Deny", "Warn")
-_NOT_FOUND_ACTIONS = ("Allow", "Deny")
+_NOT_FOUND_ACTIONS = ("Deny", "Allow")
 _MOST_CONDITIONS = 64
 _MOST_ANNOTATIONS = 20
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
@@ -265,7 +265,7 @@ def _actions(actions: list[str], path: str) -> Causes:
     found += _twice(actions, path)
     if "Deny" in actions and "Warn" in actions:
         found.append(causes.invalid(path, actions, _BOTH))
-    return found if actions else [*found, causes.required(path, "at least one validation action is required")]
+    return found if actions else [*found, causes.required(path)]
 
 
 VALIDATORS = {

@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import json
+from collections.abc import Sequence
 
 from roadstead.api.objects import Object, ReadOnlyObject, annotations_of
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
-from roadstead.apiserver.validation.fields import complain, immutable, one_of, required_name
+from roadstead.apiserver.validation.fields import complain, immutable, label_selector, one_of, required_name
+from roadstead.apiserver.validation.internal import ROLE_REF, internal
 
 _SIZE_LIMIT = 1024 * 1024
 _RBAC = "rbac.authorization.k8s.io"
@@ -48,6 +51,25 @@ _REQUIRED_KEYS = {
 }
 
 
+_DOCKER = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
+
+
+def _json_problem(encoded: str) -> str:
+    """Return why something is no JSON, without repeating it."""
+    try:
+        text = base64.b64decode(encoded).decode("utf-8", "replace")
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        rest = text[error.pos :].strip()
+        return f"invalid character '{rest[0]}' looking for beginning of value" if rest else _JSON_END
+    except ValueError:
+        return ""
+    return ""
+
+
+_JSON_END = "unexpected end of JSON input"
+
+
 def validate_secret(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a Secret; values never appear in what is said."""
     data, type_ = new.get("data") or {}, new.get("type", "Opaque")
@@ -56,6 +78,8 @@ def validate_secret(new: Object, old: Object | None) -> Causes:
         found.append(causes.too_long("data", _SIZE_LIMIT))
     given = data.keys() | (new.get("stringData") or {}).keys()
     found += [causes.required(f"data[{key}]") for key in _REQUIRED_KEYS.get(type_, ()) if key not in given]
+    if (key := _DOCKER.get(type_)) and key in data and (problem := _json_problem(data[key])):
+        found.append(causes.invalid(f"data[{key}]", "<secret contents redacted>", problem))
     if type_ == "kubernetes.io/basic-auth" and not given & {"username", "password"}:
         found += [causes.required("data[username]"), causes.required("data[password]")]
     account = "kubernetes.io/service-account.name"
@@ -82,13 +106,20 @@ def validate_role(new: Object, old: Object | None) -> Causes:
     found: Causes = []
     for at, rule in enumerate(new.get("rules") or ()):
         found += _rule(rule, f"rules[{at}]", namespaced=namespaced)
+    aggregation, path = new.get("aggregationRule"), "aggregationRule.clusterRoleSelectors"
+    if aggregation is not None:
+        selectors = aggregation.get("clusterRoleSelectors") or ()
+        if not selectors:
+            detail = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            found.append(causes.required(path, detail))
+        found += [cause for at, part in enumerate(selectors) for cause in label_selector(part, f"{path}[{at}]")]
     return found
 
 
 def _rule(rule: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
     found: Causes = []
     if not rule.get("verbs"):
-        found.append(causes.required(f"{path}.verbs", "verbs must contain at least one value"))
+        found.append(causes.required(f"{path}.verbs"))
     urls = rule.get("nonResourceURLs")
     if urls:
         field = f"{path}.nonResourceURLs"
@@ -108,20 +139,25 @@ def _rule(rule: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
 def validate_role_binding(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a RoleBinding or ClusterRoleBinding."""
     role, namespaced = new.get("roleRef") or {}, new.get("kind") == "RoleBinding"
-    kinds = ("ClusterRole", "Role") if namespaced else ("ClusterRole",)
+    kinds = ("Role", "ClusterRole") if namespaced else ("ClusterRole",)
     found = one_of("roleRef.apiGroup", role.get("apiGroup"), (_RBAC,), required=True)
-    found += one_of("roleRef.kind", role.get("kind"), kinds, required=True)
+    found += _kind(role, "roleRef", kinds)
     found += required_name(role, "roleRef", names.path_segment_complaints)
     for at, subject in enumerate(new.get("subjects") or ()):
         found += _subject(subject, f"subjects[{at}]", namespaced=namespaced)
     if old is not None and role != old.get("roleRef"):
-        found.append(causes.invalid("roleRef", role, "cannot change roleRef"))
+        found.append(causes.invalid("roleRef", internal(role, ROLE_REF), "field is immutable"))
     return found
+
+
+def _kind(part: ReadOnlyObject, path: str, kinds: Sequence[str]) -> Causes:
+    kind = part.get("kind", "")
+    return [] if kind in kinds else [causes.not_supported(f"{path}.kind", kind, kinds)]
 
 
 def _subject(subject: ReadOnlyObject, path: str, *, namespaced: bool) -> Causes:
     kind, name = subject.get("kind"), subject.get("name")
-    found = one_of(f"{path}.kind", kind, ("Group", "ServiceAccount", "User"), required=True)
+    found = _kind(subject, path, ("ServiceAccount", "User", "Group"))
     if not name:
         found.append(causes.required(f"{path}.name"))
     if kind == "ServiceAccount":

@@ -24,7 +24,7 @@ def validate_definition(new: Object, old: Object | None) -> Causes:
     expected = f"{plural}.{group}"
     if (new.get("metadata") or {}).get("name") != expected:
         name = (new.get("metadata") or {}).get("name", "")
-        found.append(causes.invalid("metadata.name", name, f'must be spec.names.plural+"."+spec.group ({expected!r})'))
+        found.append(causes.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
     found += required_name(spec, "spec", names.subdomain_complaints, key="group")
     if group and "." not in group:
         found.append(causes.invalid("spec.group", group, "should be a domain with at least one dot"))

@@ -3,6 +3,7 @@
 Validators get objects whose types are right and that have their defaults; what is absent may still be absent.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -96,11 +97,15 @@ def is_empty_selector(selector: ReadOnlyObject) -> bool:
 def int_or_percent(value: Any, field: str) -> Causes:
     """Return what is wrong with a number of pods or a share of them."""
     if isinstance(value, str):
-        found = complain(field, value, names.percent_complaints(value))
-        if not found and int(value[:-1]) > 100:
-            return [causes.invalid(field, value, "must not be greater than 100%")]
-        return found
+        return complain(field, value, names.percent_complaints(value))
     return [causes.invalid(field, value, "must be greater than or equal to 0")] if value < 0 else []
+
+
+def at_most_all(value: Any, field: str) -> Causes:
+    """Return a cause for a share that is more than the whole."""
+    if not isinstance(value, str) or names.percent_complaints(value) or int(value[:-1]) <= 100:
+        return []
+    return [causes.invalid(field, value, "must not be greater than 100%")]
 
 
 def is_address(value: str) -> bool:
@@ -113,9 +118,34 @@ def is_address(value: str) -> bool:
 
 def address(value: str, field: str) -> Causes:
     """Return what is wrong with an IP address."""
-    if is_address(value):
-        return []
-    return [causes.invalid(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    if not is_address(value):
+        if is_address(_ZEROS.sub("", value)):
+            return [causes.invalid(field, value, "must not have leading 0s")]
+        return [causes.invalid(field, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    if getattr(ip_address(value), "ipv4_mapped", None) is not None:
+        return [causes.invalid(field, value, "must not be an IPv4-mapped IPv6 address")]
+    return []
+
+
+_ZEROS = re.compile(r"(?<![0-9a-fA-F:])0+(?=[0-9]+(\.|$))")
+
+
+def reachable(value: str, field: str) -> Causes:
+    """Return a cause for an address that nobody else can mean: unspecified, of the machine itself, of its link."""
+    address = ip_address(value)
+    ranges = {
+        "may not be unspecified (0.0.0.0)": address.is_unspecified and address.version == 4,
+        "may not be unspecified (::)": address.is_unspecified and address.version == 6,
+        "may not be in the loopback range (127.0.0.0/8, ::1/128)": address.is_loopback,
+        "may not be in the link-local range (169.254.0.0/16, fe80::/10)": address.is_link_local,
+        "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)": any(
+            address in part for part in _LINK_MULTICAST if part.version == address.version
+        ),
+    }
+    return [causes.invalid(field, value, detail) for detail, holds in ranges.items() if holds]
+
+
+_LINK_MULTICAST = (IPv4Network("224.0.0.0/24"), IPv6Network("ff02::/16"))
 
 
 def network(value: str) -> IPv4Network | IPv6Network | None:
@@ -128,6 +158,9 @@ def network(value: str) -> IPv4Network | IPv6Network | None:
 
 def cidr(value: str, field: str) -> Causes:
     """Return what is wrong with a CIDR."""
-    if network(value) is not None:
-        return []
-    return [causes.invalid(field, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+    found = network(value)
+    if found is None:
+        return [causes.invalid(field, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+    if ip_address(value.split("/")[0]) != found.network_address:
+        return [causes.invalid(field, value, "must not have bits set beyond the prefix length")]
+    return []

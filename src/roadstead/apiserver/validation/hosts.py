@@ -13,13 +13,8 @@ _SEARCH_PATHS = 32
 _SEARCH_LENGTH = 2048
 
 
-def host_names(spec: ReadOnlyObject, path: str) -> Causes:
-    """Return what is wrong with a pod's DNS settings, host aliases, host name and ports on the host."""
-    found = _dns(spec, f"{path}.dnsConfig") + _aliases(spec.get("hostAliases") or (), f"{path}.hostAliases")
-    return found + _override(spec, f"{path}.hostnameOverride") + _host_network(spec, f"{path}.containers")
-
-
-def _dns(spec: ReadOnlyObject, path: str) -> Causes:
+def dns(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with a pod's DNS settings."""
     config = spec.get("dnsConfig")
     servers = (config or {}).get("nameservers") or ()
     if spec.get("dnsPolicy") == "None":
@@ -55,7 +50,8 @@ def _dns_config(config: ReadOnlyObject, servers: Sequence[str], path: str) -> Ca
     return found
 
 
-def _aliases(aliases: Sequence[ReadOnlyObject], path: str) -> Causes:
+def aliases(aliases: Sequence[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with entries of /etc/hosts."""
     found: Causes = []
     for at, alias in enumerate(aliases):
         found += address(alias.get("ip", ""), f"{path}[{at}].ip")
@@ -64,7 +60,8 @@ def _aliases(aliases: Sequence[ReadOnlyObject], path: str) -> Causes:
     return found
 
 
-def _override(spec: ReadOnlyObject, path: str) -> Causes:
+def override(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with a host name that replaces what the pod would be called."""
     name = spec.get("hostnameOverride")
     if name is None:
         return []
@@ -78,14 +75,17 @@ def _override(spec: ReadOnlyObject, path: str) -> Causes:
     return found + complain(path, name, names.subdomain_complaints(name))
 
 
-def _host_network(spec: ReadOnlyObject, path: str) -> Causes:
-    """Return a cause for every port whose number on the host is not that in the pod, where both are the same."""
+def host_ports(spec: ReadOnlyObject, path: str, *, is_pod: bool) -> Causes:
+    """Return a cause for every port whose number on the host is not that in the pod, where both are the same.
+
+    A template need not say it: its pods get it.
+    """
     if not spec.get("hostNetwork"):
         return []
     detail = "must match `containerPort` when `hostNetwork` is true"
     return [
-        causes.invalid(f"{path}[{at}].ports[{index}].hostPort", port["hostPort"], detail)
+        causes.invalid(f"{path}[{at}].ports[{index}].hostPort", port.get("hostPort", 0), detail)
         for at, container in enumerate(spec.get("containers") or ())
         for index, port in enumerate(container.get("ports") or ())
-        if port.get("hostPort") and port["hostPort"] != port.get("containerPort")
+        if (is_pod or port.get("hostPort")) and port.get("hostPort", 0) != port.get("containerPort", 0)
     ]

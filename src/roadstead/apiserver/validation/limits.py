@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from itertools import combinations
 from typing import Any
 
 from roadstead.api.objects import Object, ReadOnlyObject
@@ -12,6 +11,8 @@ from roadstead.apiserver.admission.quota_usage import STANDARD_NAMES
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain
+from roadstead.apiserver.validation.internal import SCOPE_TERM, internal
+from roadstead.apiserver.validation.resource_names import is_standard
 
 _SCOPES = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
@@ -49,6 +50,8 @@ def validate_quota(new: Object, old: Object | None) -> Causes:
 def _hard(name: str, text: Any, path: str) -> Causes:
     found = complain(path, name, names.qualified_name_complaints(name))
     if "/" not in name and name not in STANDARD_NAMES and not name.startswith(("hugepages-", "requests.hugepages-")):
+        if not is_standard(name) and not names.qualified_name_complaints(name):
+            found.append(causes.invalid(path, name, "must be a standard resource type or fully qualified"))
         found.append(causes.invalid(path, name, "must be a standard resource for quota"))
     found += complain(path, text, names.quantity_complaints(text))
     if name in _INTEGERS and parse_quantity(str(text)) % 1:
@@ -79,16 +82,17 @@ def _scopes(spec: ReadOnlyObject) -> Causes:
 def _selector(spec: ReadOnlyObject) -> Causes:
     selector, field = spec.get("scopeSelector") or {}, "spec.scopeSelector.matchExpressions"
     terms = selector.get("matchExpressions") or ()
+    shown = {"MatchExpressions": [internal(term, SCOPE_TERM) for term in terms]}
     found: Causes = []
     for term in terms:
         scope = term.get("scopeName")
         if scope not in _SCOPES:
             found.append(causes.invalid(f"{field}.scopeName", scope, "unsupported scope"))
         unfit = [name for name in sorted(spec.get("hard") or ()) if not _fits(str(scope), name)]
-        found += [causes.invalid(field, selector, "unsupported scope applied to resource") for _ in unfit]
+        found += [causes.invalid(field, shown, "unsupported scope applied to resource") for _ in unfit]
         found += _operator(term, field)
     scopes = {term.get("scopeName") for term in terms}
-    found += [causes.invalid(field, list(terms), "conflicting scopes") for pair in _CONTRARY if pair <= scopes]
+    found += [causes.invalid(field, spec.get("scopes"), "conflicting scopes") for pair in _CONTRARY if pair <= scopes]
     return found
 
 
@@ -147,15 +151,21 @@ def _resource(type_: str, name: str, path: str) -> Causes:
     found = complain(path, name, names.qualified_name_complaints(name))
     known = name in _OF_A_CONTAINER or name.startswith("hugepages-")
     if type_ in ("Pod", "Container") and "/" not in name and not known:
+        if not is_standard(name) and not found:
+            found.append(causes.invalid(path, name, "must be a standard resource type or fully qualified"))
         found.append(causes.invalid(path, name, "must be a standard resource for containers"))
     return found
 
 
 _ASCENDING = (
-    ("min", "min value"), ("defaultRequest", "default request value"), ("default", "default value"),
-    ("max", "max value"),
-)  # fmt: skip
-"""What may not be larger than what comes after it."""
+    ("min", "max", "min", "min value", "max value"),
+    ("min", "defaultRequest", "defaultRequest", "min value", "default request value"),
+    ("defaultRequest", "max", "defaultRequest", "default request value", "max value"),
+    ("defaultRequest", "default", "defaultRequest", "default request value", "default limit value"),
+    ("min", "default", "min", "min value", "default value"),
+    ("default", "max", "max", "default value", "max value"),
+)
+"""What may not be larger than what, which of the two Kubernetes repeats, and what it calls them, in its order."""
 
 
 def _contradictions(item: ReadOnlyObject, path: str) -> Iterator[causes.Cause]:
@@ -163,13 +173,11 @@ def _contradictions(item: ReadOnlyObject, path: str) -> Iterator[causes.Cause]:
         amounts = {
             field: parse_quantity(str(item[field][name])) for field in _AMOUNTS if name in (item.get(field) or {})
         }
-        for (lower, low), (upper, high) in combinations(_ASCENDING, 2):
+        for lower, upper, repeated, low, high in _ASCENDING:
             if lower in amounts and upper in amounts and amounts[lower] > amounts[upper]:
-                field = lower if lower != "min" or upper == "max" else upper
-                texts = {each: item[each][name] for each in (lower, upper)}
-                high = "default limit value" if (lower, upper) == ("defaultRequest", "default") else high
-                detail = f"{low} {texts[lower]} is greater than {high} {texts[upper]}"
-                yield causes.invalid(f"{path}.{field}[{name}]", texts[field], detail)
+                field = upper if lower == "min" and upper != "max" else lower
+                detail = f"{low} {item[lower][name]} is greater than {high} {item[upper][name]}"
+                yield causes.invalid(f"{path}.{field}[{name}]", item[repeated][name], detail)
         yield from _ratio(item, name, amounts, f"{path}.maxLimitRequestRatio[{name}]")
 
 

@@ -59,8 +59,8 @@ def _expected(words: str, pattern: str, *examples: str) -> str:
     return f"{words} (e.g. {shown} regex used for validation is '{pattern}')"
 
 
-def _at_most(value: str, limit: int) -> list[str]:
-    return [f"must be no more than {limit} characters"] if len(value) > limit else []
+def _at_most(value: str, limit: int, unit: str = "characters") -> list[str]:
+    return [f"must be no more than {limit} {unit}"] if len(value) > limit else []
 
 
 def between(value: Any, low: int, high: int) -> list[str]:
@@ -121,7 +121,7 @@ def qualified_name_complaints(value: str) -> list[str]:
         prefix = ["must be non-empty"] if not parts[0] else subdomain_complaints(parts[0])
         complaints = [f"prefix part {complaint}" for complaint in prefix]
     name = parts[-1]
-    size = ["must be non-empty"] if not name else _at_most(name, 63)
+    size = ["must be non-empty"] if not name else _at_most(name, 63, "bytes")
     complaints += [f"name part {complaint}" for complaint in size]
     if not _is_key(name):
         complaints.append(f"name part {key}")
@@ -130,7 +130,7 @@ def qualified_name_complaints(value: str) -> list[str]:
 
 def label_value_complaints(value: str) -> list[str]:
     """Complain about the value of a label."""
-    complaints = _at_most(value, 63)
+    complaints = _at_most(value, 63, "bytes")
     if value and not _is_key(value):
         complaints.append(_expected(_VALUE_WORDS, f"({_KEY})?", "MyValue", "my_value", "12345"))
     return complaints

@@ -1,5 +1,6 @@
-"""Services, Ingresses, NetworkPolicies and EndpointSlices."""
+"""Ingresses, NetworkPolicies and EndpointSlices."""
 
+from ipaddress import ip_address
 from typing import Any
 
 from roadstead.api.objects import Object, ReadOnlyObject
@@ -14,145 +15,11 @@ from roadstead.apiserver.validation.fields import (
     immutable,
     is_address,
     label_selector,
-    labels,
     network,
     one_of,
+    reachable,
     required_name,
 )
-
-_LONGEST_AFFINITY = 86400
-_DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
-_SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
-
-
-def validate_service(new: Object, old: Object | None) -> Causes:
-    """Return what is wrong with a Service."""
-    spec = new.get("spec") or {}
-    type_, headless = spec.get("type"), spec.get("clusterIP") == "None"
-    found = one_of("spec.type", type_, _SERVICE_TYPES, required=True)
-    ports = spec.get("ports") or ()
-    if not ports and not headless and type_ != "ExternalName":
-        found.append(causes.required("spec.ports"))
-    if headless and type_ in ("LoadBalancer", "NodePort"):
-        detail = f"may not be set to 'None' for {type_} services"
-        found.append(causes.invalid("spec.clusterIPs[0]", "None", detail))
-    if type_ == "ExternalName":
-        found += _external_name(spec)
-    found += _service_ports(ports, type_ or "")
-    found += labels(spec.get("selector"), "spec.selector")
-    found += one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
-    found += _affinity(spec) + _addresses(spec) + _traffic(spec)
-    return found + (_service_changes(spec, old.get("spec") or {}) if old is not None else [])
-
-
-def _external_name(spec: ReadOnlyObject) -> Causes:
-    name = (spec.get("externalName") or "").removesuffix(".")
-    found = (
-        complain("spec.externalName", name, names.subdomain_complaints(name))
-        if name
-        else [causes.required("spec.externalName")]
-    )
-    if spec.get("clusterIP"):
-        found.append(causes.forbidden("spec.clusterIPs", "may not be set for ExternalName services"))
-    return found
-
-
-def _service_ports(ports: Any, type_: str) -> Causes:
-    found: Causes = []
-    taken: set[Any] = set()
-    for at, port in enumerate(ports):
-        path = f"spec.ports[{at}]"
-        found += _service_port(port, path, named=len(ports) > 1)
-        claims = [("name", port.get("name"))] if port.get("name") else []
-        node_port = port.get("nodePort")
-        if node_port:
-            claims.append(("nodePort", (port.get("protocol"), node_port)))
-            if type_ == "ClusterIP":
-                detail = "may not be used when `type` is 'ClusterIP'"
-                found.append(causes.forbidden(f"{path}.nodePort", detail))
-        found += [causes.duplicate(f"{path}.{key}", port[key]) for key, claim in claims if (key, claim) in taken]
-        identity = {"protocol": port.get("protocol", ""), "port": port.get("port", 0)}
-        if ("", *identity.values()) in taken:
-            found.append(causes.duplicate(path, identity))
-        taken.update([*claims, ("", *identity.values())])
-    return found
-
-
-def _service_port(port: ReadOnlyObject, path: str, *, named: bool) -> Causes:
-    found: Causes = []
-    if named or port.get("name"):
-        found += required_name(port, path, names.label_complaints)
-    number = port.get("port", 0)
-    found += complain(f"{path}.port", number, names.port_complaints(number))
-    found += one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
-    target = port.get("targetPort", number)
-    found += complain(f"{path}.targetPort", target, names.port_or_name_complaints(target))
-    if port.get("nodePort"):
-        found += complain(f"{path}.nodePort", port["nodePort"], names.port_complaints(port["nodePort"]))
-    if port.get("appProtocol"):
-        protocol = port["appProtocol"]
-        found += complain(f"{path}.appProtocol", protocol, names.qualified_name_complaints(protocol))
-    return found
-
-
-def _addresses(spec: ReadOnlyObject) -> Causes:
-    found: Causes = []
-    for at, value in enumerate(spec.get("clusterIPs") or ()):
-        if value != "None":
-            found += address(value, f"spec.clusterIPs[{at}]")
-    for at, value in enumerate(spec.get("externalIPs") or ()):
-        found += address(value, f"spec.externalIPs[{at}]")
-    single, several = spec.get("clusterIP"), spec.get("clusterIPs")
-    if single and single != "None" and not several:
-        found += address(single, "spec.clusterIP")
-    if single and several and several[0] != single:
-        found.append(causes.invalid("spec.clusterIPs", several, "first value must match `clusterIP`"))
-    for at, family in enumerate(spec.get("ipFamilies") or ()):
-        found += one_of(f"spec.ipFamilies[{at}]", family, ("IPv4", "IPv6"))
-    return found
-
-
-def _affinity(spec: ReadOnlyObject) -> Causes:
-    config, path = spec.get("sessionAffinityConfig"), "spec.sessionAffinityConfig"
-    if spec.get("sessionAffinity") != "ClientIP":
-        return [causes.forbidden(path, "must not be set when session affinity is None")] if config is not None else []
-    seconds = ((config or {}).get("clientIP") or {}).get("timeoutSeconds")
-    field = f"{path}.clientIP.timeoutSeconds"
-    if seconds is None or 1 <= seconds <= _LONGEST_AFFINITY:
-        return []
-    return [causes.invalid(field, seconds, f"must be greater than 0 and less than {_LONGEST_AFFINITY}")]
-
-
-def _traffic(spec: ReadOnlyObject) -> Causes:
-    found: Causes = []
-    outside = spec.get("type") in ("NodePort", "LoadBalancer") or bool(spec.get("externalIPs"))
-    policy = spec.get("externalTrafficPolicy")
-    if policy and not outside:
-        detail = "may only be set for externally-accessible services"
-        found.append(causes.invalid("spec.externalTrafficPolicy", policy, detail))
-    elif policy:
-        found += one_of("spec.externalTrafficPolicy", policy, ("Cluster", "Local"))
-    found += one_of("spec.trafficDistribution", spec.get("trafficDistribution"), _DISTRIBUTIONS)
-    if (port := spec.get("healthCheckNodePort")) and (spec.get("type"), policy) != ("LoadBalancer", "Local"):
-        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        found.append(causes.invalid("spec.healthCheckNodePort", port, detail))
-    found += one_of("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), ("Cluster", "Local"))
-    if spec.get("type") != "LoadBalancer":
-        detail = "may only be used when `type` is 'LoadBalancer'"
-        given = ("allocateLoadBalancerNodePorts", "loadBalancerClass", "loadBalancerSourceRanges")
-        found += [causes.forbidden(f"spec.{key}", detail) for key in given if spec.get(key) not in (None, [], "")]
-    for at, value in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        found += cidr(value.strip(), f"spec.loadBalancerSourceRanges[{at}]")
-    return found
-
-
-def _service_changes(new: ReadOnlyObject, old: ReadOnlyObject) -> Causes:
-    """An address once given stays, unless the Service had or gets none because it is only an external name."""
-    before = old.get("clusterIPs") or ([old["clusterIP"]] if old.get("clusterIP") else [])
-    after = new.get("clusterIPs") or ([new["clusterIP"]] if new.get("clusterIP") else [])
-    if not before or not after or "ExternalName" in (new.get("type"), old.get("type")) or before[0] == after[0]:
-        return []
-    return [causes.invalid("spec.clusterIPs[0]", after, "may not change once set")]
 
 
 def validate_network_policy(new: Object, old: Object | None) -> Causes:
@@ -170,12 +37,12 @@ def validate_network_policy(new: Object, old: Object | None) -> Causes:
     if len(types) > 2:
         return [*found, causes.invalid("spec.policyTypes", types, "may not specify more than two policyTypes")]
     for at, type_ in enumerate(types):
-        found += one_of(f"spec.policyTypes[{at}]", type_, ("Egress", "Ingress"), required=True)
+        found += one_of(f"spec.policyTypes[{at}]", type_, ("Ingress", "Egress"), required=True)
     return found
 
 
 def _policy_port(port: ReadOnlyObject, path: str) -> Causes:
-    found = one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    found = one_of(f"{path}.protocol", port.get("protocol"), ("TCP", "UDP", "SCTP"))
     number, end = port.get("port"), port.get("endPort")
     if number is not None:
         found += complain(f"{path}.port", number, names.port_or_name_complaints(number))
@@ -230,7 +97,7 @@ def validate_ingress(new: Object, old: Object | None) -> Causes:
     rules, default = spec.get("rules") or (), spec.get("defaultBackend")
     found: Causes = []
     if not rules and default is None:
-        found.append(causes.invalid("spec", [], "either `defaultBackend` or `rules` must be specified"))
+        found.append(causes.invalid("spec", None, "either `defaultBackend` or `rules` must be specified"))
     if default is not None:
         found += _backend(default, "spec.defaultBackend")
     for at, rule in enumerate(rules):
@@ -312,13 +179,20 @@ def _backend(backend: ReadOnlyObject, path: str) -> Causes:
 
 def validate_ingress_class(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with an IngressClass."""
-    controller = (new.get("spec") or {}).get("controller", "")
+    spec = new.get("spec") or {}
+    controller, parameters = spec.get("controller", ""), spec.get("parameters")
     found: Causes = []
     if not controller:
         found.append(causes.required("spec.controller"))
     elif "/" not in controller:
         detail = 'must be a domain-prefixed path (such as "acme.io/foo")'
         found.append(causes.invalid("spec.controller", controller, detail))
+    if parameters is not None:
+        path = "spec.parameters"
+        found += [causes.required(f"{path}.{key}") for key in ("kind", "name") if not parameters.get(key)]
+        found += one_of(f"{path}.scope", parameters.get("scope"), ("Cluster", "Namespace"))
+        if parameters.get("scope") == "Namespace" and not parameters.get("namespace"):
+            found.append(causes.required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
     if old is not None:
         found += immutable(controller, (old.get("spec") or {}).get("controller"), "spec.controller")
     return found
@@ -329,22 +203,45 @@ def validate_endpoint_slice(new: Object, old: Object | None) -> Causes:
     type_ = new.get("addressType")
     found = one_of("addressType", type_, ("FQDN", "IPv4", "IPv6"), required=True)
     if old is not None:
-        found += immutable(type_, old.get("addressType"), "addressType")
-    for at, endpoint in enumerate(new.get("endpoints") or ()):
-        addresses = endpoint.get("addresses") or ()
-        if not addresses:
-            found.append(causes.required(f"endpoints[{at}].addresses", "must contain at least 1 address"))
-        if type_ != "FQDN":
-            for index, value in enumerate(addresses):
-                found += address(value, f"endpoints[{at}].addresses[{index}]")
-    for at, port in enumerate(new.get("ports") or ()):
-        found += one_of(f"ports[{at}].protocol", port.get("protocol"), PROTOCOLS)
+        changed = type_ != old.get("addressType")
+        found += [causes.invalid("addressType", None, "field is immutable")] if changed else []
+    found += _slice_ports(new)
+    if old is None or new.get("endpoints") != old.get("endpoints"):
+        for at, endpoint in enumerate(new.get("endpoints") or ()):
+            found += _endpoint(endpoint, type_ or "", f"endpoints[{at}]")
     return found
+
+
+def _slice_ports(new: ReadOnlyObject) -> Causes:
+    found: Causes = []
+    taken: set[str] = set()
+    for at, port in enumerate(new.get("ports") or ()):
+        path, name = f"ports[{at}]", port.get("name") or ""
+        found += complain(f"{path}.name", name, names.label_complaints(name)) if name else []
+        found += [causes.duplicate(f"{path}.name", name)] if name in taken else []
+        taken.add(name)
+        found += one_of(f"{path}.protocol", port.get("protocol"), PROTOCOLS)
+    return found
+
+
+def _endpoint(endpoint: ReadOnlyObject, type_: str, path: str) -> Causes:
+    addresses, node, host = (endpoint.get(key) or "" for key in ("addresses", "nodeName", "hostname"))
+    found = [] if addresses else [causes.required(f"{path}.addresses")]
+    for at, value in enumerate(addresses if type_ in ("IPv4", "IPv6") else ()):
+        where = f"{path}.addresses[{at}]"
+        if problems := address(value, where):
+            found += problems
+            continue
+        if (":" in value) != (type_ == "IPv6"):
+            found.append(causes.invalid(f"{path}.addresses", value, f"must be an {type_} address"))
+        if not ip_address(value).is_loopback:  # unlike Kubernetes: pods of one machine may have addresses there
+            found += reachable(value, where)
+    found += complain(f"{path}.nodeName", node, names.subdomain_complaints(node)) if node else []
+    return found + (complain(f"{path}.hostname", host, names.label_complaints(host)) if host else [])
 
 
 _NETWORKING = "networking.k8s.io"
 VALIDATORS = {
-    ("", "Service"): validate_service,
     ("discovery.k8s.io", "EndpointSlice"): validate_endpoint_slice,
     (_NETWORKING, "Ingress"): validate_ingress,
     (_NETWORKING, "IngressClass"): validate_ingress_class,

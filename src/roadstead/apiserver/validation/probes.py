@@ -35,14 +35,24 @@ def _probe(probe: ReadOnlyObject, kind: str, path: str) -> Causes:
     return found
 
 
-def hooks(container: ReadOnlyObject, path: str) -> Causes:
-    """Return what is wrong with the lifecycle hooks of a container."""
+def hooks(container: ReadOnlyObject, path: str, grace: int | None) -> Causes:
+    """Return what is wrong with the lifecycle hooks of a container that has so many seconds to end."""
     lifecycle = container.get("lifecycle") or {}
     found: Causes = []
     for kind in ("postStart", "preStop"):
         if lifecycle.get(kind) is not None:
-            found += handler(lifecycle[kind], f"{path}.lifecycle.{kind}")
+            where = f"{path}.lifecycle.{kind}"
+            found += handler(lifecycle[kind], where) + _nap(lifecycle[kind].get("sleep"), f"{where}.sleep", grace)
     return found
+
+
+def _nap(action: ReadOnlyObject | None, path: str, grace: int | None) -> Causes:
+    """A hook cannot sleep longer than the container is given to end."""
+    seconds, limit = (action or {}).get("seconds", 0), 30 if grace is None else grace
+    if action is None or 0 <= seconds <= limit:
+        return []
+    detail = f"must be non-negative and less than terminationGracePeriodSeconds ({limit})"
+    return [causes.invalid(path, seconds, detail)]
 
 
 def handler(action: ReadOnlyObject, path: str) -> Causes:
@@ -74,7 +84,7 @@ def _http(action: ReadOnlyObject, path: str) -> Causes:
 
 
 def _sleep(action: ReadOnlyObject, path: str) -> Causes:
-    return not_negative(action, path, "seconds")
+    return []
 
 
 _CHECKS = {"exec": _exec, "httpGet": _http, "tcpSocket": _port, "grpc": _port, "sleep": _sleep}

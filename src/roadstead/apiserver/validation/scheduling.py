@@ -1,6 +1,6 @@
 """Where pods may run: affinities, tolerations, spread over topologies (kubernetes pkg/apis/core/validation)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from roadstead.api.objects import ReadOnlyObject
@@ -11,20 +11,13 @@ from roadstead.apiserver.validation.fields import complain, label_selector, one_
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
-_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
 _POLICIES = ("Honor", "Ignore")
 
 
-def scheduling(spec: ReadOnlyObject, path: str) -> Causes:
-    """Return what is wrong with how a pod chooses its node."""
-    found = _affinity(spec.get("affinity") or {}, f"{path}.affinity")
-    found += _spread(spec.get("topologySpreadConstraints") or (), f"{path}.topologySpreadConstraints")
-    found += _tolerations(spec.get("tolerations") or (), f"{path}.tolerations")
-    return found + _gates(spec.get("schedulingGates") or (), f"{path}.schedulingGates")
-
-
-def _affinity(affinity: ReadOnlyObject, path: str) -> Causes:
+def affinity(affinity: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with which nodes and neighbours a pod wants."""
     found: Causes = []
     for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity"):
         rules, where = affinity.get(kind) or {}, f"{path}.{kind}"
@@ -135,7 +128,8 @@ def _label_keys(term: ReadOnlyObject, path: str, field: str) -> Causes:
     return found
 
 
-def _spread(constraints: Sequence[ReadOnlyObject], path: str) -> Causes:
+def spread(constraints: Sequence[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with how pods are to be spread over topologies."""
     found: Causes = []
     for at, constraint in enumerate(constraints):
         where = f"{path}[{at}]"
@@ -167,26 +161,16 @@ def _spread_constraint(constraint: ReadOnlyObject, path: str) -> Causes:
         if constraint.get(field) is not None and constraint[field] not in _POLICIES:
             found.append(causes.not_supported(f"{path}.{field}", constraint[field], _POLICIES))
     found += _label_keys(constraint, path, "matchLabelKeys")
-    found += [
-        causes.invalid(f"{path}[{at}]", key, "exists in both matchLabelKeys and labelSelector")
-        for at, key in enumerate(constraint.get("matchLabelKeys") or ())
-        if key in _selected_keys(constraint.get("labelSelector") or {})
-    ]
     return found + label_selector(constraint.get("labelSelector"), f"{path}.labelSelector")
-
-
-def _selected_keys(selector: ReadOnlyObject) -> Iterator[str]:
-    yield from selector.get("matchLabels") or ()
-    for term in selector.get("matchExpressions") or ():
-        yield term.get("key", "")
 
 
 def positive(value: Any, field: str) -> Causes:
     """Return a cause for a number that is not above zero."""
-    return [] if value > 0 else [causes.invalid(field, value, "must be greater than 0")]
+    return [] if value > 0 else [causes.invalid(field, value, "must be greater than zero")]
 
 
-def _tolerations(tolerations: Iterable[ReadOnlyObject], path: str) -> Causes:
+def tolerations(tolerations: Iterable[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with the taints that a pod bears."""
     found: Causes = []
     for at, toleration in enumerate(tolerations):
         where, key = f"{path}[{at}]", toleration.get("key")
@@ -210,10 +194,13 @@ def _toleration_value(toleration: ReadOnlyObject, path: str) -> Causes:
         return [causes.invalid(field, value, ";".join(complaints))] if complaints else []
     if operator == "Exists":
         return [causes.invalid(field, value, "value must be empty when `operator` is 'Exists'")] if value else []
+    if operator in ("Lt", "Gt"):
+        return [causes.not_supported(field, operator, ("Equal", "Exists", "Lt", "Gt"))]
     return [causes.not_supported(field, operator, ("Equal", "Exists"))]
 
 
-def _gates(gates: Iterable[ReadOnlyObject], path: str) -> Causes:
+def gates(gates: Iterable[ReadOnlyObject], path: str) -> Causes:
+    """Return what is wrong with what holds a pod back."""
     found: Causes = []
     taken: set[str] = set()
     for at, gate in enumerate(gates):

@@ -8,6 +8,7 @@ from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain
+from roadstead.apiserver.validation.internal import SECCOMP_PROFILE, SECURITY_CONTEXT, internal
 from roadstead.apiserver.validation.paths import local_path
 
 _LAST_ID = (1 << 31) - 1
@@ -22,17 +23,8 @@ _CHOICES = {
 }
 
 
-def security(spec: ReadOnlyObject, path: str) -> Causes:
-    """Return what is wrong with the security contexts of a pod and its containers."""
-    found = _pod(spec, path)
-    for kind in ("containers", "initContainers", "ephemeralContainers"):
-        for at, container in enumerate(spec.get(kind) or ()):
-            where, own = f"{path}.{kind}[{at}].securityContext", spec.get("hostUsers") is False
-            found += _container(container.get("securityContext") or {}, where, host_users=not own)
-    return found
-
-
-def _pod(spec: ReadOnlyObject, path: str) -> Causes:
+def pod_security(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with the security context of a pod."""
     context, where = spec.get("securityContext") or {}, f"{path}.securityContext"
     found = _identities(context, where, ("fsGroup", "runAsUser", "runAsGroup"))
     for at, group in enumerate(context.get("supplementalGroups") or ()):
@@ -41,14 +33,16 @@ def _pod(spec: ReadOnlyObject, path: str) -> Causes:
     for field, choices in _CHOICES.items():
         if context.get(field) is not None and context[field] not in choices:
             found.append(causes.not_supported(f"{where}.{field}", context[field], choices))
-    found += _profiles(context, where)
+    found += _profile_of(context, where, "seccompProfile", "seccomp")
+    found += _profile_of(context, where, "appArmorProfile", "AppArmor")
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
         detail = "ShareProcessNamespace and HostPID cannot both be enabled"
         found.append(causes.invalid(f"{path}.shareProcessNamespace", True, detail))
-    return found + _user_namespace(spec, path)
+    return found
 
 
-def _user_namespace(spec: ReadOnlyObject, path: str) -> Causes:
+def user_namespace(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return a cause for everything of the host's that a pod cannot share if it has users of its own."""
     if spec.get("hostUsers") is not False:
         return []
     shared = {"hostNetwork": "hostNetwork", "hostPID": "HostPID", "hostIPC": "HostIPC"}
@@ -56,22 +50,23 @@ def _user_namespace(spec: ReadOnlyObject, path: str) -> Causes:
     return [causes.forbidden(f"{path}.{shown}", detail) for field, shown in shared.items() if spec.get(field)]
 
 
-def _container(context: ReadOnlyObject, path: str, *, host_users: bool) -> Causes:
+def container_security(context: ReadOnlyObject, path: str, *, host_users: bool) -> Causes:
+    """Return what is wrong with the security context of a container."""
     found = _identities(context, path, ("runAsUser", "runAsGroup"))
     if (mount := context.get("procMount")) is not None:
         if mount not in ("Default", "Unmasked"):
             found.append(causes.not_supported(f"{path}.procMount", mount, ("Default", "Unmasked")))
         if host_users and mount == "Unmasked":
             found.append(causes.invalid(f"{path}.procMount", mount, "`hostUsers` must be false to use `Unmasked`"))
-    found += _profiles(context, path)
+    found += _profile_of(context, path, "seccompProfile", "seccomp")
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            found.append(causes.invalid(path, context, detail))
+            found.append(causes.invalid(path, internal(context, SECURITY_CONTEXT), detail))
         if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            found.append(causes.invalid(path, context, detail))
-    return found
+            found.append(causes.invalid(path, internal(context, SECURITY_CONTEXT), detail))
+    return found + _profile_of(context, path, "appArmorProfile", "AppArmor")
 
 
 def _identities(context: ReadOnlyObject, path: str, fields: tuple[str, ...]) -> Causes:
@@ -100,12 +95,8 @@ def _sysctls(context: ReadOnlyObject, spec: ReadOnlyObject, path: str) -> Causes
     return found
 
 
-def _profiles(context: ReadOnlyObject, path: str) -> Causes:
-    found: Causes = []
-    for field, shown in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
-        if context.get(field) is not None:
-            found += _profile(context[field], f"{path}.{field}", field, shown)
-    return found
+def _profile_of(context: ReadOnlyObject, path: str, field: str, shown: str) -> Causes:
+    return _profile(context[field], f"{path}.{field}", field, shown) if context.get(field) is not None else []
 
 
 def _profile(profile: ReadOnlyObject, path: str, field: str, shown: str) -> Causes:
@@ -118,7 +109,7 @@ def _profile(profile: ReadOnlyObject, path: str, field: str, shown: str) -> Caus
         found.append(causes.not_supported(f"{path}.type", type_, _PROFILES))
     if type_ != "Localhost":
         if local is not None:
-            value: Any = profile if field == "seccompProfile" else local
+            value: Any = internal(profile, SECCOMP_PROFILE) if field == "seccompProfile" else local
             found.append(causes.invalid(where, value, f"can only be set when {shown} type is Localhost"))
     elif not local:
         found.append(causes.required(where, f"must be set when {shown} type is Localhost"))

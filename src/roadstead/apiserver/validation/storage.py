@@ -5,19 +5,21 @@ from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
-from roadstead.apiserver.validation.fields import complain, immutable, label_selector, one_of
+from roadstead.apiserver.validation.fields import complain, label_selector, one_of
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+_FIXED = "field is immutable"
 _IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
 def validate_claim(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a PersistentVolumeClaim."""
-    found = _claim_spec(new.get("spec") or {}, "spec")
+    found = claim_spec(new.get("spec") or {}, "spec")
     return found + (_claim_changes(new, old) if old is not None else [])
 
 
-def _claim_spec(spec: ReadOnlyObject, path: str) -> Causes:
+def claim_spec(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with what a claim, or a template of one, asks for."""
     modes = spec.get("accessModes") or ()
     found: Causes = []
     if not modes:
@@ -53,15 +55,23 @@ def _claim_changes(new: Object, old: Object) -> Causes:
 def validate_storage_class(new: Object, old: Object | None) -> Causes:
     """Return what is wrong with a StorageClass."""
     found: Causes = []
-    if not new.get("provisioner"):
+    provisioner = new.get("provisioner", "").lower()
+    if not provisioner:
         found.append(causes.required("provisioner"))
+    else:
+        found += complain("provisioner", provisioner, names.qualified_name_complaints(provisioner))
+    if "" in (new.get("parameters") or {}):
+        found.append(causes.invalid("parameters", "", "field can not be empty."))
+    found += one_of("reclaimPolicy", new.get("reclaimPolicy"), ("Delete", "Retain"))
     found += one_of("volumeBindingMode", new.get("volumeBindingMode"), ("Immediate", "WaitForFirstConsumer"))
     if old is not None:
         if (new.get("parameters") or {}) != (old.get("parameters") or {}):
-            found.append(causes.forbidden("parameters", "updates to parameters are forbidden."))
+            found.append(causes.invalid("parameters", None, _FIXED))
         if new.get("provisioner") != old.get("provisioner"):
-            found.append(causes.forbidden("provisioner", "updates to provisioner are forbidden."))
-        found += immutable(new.get("volumeBindingMode"), old.get("volumeBindingMode"), "volumeBindingMode")
+            found.append(causes.invalid("provisioner", None, _FIXED))
+        for field in ("reclaimPolicy", "volumeBindingMode"):
+            if new.get(field) != old.get(field):
+                found.append(causes.invalid(field, None, _FIXED))
     return found
 
 

@@ -68,6 +68,10 @@ def test_json_patch_follows_the_examples_of_its_rfc(target, operations, result):
     assert json_patch(target, operations) == result
 
 
+def test_replacing_what_is_not_there_adds_it_as_in_kubernetes():
+    assert json_patch({"a": 1}, [{"op": "replace", "path": "/b", "value": 2}]) == {"a": 1, "b": 2}
+
+
 @pytest.mark.parametrize(
     ("target", "operations", "result"),
     [
@@ -87,6 +91,7 @@ def test_json_patch_is_as_lenient_as_in_kubernetes(target, operations, result):
     [
         ({"op": "test", "path": "/a", "value": True}, "testing value /a failed"),
         ({"op": "remove", "path": "/nothing"}, "unable to remove nonexistent key: /nothing"),
+        ({"op": "replace", "path": "/nothing/below", "value": 1}, "doc is missing path: /nothing"),
         ({"op": "add", "path": "/x/y", "value": 1}, "doc is missing path: /x"),
         ({"op": "add", "path": "/list/9", "value": 1}, "unable to access invalid index '9'"),
         ({"op": "remove", "path": "/list/-2"}, "unable to access invalid index '-2'"),

@@ -6,7 +6,7 @@ a write pays for one look. What Kubernetes asks policies about and is not asked 
 
 from collections.abc import Collection, Iterator
 
-from roadstead.api.errors import ApiError, Forbidden, Invalid, RequestEntityTooLarge, Unauthorized
+from roadstead.api.errors import ApiError, Forbidden, Invalid, RequestEntityTooLarge
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
 from roadstead.api.selectors import label_selector_from
@@ -30,9 +30,7 @@ GROUP = "admissionregistration.k8s.io"
 _POLICIES, _BINDINGS = f"validatingadmissionpolicies.{GROUP}", f"validatingadmissionpolicybindings.{GROUP}"
 _SEEN = frozenset({"", "status", "scale", "finalize", "ephemeralcontainers"})
 """Subresources whose writes are seen; the objects of others are not what is stored."""
-_ERRORS: dict[str, type[ApiError]] = {
-    error.reason: error for error in (Forbidden, Invalid, RequestEntityTooLarge, Unauthorized)
-}
+_ERRORS: dict[str, type[ApiError]] = {error.reason: error for error in (Forbidden, Invalid, RequestEntityTooLarge)}
 
 
 class _Misconfigured(Exception):
