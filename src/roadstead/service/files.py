@@ -48,6 +48,7 @@ class WatchedFile(Generic[T]):
         return self._value
 
     def _look(self) -> None:
+        version: _Version | None = None
         try:
             version = self._stat()
             if version == self._version:

@@ -57,7 +57,8 @@ def parse_policy(content: bytes | str) -> Policy:
     try:
         check_depth(content)
         document = yaml.load(content, _UniqueKeys)  # noqa: S506  a SafeLoader with one more check
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # An explicit tag (`!!bool foo`) makes PyYAML's own constructors fail, in ways of their own.
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         raise PolicyError([f"not YAML: {error}"], mark.line + 1 if mark else 0) from error
     if document is None:

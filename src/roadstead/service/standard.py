@@ -34,8 +34,9 @@ def standard_stages(
     """Return the usual chain: log, errors, deadline and, with a policy, who may call what.
 
     `passwords` and `policy` are files that are read again when they change. Raises OSError or ValueError if they
-    cannot be read now. A policy without any kind of credentials lets only its anonymous methods through. `gateways` are
-    believed when their `x-forwarded-for` says from where an attempt comes; failures are counted for that address. With
+    cannot be read now, and ValueError for credentials without a policy, which alone says who may do what. A policy
+    without any kind of credentials lets only its anonymous methods through. `gateways` are believed when their
+    `x-forwarded-for` says from where an attempt comes; failures are counted for that address. With
     `end_expired_streams`, a stream ends when the token that it began with expires. `metrics` counts RPCs and
     decisions for Prometheus (extra `metrics`; `interceptors.metrics.serve_metrics` shows them). `tracing` makes spans
     of OpenTelemetry (extra `tracing`). `validation` refuses requests that break the rules of their .proto file (extra
@@ -46,7 +47,22 @@ def standard_stages(
     if policy is not None:
         stages += _audit(metrics)
         stages += _who_may(policy, passwords, tokens, certificates, gateways, end_expired_streams)
+    else:
+        _refuse_useless(
+            passwords=passwords,
+            tokens=tokens,
+            certificates=certificates,
+            gateways=gateways,
+            end_expired_streams=end_expired_streams or None,
+        )
     return [*stages, *_validation(validation)]
+
+
+def _refuse_useless(**given: object) -> None:
+    """Raise ValueError for what has no effect without a policy: the server would be open to everybody."""
+    useless = [name for name, value in given.items() if value is not None]
+    if useless:
+        raise ValueError(f"{', '.join(useless)}: without a policy nobody is asked who they are; name a policy file")
 
 
 def _who_may(

@@ -94,3 +94,17 @@ def test_a_program_does_not_start_with_a_broken_file(tmp_path, content):
         path.write_text(content)
     with pytest.raises((OSError, ValueError)):
         WatchedFile(path, number)
+
+
+def test_a_path_that_cannot_be_asked_keeps_the_content(tmp_path, clock):
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    (folder / "number").write_text("1")
+    watched = WatchedFile(folder / "number", number, clock=clock)
+    (folder / "number").unlink()
+    folder.rmdir()
+    folder.write_text("no folder any more")
+    clock.now = 2
+    with capture_logs() as logs:
+        assert watched.current() == 1
+    assert [entry["event"] for entry in logs] == ["file not reloaded: the old content stays in force"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from roadstead.service.decision import misspelt
 from roadstead.service.identity import Identity
-from roadstead.service.policy import Policy, decide, parse_policy
+from roadstead.service.policy import Policy, PolicyError, decide, parse_policy
 
 POLICY = parse_policy("""
 anonymous: [com.example.User/Login]
@@ -175,3 +175,9 @@ def test_conditions(caller, method, metadata, request_, answer, reason):
     seen = {} if request_ is None else {"request": request_}
     decision = decide(CONDITIONAL, identity(caller), method, tuple(metadata.items()), **seen)
     assert (decision.answer, decision.reason) == (answer, reason)
+
+
+@pytest.mark.parametrize("text", ["roles: !!bool foo", "roles: !!timestamp x", 'roles: {a: !!int ""}', "!!map [1]"])
+def test_a_tag_that_its_value_does_not_fit_is_a_fault_like_any_other(text):
+    with pytest.raises(PolicyError):
+        parse_policy(text)

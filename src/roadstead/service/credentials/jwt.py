@@ -61,7 +61,7 @@ class JwtVerifier:
         """Return whom the token speaks for, a refusal, or a future of one if its key is to be fetched first."""
         try:
             header = _header(claim.text)
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             return unauthenticated(f"token: {error}")
         keys = self._source.current()
         if keys is not None and keys.find(header.kid):
@@ -93,7 +93,7 @@ class JwtVerifier:
             return identity
         try:
             identity = self._expected.identity(_payload(text, header, keys), now)
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             return unauthenticated(f"token: {error}")
         until = (identity.expires or now) + self._expected.skew
         self._cache.put(key, identity, now, until - now)

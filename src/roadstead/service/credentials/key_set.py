@@ -52,7 +52,7 @@ def parse_key_set(content: bytes) -> KeySet:
     """Read a JSON Web Key Set. Raise ValueError if it is none, or if none of its keys is fit to check tokens."""
     try:
         document = msgspec.json.decode(content)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):

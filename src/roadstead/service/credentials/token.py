@@ -76,7 +76,7 @@ class TokenVerifier:
         """Return whom the token speaks for, or a refusal."""
         try:
             return self._expected.identity(self._payload(claim.text), self._clock())
-        except (ValueError, msgspec.DecodeError) as error:
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             return unauthenticated(f"token: {error}")
 
     def _payload(self, text: str) -> bytes:

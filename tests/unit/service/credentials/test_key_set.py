@@ -46,6 +46,7 @@ def test_keys_for_something_else_are_left_out(entry):
 
 @pytest.mark.parametrize(("content", "problem"), [
     (b"", "not JSON"),
+    (b'{"keys":' + b"[" * 5500, "not JSON"),
     (b"[]", "not a JSON Web Key Set"),
     (b'{"keys": {}}', "not a JSON Web Key Set"),
     (b'{"keys": []}', "none of its keys"),

@@ -72,6 +72,11 @@ def test_the_algorithm_is_pinned():
         assert verifier().verify(Token(forged)).reason == "token: its algorithm is not HS256"
 
 
+def test_deep_nesting_is_refused():
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","of no interest":' + b"[" * 5500).decode().rstrip("=")
+    assert isinstance(verifier().verify(Token(f"{header}.e30.e30")), Refusal)
+
+
 @given(st.text(max_size=80))
 def test_any_text_is_refused(text):
     assert isinstance(verifier().verify(Token(text)), Refusal)
