@@ -34,7 +34,7 @@ SERVERS = ("async", "sync-on-async", "threads")
 OWN_SERVERS = ("Server", "Server, sync", "ThreadedServer")
 
 
-def do_sync(word: bytes, context) -> bytes:
+def do_sync(word: bytes, context) -> bytes | None:
     """What a plain handler does with a word, or with a message."""
     if not isinstance(word, bytes):
         TAKEN.append(word)
@@ -57,17 +57,34 @@ def do_sync(word: bytes, context) -> bytes:
         case b"gate":
             AT_GATE.set()
             assert GATE.wait(10)
+        case _:
+            return _rarer(word, context)
+    return b"re:" + word
+
+
+def _rarer(word: bytes, context) -> bytes | None:
+    match word:
+        case b"none":
+            return None
+        case b"code":
+            context.set_code(grpc.StatusCode.ALREADY_EXISTS)
+            context.set_details("there is one")
+            return None
         case word if word in RAISED:
             raise RAISED[word]
     return b"re:" + word
 
 
-async def do_async(word: bytes, context) -> bytes:
+async def do_async(word: bytes, context) -> bytes | None:
     while word == b"gate" and not GATE.is_set():
         AT_GATE.set()
         await asyncio.sleep(0.005)
     if word == b"sleep":
         await asyncio.sleep(5)
+    if word == b"cancelled":
+        task = asyncio.get_running_loop().create_task(asyncio.sleep(10))
+        task.cancel()
+        await task
     if word == b"abort":
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not today")
     return do_sync(word, context)
@@ -82,7 +99,7 @@ def sync_handlers(parse=None) -> dict[str, grpc.RpcMethodHandler]:
             yield do_sync(request, context)
 
     def stream_unary(requests, context):
-        return b",".join([do_sync(request, context) for request in requests])
+        return _joined([do_sync(request, context) for request in requests])
 
     def stream_stream(requests, context):
         for request in requests:
@@ -100,13 +117,17 @@ def async_handlers(parse=None) -> dict[str, grpc.RpcMethodHandler]:
             yield await do_async(request, context)
 
     async def stream_unary(requests, context):
-        return b",".join([await do_async(request, context) async for request in requests])
+        return _joined([await do_async(request, context) async for request in requests])
 
     async def stream_stream(requests, context):
         async for request in requests:
             yield await do_async(request, context)
 
     return _handlers(locals())
+
+
+def _joined(replies: list) -> bytes | None:
+    return None if None in replies else b",".join(replies)
 
 
 def _handlers(functions) -> dict[str, grpc.RpcMethodHandler]:

@@ -2,36 +2,32 @@
 
 Refusals at header time go out before the request is read: whatever the method's kind, the answer is a handler of the
 stream-stream kind that only aborts, so a caller that never finishes its request is refused as quickly as any other.
-Accepted RPCs run in one coroutine for all four kinds. A response stream is pumped here, not yielded through: so a time
-limit covers it whole, and its generator is closed when the caller goes away (grpc.aio leaves that to the collector).
+Accepted RPCs run in one coroutine for all four kinds, which reads the request, too. A response stream is pumped here,
+not yielded through: so a time limit covers it whole, and its generator is closed when the caller goes away (grpc.aio
+leaves that to the collector).
 """
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from roadstead.service.interceptors.plain import in_threads
-from roadstead.service.interceptors.plan import (
-    ABSENT,
-    MISSING_REQUEST,
-    Plan,
-    Wrapper,
-    as_streams,
-    behaviour_of,
-    rehandled,
-    status_code,
-    trailing_metadata,
-)
+from roadstead.service.interceptors.guarded_context import GuardedContext, abort, refuse
+from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, reading
+from roadstead.service.interceptors.plain import Work, in_threads
+from roadstead.service.interceptors.plan import ABSENT, Wrapper, behaviour_of, status_code
 from roadstead.service.interceptors.stage import Call, Stage, current
-from roadstead.service.refusal import Refusal
+from roadstead.service.refusal import Refusal, Refused
 
-_Work = Callable[[Any, Any], Awaitable[Any]]
-_Judged = Callable[[Any, Call], Awaitable[Any]]
+# The same as a handler does for a call whose request is still to be read; returns what is sent with the status.
+_Run = Callable[[Call], Awaitable[Any]]
+# Likewise, with the stages asked before; those that were entered are added to the list.
+_Serve = Callable[[Call, list[Stage]], Awaitable[Any]]
+_FAILED = Refusal(grpc.StatusCode.INTERNAL, "internal error")
 
 
 class AsyncChain(grpc.aio.ServerInterceptor):
@@ -56,197 +52,181 @@ class AsyncWrapper(Wrapper):
         self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
-        async def refuse(_requests: Any, context: Any) -> None:
-            call.context, call.peer = context, context.peer()
-            await self._refuse(call, refusal)
+        async def refused(_call: Call, _entered: list[Stage]) -> None:
+            await self._begin(call)
+            await refuse(call, refusal)
 
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        async def handle(_requests: Any, context: Any) -> None:
+            await self._observed(refused, call, context)
 
-    async def _refuse(self, call: Call, refusal: Refusal) -> None:
-        call.reason = refusal.reason or call.reason
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        behaviour = behaviour_of(handler)
+        if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
+            work = in_threads(handler, self._threads)
+        else:
+            work = _pumping(behaviour) if handler.response_streaming else behaviour
+        run = _run_streams(handler, work) if has_streams(handler) else _run_single(handler, work)
+        serve = self._serving(run)
+
+        async def handle(_requests: Any, context: Any) -> Any:
+            return await self._observed(serve, current.get(), context)
+
+        # A single response is encoded within reach of the stages. Others are when they are written, and that is, too.
+        encode = encoding(handler) if has_streams(handler) else None
+        return reading(handler, handle, decoding(handler), encode)
+
+    async def _observed(self, serve: _Serve, call: Call, context: Any) -> Any:
+        """Serve an RPC, and tell the stages how it ended."""
+        call.context, call.peer = context, context.peer()
+        entered: list[Stage] = []
+        code = grpc.StatusCode.OK
         try:
-            if call.reply_metadata:
-                await call.context.send_initial_metadata(call.reply_metadata)
-            await abort(call.context, refusal)
+            response = await serve(call, entered)
+            code = status_code(context.code(), code)
+        except asyncio.CancelledError:
+            code = _cancelled_code(context)
+            raise
+        except grpc.aio.InternalError:
+            # The core takes nothing more for this call, since its caller has gone.
+            code = _cancelled_code(context)
+            raise asyncio.CancelledError from None
+        except grpc.aio.AbortError:
+            code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
+            raise
         finally:
-            self._stages.observe(call, refusal.code)
+            self._stages.end(call, entered, code)
+        return response
 
-    def _admitting(self, plan: Plan, call: Call) -> Any:
-        behaviour = behaviour_of(plan.wrapped)
+    def _serving(self, run: _Run) -> _Serve:
+        """Return what runs a handler as far as the stages let it, and answers whatever it raises."""
+        stages, limited = self._stages, _limited(run)
 
-        async def handle(requests: Any, context: Any) -> None:
-            call.context, call.peer = context, context.peer()
+        async def serve(call: Call, entered: list[Stage]) -> Any:
             try:
-                refusal = await self._admit_pending(call)
-                awaited = refusal is None and not plan.handler.request_streaming
-                request = await context.read() if awaited else requests
-            except (asyncio.CancelledError, grpc.aio.InternalError):
-                # The caller did not wait until its password was checked, or its request sent.
-                self._stages.observe(call, _cancelled_code(context))
+                if call.reply_metadata or call.pending is not None:
+                    await self._begin(call)
+                if (refusal := stages.enter(call, entered)) is not None:
+                    await refuse(call, refusal)
+                return await (run if call.time_limit is None else limited)(call)
+            except grpc.aio.AbortError:
                 raise
-            if request is grpc.aio.EOF:
-                refusal = MISSING_REQUEST
-            if refusal is not None:
-                await self._refuse(call, refusal)
-            response = await behaviour(request, context)
-            if not plan.handler.response_streaming:
-                await context.write(response)
+            except grpc.aio.InternalError as error:
+                await self._fail_if_there(call, error)
+            except asyncio.CancelledError as error:
+                if _is_to_end():
+                    raise
+                await self._fail(call, _CancelledWithin(error))
+            except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
+                await self._fail(call, error)
 
-        return as_streams(plan.handler, handle)
+        return serve
 
     async def _begin(self, call: Call) -> None:
+        """Do what takes time before the stages have their last say, and refuse the RPC if that is the outcome."""
         if call.reply_metadata:
             await call.context.send_initial_metadata(call.reply_metadata)
         if (refusal := await self._admit_pending(call)) is not None:
-            call.reason = refusal.reason or call.reason
-            await abort(call.context, refusal)
+            await refuse(call, refusal)
 
     async def _admit_pending(self, call: Call) -> Refusal | None:
         while call.pending is not None:
             answer, following = call.pending
-            try:
-                refusal = await asyncio.wrap_future(answer) if isinstance(answer, Future) else None
-            except Exception as error:  # noqa: BLE001  a stage's fault is the server's
-                refusal = self._stages.convert(call, error)
+            refusal = await asyncio.wrap_future(answer) if isinstance(answer, Future) else None
             if refusal is None:
                 refusal = self._stages.admit(call, following)
             if refusal is not None:
                 return refusal
         return None
 
-    def _wrap(self, handler: Any, method: str) -> Any:
-        behaviour = behaviour_of(handler)
-        if not (inspect.iscoroutinefunction(behaviour) or inspect.isasyncgenfunction(behaviour)):
-            return rehandled(handler, in_threads(self._stages, handler, self._threads))
-        work = _pumping(behaviour) if handler.response_streaming else behaviour
-        return rehandled(handler, self._around(work, _limited(_judging(work, streams=handler.request_streaming))))
+    async def _fail(self, call: Call, error: Exception) -> None:
+        refusal = self._stages.convert(call, error)
+        call.reason = refusal.reason
+        await abort(call.context, refusal)
 
-    def _around(self, work: _Work, checked: _Judged) -> _Work:
-        """Return `work` with the stages around it; `checked` is what to do for a call with limits of its own."""
-        stages = self._stages
-        observed = bool(stages.observers)
-
-        async def handle(request: Any, context: Any) -> Any:
-            call = current.get()
-            call.context, call.peer = context, context.peer()
-            entered: list[Stage] = []
-            code = grpc.StatusCode.OK
-            try:
-                if call.reply_metadata or call.pending is not None:
-                    await self._begin(call)
-                if (refusal := stages.enter(call, entered)) is not None:
-                    call.reason = refusal.reason or call.reason
-                    await abort(context, refusal)
-                if call.time_limit is None and call.judge_request is None:
-                    response = await work(request, context)
-                else:
-                    response = await checked(request, call)
-                code = status_code(context.code(), code) if observed else code
-            except (asyncio.CancelledError, grpc.aio.InternalError):
-                # The latter: the core takes nothing more for this call, since the caller has gone.
-                code = _cancelled_code(context)
-                raise
-            except grpc.aio.AbortError:
-                code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
-                raise
-            except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
-                refusal = stages.convert(call, error)
-                code, call.reason = refusal.code, refusal.reason
-                await abort(context, refusal)
-            else:
-                return response
-            finally:
-                if entered or observed:
-                    stages.end(call, entered, code)
-
-        return handle
-
-
-def _limited(work: _Judged) -> _Judged:
-    """Return `work`, ended when the call's time limit is over, if it has one."""
-
-    async def limited(request: Any, call: Call) -> Any:
-        if call.time_limit is None:
-            return await work(request, call)
+    async def _fail_if_there(self, call: Call, error: Exception) -> None:
+        """Answer a caller who is still there: then it was a call of the handler's own that the core did not take."""
+        if call.context.done():
+            raise error
         try:
-            async with asyncio.timeout(call.time_limit) as limit:
-                return await work(request, call)
-        except TimeoutError:
-            if limit.expired():
-                call.reason = call.limit_refusal.reason or call.reason
-                await abort(call.context, call.limit_refusal)
+            await abort(call.context, _FAILED)
+        except grpc.aio.AbortError:
+            call.reason = self._stages.convert(call, error).reason
             raise
-
-    return limited
 
 
 async def _absent(_requests: Any, context: Any) -> None:
     await abort(context, ABSENT)
 
 
-async def abort(context: Any, refusal: Refusal) -> None:
-    """End the RPC with a refusal's status; raises what grpc.aio raises for that."""
-    await context.abort(refusal.code, refusal.message, trailing_metadata(context, refusal))
+class _CancelledWithin(Exception):
+    """Something that a handler waited for was cancelled, and nobody had asked the handler itself to end."""
+
+    def __init__(self, cause: asyncio.CancelledError) -> None:
+        super().__init__("a task that the handler waited for was cancelled")
+        self.__cause__ = cause
 
 
-def _judging(work: _Work, *, streams: bool) -> _Judged:
-    """Return `work` with every message of the request judged before it, for calls that ask for that."""
-
-    def judged(request: Any, call: Call) -> Awaitable[Any]:
-        if call.judge_request is None:
-            return work(request, _GuardedContext(call))
-        if streams:
-            return work(_judged_messages(call, request), _GuardedContext(call))
-        return work_if_admitted(request, call)
-
-    async def work_if_admitted(request: Any, call: Call) -> Any:
-        return await work(await _admitted(call, request), _GuardedContext(call))
-
-    return judged
+def _is_to_end() -> bool:
+    """Tell whether somebody has cancelled the task of this RPC: grpc does when the caller goes."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
-async def _admitted(call: Call, message: Any) -> Any:
-    refusal = call.judge_request(call, message) if call.judge_request is not None else None
-    if refusal is not None:
-        await abort(call.context, refusal)
+def _run_single(handler: Any, work: Work) -> _Run:
+    """Return what reads the one request, and returns the one response, encoded."""
+    encode = encoding(handler)
+
+    async def run(call: Call) -> bytes:
+        plain = call.time_limit is None and call.judge_request is None
+        context = call.context if plain else GuardedContext(call)
+        response = await work(await _only(context), context)
+        # With an error there is no response to encode.
+        return encode(response) if status_code(context.code(), grpc.StatusCode.OK) is grpc.StatusCode.OK else b""
+
+    return run
+
+
+def _run_streams(handler: Any, work: Work) -> _Run:
+    """Return what reads requests and writes responses, at least one of them streams."""
+    streams = handler.request_streaming
+
+    async def run(call: Call) -> None:
+        context = GuardedContext(call)
+        response = await work(context.messages() if streams else await _only(context), context)
+        if handler.response_streaming or status_code(context.code(), grpc.StatusCode.OK) is not grpc.StatusCode.OK:
+            return
+        # Not left to grpc, which tells nobody when there is no caller any more to take it.
+        await context.write(response)
+
+    return run
+
+
+async def _only(context: Any) -> Any:
+    """Return the one request. Raises Refused if it is not there, or none."""
+    message = await context.read()
+    if message is grpc.aio.EOF:
+        raise Refused(MISSING_REQUEST)
     return message
 
 
-async def _judged_messages(call: Call, requests: Any) -> AsyncIterator[Any]:
-    async for message in requests:
-        yield await _admitted(call, message)
+def _limited(run: _Run) -> _Run:
+    """Return `run`, ended when the call's time limit is over."""
 
-
-class _GuardedContext:
-    """A context for calls whose messages are judged, also if the handler reads them itself, or whose time is limited.
-
-    A time limit may strike while a reply is being written, and until that has ended grpc takes no status: it would be
-    lost, and the caller left waiting. So a write is always waited for; it ends at the latest when the caller goes.
-    """
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._call.context, name)
-
-    async def read(self) -> Any:
-        message = await self._call.context.read()
-        return message if message is grpc.aio.EOF else await _admitted(self._call, message)
-
-    async def write(self, message: Any) -> None:
-        # A task of its own, since a bare one is cancelled with its caller; it is waited for right here.
-        writing = asyncio.get_running_loop().create_task(self._call.context.write(message))
+    async def limited(call: Call) -> Any:
         try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])
-            if not writing.cancelled():
-                writing.exception()  # whatever it is, the reason for the end is another one
+            async with asyncio.timeout(call.time_limit) as limit:
+                return await run(call)
+        except TimeoutError:
+            if limit.expired():
+                await refuse(call, call.limit_refusal)
             raise
 
+    return limited
 
-def _pumping(behaviour: Callable[[Any, Any], Any]) -> _Work:
+
+def _pumping(behaviour: Callable[[Any, Any], Any]) -> Work:
     async def pump(request: Any, context: Any) -> None:
         responses = behaviour(request, context)
         if inspect.isawaitable(responses):

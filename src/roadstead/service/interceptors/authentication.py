@@ -15,7 +15,7 @@ from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
 from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors.stage import ASK_BEFORE_ENTER, NEEDS_CONNECTION, Admission, Call, Metadata, Stage
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal
@@ -92,7 +92,7 @@ class Authentication(Stage):
         claim = presented(call.metadata)
         if claim is None and self._certificates is not None:
             if call.context is None:
-                return ASK_BEFORE_ENTER
+                return NEEDS_CONNECTION
             return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
         if isinstance(claim, NamePassword) and self._throttled is not None:
             call.identity = self._throttled.remembered(claim)

@@ -6,80 +6,70 @@ keeps its thread for ever. So the event loop keeps the call, and the thread gets
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import Executor, Future
 from contextvars import Context, copy_context
 from typing import Any
 
-import grpc
+import grpc.aio
 
 from roadstead.service.interceptors.plain_context import PlainContext
-from roadstead.service.interceptors.plan import Stages
-from roadstead.service.interceptors.stage import Call, current
-from roadstead.service.interceptors.threaded import around
+from roadstead.service.interceptors.plan import behaviour_of
+from roadstead.service.interceptors.stage import current
 
+# What a handler does with a request, or with an asynchronous iterator of requests, and a context.
+Work = Callable[[Any, Any], Awaitable[Any]]
 _END = object()
-_Handle = Callable[[Any, Any], Awaitable[Any]]
 
 
-def in_threads(stages: Stages, handler: Any, threads: Executor) -> _Handle:
-    """Return an asynchronous handler that runs a plain one, of any kind, with the chain around it."""
-    make = _streaming if handler.response_streaming else _single
-    streams = handler.request_streaming
-    work = make(stages, around(stages, handler), threads)
+def in_threads(handler: Any, threads: Executor) -> Work:
+    """Return an asynchronous function that runs a plain handler, of any kind."""
+    work = _stream if handler.response_streaming else _single
+    behaviour, streams = behaviour_of(handler), handler.request_streaming
 
-    async def handle(request: Any, context: Any) -> Any:
+    async def run(request: Any, context: Any) -> Any:
         plain = PlainContext(context, asyncio.get_running_loop())
         try:
-            return await work(plain.requests() if streams else request, plain, current.get())
+            response = await work(behaviour, plain.requests() if streams else request, plain, threads)
+            await plain.hand_over()
         except asyncio.CancelledError:
             await plain.abort_if_cancelled_by_handler()
             raise
         finally:
             plain.end()
-
-    return handle
-
-
-_Work = Callable[[Any, PlainContext, Call], Awaitable[Any]]
-
-
-def _single(stages: Stages, surrounded: Callable[[Any, Any], Any], threads: Executor) -> _Work:
-    async def work(request: Any, plain: PlainContext, call: Call) -> Any:
-        running = threads.submit(copy_context().run, surrounded, request, plain)
-        response = await _awaited(running, plain, lambda: stages.observe(call, grpc.StatusCode.CANCELLED))
-        plain.hand_over()
         return response
 
-    return work
+    return run
 
 
-def _streaming(stages: Stages, surrounded: Callable[[Any, Any], Iterator[Any]], threads: Executor) -> _Work:
-    async def work(request: Any, plain: PlainContext, call: Call) -> None:
-        context, responses = copy_context(), surrounded(request, plain)
-
-        def step() -> Any:
-            return context.run(lambda: next(responses, _END))
-
-        def observe() -> None:
-            stages.observe(call, grpc.StatusCode.CANCELLED)
-
-        running = threads.submit(step)
-        unheard: Callable[[], None] | None = observe
-        try:
-            while (response := await _awaited(running, plain, unheard)) is not _END:
-                unheard = None
-                await plain.write(response)
-                running = threads.submit(step)
-        except asyncio.CancelledError:
-            _close(context, responses, running, threads)
-            raise
-        plain.hand_over()
-
-    return work
+async def _single(behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext, threads: Executor) -> Any:
+    return await _awaited(threads.submit(copy_context().run, behaviour, request, plain), plain)
 
 
-def _close(context: Context, responses: Any, running: Future[Any], threads: Executor) -> None:
+async def _stream(behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext, threads: Executor) -> None:
+    context, responses = copy_context(), _begun_in_thread(behaviour, request, plain)
+
+    def step() -> Any:
+        return context.run(lambda: next(responses, _END))
+
+    running = threads.submit(step)
+    try:
+        while (response := await _awaited(running, plain)) is not _END:
+            await plain.write(response)
+            running = threads.submit(step)
+    except BaseException:
+        _close(context, responses, running, threads)
+        raise
+
+
+def _begun_in_thread(
+    behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext
+) -> Generator[Any, None, None]:
+    """Return the responses of a handler, which is called when the first of them is asked for."""
+    yield from behaviour(request, plain)
+
+
+def _close(context: Context, responses: Generator[Any, None, None], running: Future[Any], threads: Executor) -> None:
     """Close a generator when its step that is running has ended: nobody wants what comes next."""
     if running.done():
         threads.submit(context.run, responses.close)
@@ -87,16 +77,18 @@ def _close(context: Context, responses: Any, running: Future[Any], threads: Exec
         running.add_done_callback(lambda _: context.run(responses.close))
 
 
-async def _awaited(running: Future[Any], plain: PlainContext, unheard: Callable[[], None] | None) -> Any:
-    """Wait for what a thread does. If the caller goes, the thread is told; `unheard` is called if it never began."""
+async def _awaited(running: Future[Any], plain: PlainContext) -> Any:
+    """Wait for what a thread does. If the caller goes or its time is over, the thread is told, and not waited for."""
     try:
         return await asyncio.wrap_future(running)
     except asyncio.CancelledError:
-        if running.cancelled() and unheard is not None:
-            unheard()
         plain.end()
+        if not running.cancelled():
+            # What the call has taken is given back when the thread has ended: there are only so many of them.
+            current.get().lingering = running
         raise
     except Exception:
-        # The chain around a handler lets nothing out but aborts.
-        await plain.abort_call()
+        await plain.abort_if_aborted()
+        if not plain.is_active():
+            raise grpc.aio.InternalError("the call has ended") from None
         raise

@@ -29,6 +29,7 @@ class PlainContext(grpc.ServicerContext):
         remaining = inner.time_remaining()
         self._deadline = None if remaining is None else time.monotonic() + remaining
         self._active = True
+        self._aborted = False
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
         self._waiting: Future[Any] | None = None
@@ -47,8 +48,9 @@ class PlainContext(grpc.ServicerContext):
         """Send one message of a stream."""
         await self._inner.write(response)
 
-    def hand_over(self) -> None:
-        """Tell the call what the handler has set."""
+    async def hand_over(self) -> None:
+        """Tell the call what the handler has set; ends it if the handler did, and went on all the same."""
+        await self.abort_if_aborted()
         if self._code is not None:
             self._inner.set_code(self._code)
         if self._details:
@@ -56,10 +58,10 @@ class PlainContext(grpc.ServicerContext):
         if self._trailing:
             self._inner.set_trailing_metadata(self._trailing)
 
-    async def abort_call(self) -> None:
-        """End the call as the handler has ended it."""
-        code = self._code if self._code is not None else grpc.StatusCode.UNKNOWN
-        await self._inner.abort(code, self._details, self._trailing)
+    async def abort_if_aborted(self) -> None:
+        """End the call if the handler has ended it."""
+        if self._aborted:
+            await self._inner.abort(self._code, self._details, self._trailing)
 
     async def abort_if_cancelled_by_handler(self) -> None:
         """End the call if it is the handler that does not want it any more; its caller still waits."""
@@ -86,11 +88,14 @@ class PlainContext(grpc.ServicerContext):
             if not self._active:
                 raise asyncio.CancelledError
             try:
-                return await start(*arguments)
+                result = await start(*arguments)
             except grpc.aio.InternalError:
                 # The core takes nothing more for this call: its caller has gone, and the loop hears of it only later.
                 self.end()
                 raise asyncio.CancelledError from None
+            if self._task is None or self._task.cancelling():
+                raise asyncio.CancelledError
+            return result
 
         self._waiting = waiting = asyncio.run_coroutine_threadsafe(guarded(), self._loop)
         try:
@@ -159,7 +164,7 @@ class PlainContext(grpc.ServicerContext):
 
     def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Sequence[Any] = ()) -> NoReturn:
         """End the call with a status; raises what grpc's threaded server raises."""
-        self._code, self._details = code, details
+        self._code, self._details, self._aborted = code, details, True
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
         raise Exception

@@ -14,7 +14,6 @@ import grpc
 import structlog
 
 from roadstead.service.interceptors.stage import (
-    ASK_BEFORE_ENTER,
     NEEDS_CONNECTION,
     Admission,
     Call,
@@ -23,7 +22,7 @@ from roadstead.service.interceptors.stage import (
     current,
     overriding,
 )
-from roadstead.service.refusal import MetadataPairs, Refusal
+from roadstead.service.refusal import MetadataPairs, Refusal, Refused
 
 _log = structlog.get_logger(__name__)
 # Methods of one server are few; only a handler that takes any name could make more, and must not fill the memory.
@@ -64,7 +63,7 @@ class Stages:
                 if isinstance(answer, Future):
                     call.pending = answer, number + 1
                     return None
-                if call.context is None and (answer is NEEDS_CONNECTION or answer is ASK_BEFORE_ENTER):
+                if answer is NEEDS_CONNECTION and call.context is None:
                     call.pending = answer, number
                     return None
                 return answer
@@ -93,7 +92,11 @@ class Stages:
     def end(self, call: Call, entered: list[Stage], code: grpc.StatusCode) -> None:
         """Leave what was entered, and tell every observer how the RPC ended."""
         if entered:
-            self._leave(call, entered)
+            lingering, call.lingering = call.lingering, None
+            if lingering is None:
+                self._leave(call, entered)
+            else:
+                lingering.add_done_callback(lambda _: self._leave(call, entered))
         if self.observers:
             self.observe(call, code)
 
@@ -107,7 +110,10 @@ class Stages:
                 continue
             if refusal:
                 return refusal
-        return Refusal(grpc.StatusCode.INTERNAL, "internal error", _text_of(error))
+        if isinstance(error, Refused):
+            return error.refusal
+        _log.error("handler failed", method=call.method, **call.trace_ids(), exc_info=error)
+        return Refusal(grpc.StatusCode.INTERNAL, "internal error", type(error).__name__)
 
     def observe(self, call: Call, code: grpc.StatusCode) -> None:
         """Tell every observer how the RPC ended; their failures are logged and change nothing."""
@@ -119,13 +125,6 @@ class Stages:
                 observe(call, outcome)
             except Exception:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
                 _log.exception("observer failed", method=call.method)
-
-
-def _text_of(error: Exception) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  its text is its author's code
-        return type(error).__name__
 
 
 def _leaves(stage: Stage) -> bool:
@@ -180,9 +179,7 @@ class Wrapper:
         if refusal is not None:
             return self._refusing(call, refusal)
         current.set(call)
-        if call.pending is None or call.pending[0] is ASK_BEFORE_ENTER:
-            return plan.wrapped
-        return self._admitting(plan, call)
+        return plan.wrapped
 
     def _make_plan(self, path: str, handler: Any) -> Plan:
         method = path.removeprefix("/")
@@ -200,10 +197,6 @@ class Wrapper:
 
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         """Return a handler that refuses without looking at the request."""
-        raise NotImplementedError
-
-    def _admitting(self, plan: Plan, call: Call) -> Any:
-        """Return a handler that waits for what is still to be said of the headers, and reads no request before."""
         raise NotImplementedError
 
 
@@ -238,28 +231,7 @@ def behaviour_of(handler: Any) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # grpc's handlers are untyped
 
 
-def rehandled(handler: Any, behaviour: Callable[..., Any]) -> Any:
-    """Return a grpc method handler of the same kind and codecs with another function behind it."""
-    kinds = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    make = kinds[handler.request_streaming, handler.response_streaming]
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)
-
-
-def as_streams(handler: Any, behaviour: Callable[..., Any]) -> Any:
-    """Return a grpc method handler that gets no request before it asks for it, whatever kind `handler` is of.
-
-    On the wire a single message is a stream of one.
-    """
-    return grpc.stream_stream_rpc_method_handler(behaviour, handler.request_deserializer, handler.response_serializer)
-
-
 ABSENT = Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")  # as grpc itself says it
-MISSING_REQUEST = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "the request is missing")
 
 
 def trailing_metadata(context: Any, refusal: Refusal) -> MetadataPairs:

@@ -1,15 +1,15 @@
 """One concern of every RPC: the moments at which it may have a say.
 
     the server starts   begin    may look at what there is to call
-    headers arrive      admit    may refuse before a byte of the request is read; may need time (a Future)
-    before the handler  enter    may refuse; the peer and the deadline are known now
+    headers arrive      admit    may refuse; may need time (a Future)
+    before the request  enter    may refuse; the peer and the deadline are known now
     the handler fails   convert  may say what the caller is told
     after the handler   leave    gives back what `enter` took
     the RPC has ended   observe  once for every RPC, refused or handled
 
-A stage that cannot judge the headers without knowing the connection says so, and is asked again when `call.context` and
-`call.peer` are there; those after it are asked then, too. It answers `admit` with NEEDS_CONNECTION if it must be asked
-before a byte of the request is read, or at less cost with ASK_BEFORE_ENTER.
+All of that comes before a byte of the request is read. A stage that cannot judge the headers without knowing the
+connection answers `admit` with NEEDS_CONNECTION, and is asked again when `call.context` and `call.peer` are there;
+those after it are asked then, too.
 
 A stage overrides what it needs; a chain looks once per method which it did, so the others cost nothing. `admit` must
 take nothing that has to be given back: a caller may go away before its handler ever runs.
@@ -31,7 +31,6 @@ Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
 TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
 NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known")
-ASK_BEFORE_ENTER = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known yet")
 
 
 class Call(msgspec.Struct, eq=False):
@@ -58,11 +57,14 @@ class Call(msgspec.Struct, eq=False):
     # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
     time_limit: float | None = None
     limit_refusal: Refusal = TIME_IS_OVER
-    # What the headers' judgement waits for (NEEDS_CONNECTION, ASK_BEFORE_ENTER, or an answer), and the number of the
-    # stage to ask next.
+    # What the headers' judgement waits for (NEEDS_CONNECTION, or an answer), and the number of the stage to ask next.
     pending: tuple[Future[Admission] | Refusal, int] | None = None
     # Sent before the reply, also before a refusal.
     reply_metadata: tuple[tuple[str, str], ...] = ()
+    # True if the call was ended while its thread waited for the caller.
+    is_cut_off: bool = False
+    # What a thread still does for an RPC that has ended.
+    lingering: Future[Any] | None = None
     # The span of this RPC if it is traced (OpenTelemetry's `Span`).
     span: Any = None
     # Why the RPC was allowed or refused, for the log.
@@ -121,7 +123,7 @@ class Stage:
         return None
 
     def enter(self, call: Call) -> Admission:
-        """Judge once more just before the handler runs, with `call.context` at hand."""
+        """Judge once more just before the request is read and the handler runs, with `call.context` at hand."""
         return None
 
     def convert(self, call: Call, error: Exception) -> Admission:

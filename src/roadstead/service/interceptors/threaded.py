@@ -1,33 +1,30 @@
-"""Stages around the handlers of the threaded `grpc.server`, and around plain functions on a `grpc.aio` server.
+"""Stages around the handlers of the threaded `grpc.server`.
 
 grpc asks for handlers in the one thread that serves all connections, under its lock: nothing may wait there. What is
 known from the headers alone is refused there; a password that has to be hashed is waited for in the RPC's own thread.
-A thread cannot be interrupted, so a time limit ends a stream between two messages and a unary call when it returns.
+A thread cannot be interrupted, so a time limit ends a stream between two messages and a unary call when it returns; a
+call whose thread waits for its peer is cut off (`overdue.py`).
 """
 
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, cast
 
 import grpc
-import grpc.aio
 
-from roadstead.service.interceptors.plan import (
-    ABSENT,
-    MISSING_REQUEST,
-    Plan,
-    Stages,
-    Wrapper,
-    as_streams,
-    behaviour_of,
-    rehandled,
-    status_code,
-    trailing_metadata,
-)
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Call, Stage, current
-from roadstead.service.refusal import Refusal
+from roadstead.service.interceptors import overdue
+from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, reading
+from roadstead.service.interceptors.plan import ABSENT, Stages, Wrapper, behaviour_of, status_code, trailing_metadata
+from roadstead.service.interceptors.stage import Call, Stage, current
+from roadstead.service.refusal import Refusal, Refused
+
+_END = object()
+# How long a request that is missing is waited for to be one that broke off, in seconds.
+_SECOND_WORD = 0.05
+# One for all servers of the process: it has a thread, and nothing that is a server's own.
+_watch = overdue.Watch()
 
 
 class ThreadChain(grpc.ServerInterceptor):
@@ -47,12 +44,6 @@ class ThreadWrapper(Wrapper):
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__(stages, _absent)
 
-    def _admitting(self, plan: Plan, call: Call) -> Any:
-        if call.pending is not None and call.pending[0] is not NEEDS_CONNECTION:
-            return plan.wrapped  # it waits when it begins
-        behaviour = behaviour_of(plan.handler)
-        return as_streams(plan.handler, _in_pool_of(behaviour, _around_any(self._stages, plan.handler)))
-
     def _refusing(self, call: Call, refusal: Refusal) -> Any:
         def refuse(_requests: Any, context: Any) -> Any:
             call.context, call.peer = context, context.peer()
@@ -66,7 +57,9 @@ class ThreadWrapper(Wrapper):
         return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _wrap(self, handler: Any, method: str) -> Any:
-        return rehandled(handler, _in_pool_of(behaviour_of(handler), around(self._stages, handler)))
+        around = _around_streams if has_streams(handler) else _around_single
+        # Bytes to grpc: what makes messages of them, and of messages bytes, is within reach of the stages.
+        return reading(handler, _in_pool_of(behaviour_of(handler), around(self._stages, handler)), None, None)
 
 
 def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., Any]:
@@ -77,60 +70,95 @@ def _in_pool_of(behaviour: Callable[..., Any], handled: Any) -> Callable[..., An
     return cast("Callable[..., Any]", handled)
 
 
-def around(stages: Stages, handler: Any) -> Callable[[Any, Any], Any]:
-    """Return a plain handler's function with the stages around it, for the call that is current when it runs."""
-    make = _around_stream if handler.response_streaming else _around_unary
-    return make(stages, behaviour_of(handler), streams=handler.request_streaming)
+def _around_single(stages: Stages, handler: Any) -> Callable[[Any, Any], bytes]:
+    """Return what reads the one request, and returns the one response, with the stages around the handler."""
+    behaviour, decode, encode = behaviour_of(handler), decoding(handler), encoding(handler)
 
-
-def _around_unary(stages: Stages, behaviour: Callable[..., Any], *, streams: bool) -> Callable[[Any, Any], Any]:
-    def handle(request: Any, context: Any) -> Any:
+    def handle(requests: Any, context: Any) -> bytes:
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            response = behaviour(_judged(call, request, streams), context)
+            response = behaviour(_only(_messages(call, requests, decode), context), context)
             _check_time(call)
-        return response
+            return encode(response) if _is_fine(context) else b""
+        raise AssertionError("what a handler raises ends its RPC")
 
     return handle
 
 
-def _around_stream(
-    stages: Stages, behaviour: Callable[..., Any], *, streams: bool
-) -> Callable[[Any, Any], Iterator[Any]]:
-    def handle(request: Any, context: Any) -> Iterator[Any]:
+def _around_streams(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterator[bytes]]:
+    """Return what reads requests and yields responses, at least one of them streams."""
+    behaviour, decode, encode = behaviour_of(handler), decoding(handler), encoding(handler)
+
+    def handle(requests: Any, context: Any) -> Iterator[bytes]:
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            for response in behaviour(_judged(call, request, streams), context):
-                _check_time(call)
-                yield response
+            messages = _messages(call, requests, decode)
+            responses = behaviour(messages if handler.request_streaming else _only(messages, context), context)
+            if handler.response_streaming:
+                for response in responses:
+                    yield from _sent(call, encode(response))
+            elif _is_fine(context):
+                yield from _sent(call, encode(responses))
 
     return handle
 
 
-def _around_any(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterator[Any]]:
-    """Return a handler of streams for a method of any kind; it reads the request when the call is admitted."""
-    behaviour, streams = behaviour_of(handler), handler.request_streaming
-
-    def handle(requests: Any, context: Any) -> Iterator[Any]:
-        call = current.get()
-        with _Handling(stages, call, context) as handling:
-            handling.begin()
-            request = requests if streams else _only(requests, context)
-            found = behaviour(_judged(call, request, streams), context)
-            for response in found if handler.response_streaming else (found,):
-                _check_time(call)
-                yield response
-
-    return handle
+def _only(messages: Iterator[Any], context: Any) -> Any:
+    """Return the one request. Raises Refused if it is not there, or none, and RpcError if its caller has gone."""
+    message = next(messages, _END)
+    if message is not _END:
+        return message
+    # A thread hears of a caller that goes twice: first it looks as if he only had nothing to say.
+    ended = threading.Event()
+    if not context.add_callback(ended.set) or ended.wait(_SECOND_WORD):
+        raise grpc.RpcError("the call has ended")
+    raise Refused(MISSING_REQUEST)
 
 
-def _only(requests: Iterator[Any], context: Any) -> Any:
-    message = next(iter(requests), None)
-    if message is None:
-        abort(context, MISSING_REQUEST)
-    return message
+def _messages(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any]) -> Iterator[Any]:
+    """Yield the messages of a request, judged; ends the RPC if one is refused, or its time is over."""
+    for content in requests if call.time_limit is None else _in_time(call, requests):
+        message = decode(content)
+        if call.judge_request is not None and (refusal := call.judge_request(call, message)) is not None:
+            abort(call.context, refusal)
+        yield message
+
+
+def _in_time(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield messages for which a thread waits, until the call's time is over."""
+    while True:
+        _check_time(call)
+        _watch.begin(call)
+        try:
+            message = next(messages, None)
+        finally:
+            _watch.end(call)
+        if call.is_cut_off:
+            raise grpc.RpcError("the call has ended")
+        _check_time(call)
+        if message is None:
+            return
+        yield message
+
+
+def _sent(call: Call, content: bytes) -> Iterator[bytes]:
+    """Yield a response to grpc, which comes back when it has been sent."""
+    if call.time_limit is None:
+        yield content
+        return
+    _check_time(call)
+    _watch.begin(call)
+    try:
+        yield content
+    finally:
+        _watch.end(call)
+
+
+def _is_fine(context: Any) -> bool:
+    """Tell whether the handler has set no code of an error; with one, grpc sends no response."""
+    return status_code(context.code(), grpc.StatusCode.OK) is grpc.StatusCode.OK
 
 
 class _Handling:
@@ -180,8 +208,9 @@ class _Handling:
                 return grpc.StatusCode.OK, None
             if context.is_active():
                 return status_code(context.code(), grpc.StatusCode.OK), None
-        if not isinstance(error, Exception) or (isinstance(error, grpc.RpcError) and not context.is_active()):
-            # The last: the caller went while the handler waited for the next message.
+        gone = self._call.is_cut_off or (isinstance(error, grpc.RpcError) and not context.is_active())
+        if gone or not isinstance(error, Exception):
+            # The caller went, or was let go, while the thread waited for the next message.
             return grpc.StatusCode.CANCELLED, None
         if _is_abort(error, context):
             return status_code(context.code(), grpc.StatusCode.UNKNOWN), None
@@ -217,22 +246,8 @@ def _send_reply_metadata(call: Call) -> None:
         call.context.send_initial_metadata(call.reply_metadata)
 
 
-def _judged(call: Call, request: Any, streams: bool) -> Any:
-    """Return the request with every message judged before the handler gets it, if the call asks for that."""
-    if call.judge_request is None:
-        return request
-    return (_admitted(call, message) for message in request) if streams else _admitted(call, request)
-
-
-def _admitted(call: Call, message: Any) -> Any:
-    refusal = call.judge_request(call, message) if call.judge_request is not None else None
-    if refusal is not None:
-        abort(call.context, refusal)
-    return message
-
-
 def _check_time(call: Call) -> None:
-    if call.time_limit is not None and time.monotonic() - call.started > call.time_limit:
+    if overdue.is_overdue(call):
         call.reason = call.limit_refusal.reason or call.reason
         abort(call.context, call.limit_refusal)
 
@@ -240,4 +255,4 @@ def _check_time(call: Call) -> None:
 def _is_abort(error: Exception, context: Any) -> bool:
     # `abort` sets a code and raises a bare Exception(): all that tells it from a handler's own error.
     bare = type(error) is Exception and not error.args
-    return (bare and context.code() is not None) or isinstance(error, grpc.aio.AbortError)
+    return bare and context.code() is not None
