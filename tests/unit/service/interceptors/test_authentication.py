@@ -202,6 +202,18 @@ def test_from_outside_a_check_of_somebody_elses_is_not_asked_either(serving, ser
     assert all(each == refused[0] for each in refused)
 
 
+@pytest.mark.parametrize("server", ["Server", "ThreadedServer"])
+@pytest.mark.parametrize(("metadata", "seen"), [
+    ((("username", "alice"), ("password", "x" * 40_000)), "UNAUTHENTICATED"),
+    ((*RIGHT, ("x", "x" * 40_000)), "CANCELLED"),
+])  # fmt: skip
+def test_what_grpc_itself_refuses_is_seen_without_what_was_too_much(serving, server, kind, recorder, metadata, seen):
+    with serving(server, recorder, Authentication(Passwords())) as client:
+        assert client.call(kind, b"hello", metadata=metadata).code == "RESOURCE_EXHAUSTED"
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", seen)]
+        assert client.call(kind, b"hello", metadata=RIGHT).code == "OK", "on the same connection"
+
+
 OWNERS = """
 roles:
   owner:
