@@ -3,6 +3,7 @@
 Both questions are asked of every RPC, so an answer that was given once is found again in one look-up.
 """
 
+import threading
 from collections.abc import Callable
 
 from roadstead.service.decision import Decision, Policy, standing_decision
@@ -17,16 +18,28 @@ class PolicyInForce:
     def __init__(self, policy: Callable[[], Policy]) -> None:
         self._policy = policy
         self._answers = _Answers(Policy())
+        self._lock = threading.Lock()
+        # The policy that was last told of, and the one before, by which another thread may still judge.
+        self._told: tuple[Policy, ...] = ()
+        self._watchers: tuple[Callable[[Policy], None], ...] = ()
 
     def __call__(self) -> Policy:
         """Return the policy in force."""
         return self._policy()
 
+    def watch(self, on_policy: Callable[[Policy], None]) -> None:
+        """Have `on_policy` called with the policy in force, and once with each later one when it is first asked."""
+        policy = self._policy()
+        with self._lock:
+            self._watchers += (on_policy,)
+            self._told = (policy,)
+        on_policy(policy)
+
     def is_open(self, method: str) -> bool:
         """Tell whether anybody may call `package.Service/Method` without credentials."""
         policy, answers = self._policy(), self._answers
         if answers.policy is not policy:
-            answers = self._answers = _Answers(policy)
+            answers = self._answers_by(policy)
         answer = answers.open.get(method)
         return answers.take_open(method) if answer is None else answer
 
@@ -34,11 +47,21 @@ class PolicyInForce:
         """Return the decision about a call of a method; None if more counts than who calls it."""
         policy, answers = self._policy(), self._answers
         if answers.policy is not policy:
-            answers = self._answers = _Answers(policy)
+            answers = self._answers_by(policy)
         if identity is not None and identity.groups:
             return None  # they come with each proof of who it is, and may be others next time
         found = answers.decisions.get((None if identity is None else identity.name, method))
         return answers.take_decision(identity, method) if found is None else found
+
+    def _answers_by(self, policy: Policy) -> "_Answers":
+        self._answers = answers = _Answers(policy)
+        with self._lock:
+            if any(policy is each for each in self._told):
+                return answers
+            self._told = (policy, *self._told[:1])
+        for tell in self._watchers:
+            tell(policy)
+        return answers
 
 
 class _Answers:

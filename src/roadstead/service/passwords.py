@@ -2,24 +2,22 @@
 
 A file has one `name:hash` per line; `#` starts a comment. A hash is a PHC string of argon2id
 (`$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, what `hash_password` makes) or of scrypt
-(`$scrypt$ln=15,r=8,p=1$salt$hash`).
+(`$scrypt$ln=15,r=8,p=1$salt$hash`). `phc.py` reads them.
 Both cost tens of milliseconds on purpose: `credentials/password.py` decides when that price is paid.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Self
 
 import msgspec
 
+from roadstead.service.phc import Scrypt, cost_of, parse_phc
+
 # OWASP's minimum for argon2id: 19 MiB, two passes, one lane. About 24 ms of one core.
 _ARGON2_MEMORY_KIB, _ARGON2_PASSES, _ARGON2_LANES = 19456, 2, 1
-# Compared with when there is no such user and no record to imitate. The password behind it was thrown away.
-_NOBODY = "$argon2id$v=19$m=19456,t=2,p=1$cm9hZHN0ZWFkLW5vYm9keQ$3sxt02yir3YFJfhem3uGMLYMf4lFA4gm+BAc6+OLRtQ"
-_SCRYPT_LARGEST_LOG_N = 20
 
 
 class PasswordRecord(msgspec.Struct, frozen=True):
@@ -32,16 +30,43 @@ class PasswordRecord(msgspec.Struct, frozen=True):
         return f"PasswordRecord({self.name!r}, …)"
 
 
+# Compared with when there is no record at all. The password behind it was thrown away.
+_NOBODY = PasswordRecord(
+    "", "$argon2id$v=19$m=19456,t=2,p=1$cm9hZHN0ZWFkLW5vYm9keQ$3sxt02yir3YFJfhem3uGMLYMf4lFA4gm+BAc6+OLRtQ"
+)
+
+
 class PasswordFile(msgspec.Struct, frozen=True):
-    """All records of one file, and the one that unknown users are compared with."""
+    """All records of one file, and one for each cost of a hash that is among them."""
 
     records: Mapping[str, PasswordRecord]
-    nobody: PasswordRecord
+    costs: Mapping[str, PasswordRecord]
 
-    def find(self, name: str) -> tuple[PasswordRecord, bool]:
-        """Return the user's record and True, or a record that costs the same to check and False."""
+    @classmethod
+    def of(cls, records: Iterable[PasswordRecord]) -> Self:
+        """Return the file of these records, whose names differ."""
+        found = {record.name: record for record in records}
+        costs = {cost_of(record.hash): record for record in found.values() or (_NOBODY,)}
+        return cls(found, costs)
+
+    def matches(self, name: str, password: str) -> bool:
+        """Tell whether this is the user's password. How long that takes does not depend on who it is, or on whether.
+
+        Where all hashes cost the same, one is calculated, for a user and for somebody unknown. Where they differ, one
+        of each cost is: with the user's own record in its place, and another one of the same cost in every other.
+        Somebody unknown could borrow a record instead, picked by a keyed hash of the name. That is cheaper, but tells
+        after all: what is picked changes with the key, which each replica would make up, or with the file, and a
+        user's own record does not. What is right for a record that stands in for another one counts for nothing.
+        """
         record = self.records.get(name)
-        return (record, True) if record is not None else (self.nobody, False)
+        own = None if record is None else cost_of(record.hash)
+        right = False
+        for cost, stand_in in self.costs.items():
+            if record is not None and cost == own:
+                right = verify_password(record.hash, password)
+            else:
+                verify_password(stand_in.hash, password)
+        return right
 
 
 def parse_password_file(content: bytes) -> PasswordFile:
@@ -55,9 +80,7 @@ def parse_password_file(content: bytes) -> PasswordFile:
         if record.name in records:
             raise ValueError(f"line {number}: user {record.name!r} is there twice")
         records[record.name] = record
-    first = next(iter(records.values()), None)
-    nobody = PasswordRecord(name="", hash=first.hash if first else _NOBODY)
-    return PasswordFile(records=records, nobody=nobody)
+    return PasswordFile.of(records.values())
 
 
 def _parse_line(text: str, number: int) -> PasswordRecord:
@@ -65,8 +88,11 @@ def _parse_line(text: str, number: int) -> PasswordRecord:
     if not separator or not name.strip():
         raise ValueError(f"line {number}: expected name:hash")
     stored = stored.strip()
-    if not stored.startswith(("$argon2id$", "$scrypt$")):
-        raise ValueError(f"line {number}: the hash of {name!r} is neither argon2id nor scrypt; see hash_password")
+    try:
+        parse_phc(stored)
+    except ValueError as error:
+        # Without its cause: whoever prints all of a chain must not find the hash in it.
+        raise ValueError(f"line {number}: the hash of {name.strip()!r} {error}") from None
     return PasswordRecord(name=name.strip(), hash=stored)
 
 
@@ -89,7 +115,11 @@ def hash_password(password: str) -> str:
 def verify_password(stored: str, password: str) -> bool:
     """Tell whether `password` is the one behind the PHC string. A string that cannot be read matches nothing."""
     secret = password.encode("utf-8", "surrogatepass")
-    return _verify_scrypt(stored, secret) if stored.startswith("$scrypt$") else _verify_argon2(stored, secret)
+    try:
+        found = parse_phc(stored)
+    except ValueError:
+        return False
+    return _verify_scrypt(found, secret) if isinstance(found, Scrypt) else _verify_argon2(stored, secret)
 
 
 def _verify_argon2(stored: str, secret: bytes) -> bool:
@@ -98,25 +128,21 @@ def _verify_argon2(stored: str, secret: bytes) -> bool:
 
     try:
         return verify_secret(stored.encode(), secret, Type.ID)
-    except (Argon2Error, InvalidHashError, UnicodeError):
+    except (Argon2Error, InvalidHashError):
         return False
 
 
-def _verify_scrypt(stored: str, secret: bytes) -> bool:
+def _verify_scrypt(kept: Scrypt, secret: bytes) -> bool:
     try:
-        _, _, parameters, salt, expected = stored.split("$")
-        numbers = {key: int(value) for key, value in (part.split("=") for part in parameters.split(","))}
-        log_n, r, p = numbers["ln"], numbers["r"], numbers["p"]
-        if not 1 <= log_n <= _SCRYPT_LARGEST_LOG_N:
-            return False
-        wanted = _base64(expected)
-        # scrypt needs 128·N·r bytes; OpenSSL refuses above maxmem, so allow exactly that and a little.
-        memory = 128 * (1 << log_n) * r + (1 << 20) * (p + 1)
-        found = hashlib.scrypt(secret, salt=_base64(salt), n=1 << log_n, r=r, p=p, maxmem=memory, dklen=len(wanted))
-    except (ValueError, KeyError, OverflowError, MemoryError, binascii.Error):
+        found = hashlib.scrypt(
+            secret,
+            salt=kept.salt,
+            n=1 << kept.log_n,
+            r=kept.r,
+            p=kept.p,
+            maxmem=kept.memory,
+            dklen=len(kept.expected),
+        )
+    except (ValueError, MemoryError):
         return False
-    return hmac.compare_digest(found, wanted)
-
-
-def _base64(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"./" if "." in text else None)
+    return hmac.compare_digest(found, kept.expected)

@@ -18,7 +18,7 @@ roles:
 identities: {alice: [viewer, owner], bob: [tester]}
 groups: {staff: [viewer]}
 """
-PASSWORDS = "alice:$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA\n"
+PASSWORDS = "alice:$scrypt$ln=15,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$MDEyMzQ1Njc4OWFiY2RlZg\n"
 USER = "com.example.User"
 
 

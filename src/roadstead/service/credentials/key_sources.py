@@ -2,22 +2,20 @@
 
 Keys rotate: an issuer publishes a new one and then signs with it. A file is looked at every second. An address is
 asked every few minutes, and at once when a token names a key that is not known yet, but not more often than `pause`
-allows: else strangers could make this server ask. While it cannot be reached, the keys that were there stay in force.
+allows: else strangers could make this server ask. While it cannot be reached, or takes longer than `patience`, the keys
+that were there stay in force.
 """
 
 import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
+from roadstead.service.credentials.fetching import check_scheme, fetch
 from roadstead.service.credentials.key_set import KeySet, parse_key_set
 from roadstead.service.files import WatchedFile
 
@@ -44,7 +42,8 @@ class KeySetUrl:
     """Keys that an issuer publishes at an `https` address (`http` only if `plain` is true: anybody could answer).
 
     `ca_file` names authorities to trust instead of the system's. Raises ValueError for any other address. The first
-    look begins at once and in the background; a server starts also when its issuer is away.
+    look begins at once and in the background; a server starts also when its issuer is away. An answer has to be there
+    after `patience` seconds: as long callers wait whose token names an unknown key.
     """
 
     def __init__(
@@ -53,15 +52,17 @@ class KeySetUrl:
         *,
         refresh: float = 300.0,
         pause: float = 10.0,
+        patience: float = 10.0,
         ca_file: str | Path | None = None,
         plain: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        _check(url, plain)
+        self._schemes = ("https", "http") if plain else ("https",)
+        check_scheme(url, self._schemes)
         self._url = url
-        self._plain = plain
         self._refresh = refresh
         self._pause = pause
+        self._patience = patience
         self._tls = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
         self._clock = clock
         self._lock = threading.Lock()
@@ -95,37 +96,10 @@ class KeySetUrl:
 
     def _fetch(self, answer: Future[KeySet | None]) -> None:
         try:
-            self._keys = parse_key_set(self._read())
+            content = fetch(self._url, tls=self._tls, schemes=self._schemes, largest=_LARGEST, limit=self._patience)
+            self._keys = parse_key_set(content)
         except Exception as error:  # noqa: BLE001  whatever goes wrong far away, the old keys stay and somebody waits
             _log.error("key set not fetched: the old keys stay in force", url=self._url, error=str(error))
         with self._lock:
             self._asking = None
         answer.set_result(self._keys)
-
-    def _read(self) -> bytes:
-        with _opener(self._tls).open(self._url, timeout=5) as response:
-            _check(response.geturl(), self._plain)
-            content: bytes = response.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
-            raise ValueError(f"it is larger than {_LARGEST} bytes")
-        return content
-
-
-def _check(url: str, plain: bool) -> None:
-    if urlsplit(url).scheme not in (("http", "https") if plain else ("https",)):
-        raise ValueError(f"{url!r} does not begin with https://")
-
-
-def _opener(tls: ssl.SSLContext) -> Any:
-    # Made by hand: the default one would also read files and speak FTP, wherever a redirect leads.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=tls),
-        urllib.request.HTTPRedirectHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener

@@ -1,9 +1,8 @@
 """Checking a password on every RPC, and paying for the slow hash once in a while.
 
 A pair that was right within the last two minutes is found in `VerifiedCache`. Otherwise one thread hashes it: equal
-requests share one calculation, the queue is bounded, failures are throttled per name and client, and an unknown name
-costs the same time as a known one. The result is a `concurrent.futures.Future`, which asyncio and threads can both wait
-for.
+requests share one calculation, the queue is bounded, failures are throttled per name and client, and all names cost the
+same time, known or not. The result is a `concurrent.futures.Future`, which asyncio and threads can both wait for.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from roadstead.service.credentials.client import current_client
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
-from roadstead.service.passwords import PasswordFile, PasswordRecord, verify_password
+from roadstead.service.passwords import PasswordFile
 from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 Checked = Identity | Refusal
@@ -30,8 +29,7 @@ class _Attempt(NamedTuple):
     key: Key
     claim: NamePassword
     client: str
-    record: PasswordRecord
-    known: bool
+    file: PasswordFile
 
 
 class PasswordVerifier:
@@ -64,23 +62,23 @@ class PasswordVerifier:
 
     def remembered(self, claim: NamePassword) -> Identity | None:
         """Return who it is if that was proved a moment ago."""
+        # `_key`, written out: this is asked at every RPC.
         record = self._records().records.get(claim.name)
-        if record is None:
-            return None
-        return self._cache.get(self._cache.key(claim.password, (claim.name, record.hash)), self._clock())
+        key = self._cache.key(claim.password, (claim.name, "" if record is None else record.hash))
+        return self._cache.get(key, self._clock())
 
     def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
         """Return the identity, a refusal, or a future of one of them if the password has to be hashed.
 
         Failures count for the name and, if it is known, for the client (`credentials.client`).
         """
-        record, known = self._records().find(claim.name)
-        key = self._cache.key(claim.password, (claim.name, record.hash))
+        file = self._records()
+        key = self._key(claim, file)
         now = self._clock()
         if identity := self._cache.get(key, now):
             return identity
         with self._lock:
-            return self._pending.get(key) or self._start(_Attempt(key, claim, client, record, known), now)
+            return self._pending.get(key) or self._start(_Attempt(key, claim, client, file), now)
 
     async def identify(self, name: str, password: str) -> Identity:
         """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
@@ -94,6 +92,11 @@ class PasswordVerifier:
     def close(self) -> None:
         """Stop hashing; what waits is not calculated any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _key(self, claim: NamePassword, file: PasswordFile) -> Key:
+        """Return what a claim is remembered under; no identity is ever under that of an unknown name."""
+        record = file.records.get(claim.name)
+        return self._cache.key(claim.password, (claim.name, "" if record is None else record.hash))
 
     def _start(self, attempt: _Attempt, now: float) -> Refusal | Future[Checked]:
         if len(self._pending) >= self._most_pending:
@@ -132,13 +135,13 @@ class PasswordVerifier:
         future.set_result(result)
 
     def _judge(self, attempt: _Attempt) -> Checked:
-        right = verify_password(attempt.record.hash, attempt.claim.password)
-        if not (right and attempt.known):
-            return unauthenticated("wrong password" if attempt.known else "unknown user")
-        identity = Identity(name=attempt.record.name, proof="password")
+        name, file = attempt.claim.name, attempt.file
+        if not file.matches(name, attempt.claim.password):
+            return unauthenticated("wrong password" if name in file.records else "unknown user")
+        identity = Identity(name=name, proof="password")
         with self._lock:
             now = self._clock()
-            self._throttle.refund(attempt.claim.name, now)
+            self._throttle.refund(name, now)
             if attempt.client:
                 self._clients.refund(attempt.client, now)
             self._cache.put(attempt.key, identity, now)

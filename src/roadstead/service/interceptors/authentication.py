@@ -60,8 +60,10 @@ class Authentication(Stage):
     """Requires credentials on every method except those for which `is_open(method)` is true.
 
     A kind of credentials without a verifier is refused like wrong ones. So are credentials that came unencrypted from a
-    peer for which `is_inside(peer)` is false: somebody may have read them on the way. `gateways` are those whose
-    `x-forwarded-for` tells from where an attempt comes; failed ones are counted for that address.
+    peer for which `is_inside(peer)` is false: somebody may have read them on the way. Of a password it
+    is not said then whether it is right; a token, which nobody can guess, is refused when it has been checked.
+    `gateways` are those whose `x-forwarded-for` tells from where an attempt comes; failed ones are counted for that
+    address.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Authentication(Stage):
             self._throttled = passwords
         else:
             self._passwords = passwords
+        self._takes_passwords = passwords is not None
         self._tokens = tokens
         self._certificates = certificates
         self._gateways = gateways or TrustedGateways()
@@ -94,19 +97,31 @@ class Authentication(Stage):
             if call.context is None:
                 return NEEDS_CONNECTION
             return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
-        if isinstance(claim, NamePassword) and self._throttled is not None:
-            call.identity = self._throttled.remembered(claim)
-            if call.identity is not None:
-                return None
-            if call.context is None:
-                return NEEDS_CONNECTION
+        if isinstance(claim, NamePassword) and self._takes_passwords:
+            if call.context is not None:
+                return self._admit_password(claim, call)
+            if self._throttled is not None:
+                call.identity = self._throttled.remembered(claim)
+            return NEEDS_CONNECTION if call.identity is None else None
+        result = self._verify(claim)
+        return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
+
+    def _admit_password(self, claim: NamePassword, call: Call) -> "Admission | Future[Admission]":
+        """Check a password if it did not come unencrypted from outside.
+
+        Before anything is calculated or counted: else the time, the words or the throttle would tell whoever listens
+        there, or guesses, which passwords are right.
+        """
+        if not self._is_inside(call.peer) and not is_encrypted(call.context.auth_context()):
+            return _unencrypted(call)
+        if self._throttled is not None:
             result = self._throttled.verify(claim, self._client(call))
         else:
             result = self._verify(claim)
         return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
 
     def enter(self, call: Call) -> Admission:
-        """Refuse what came unencrypted from outside: only now the connection is known."""
+        """Refuse what came unencrypted from outside and was proved before the connection was known."""
         # For a handler, such as that of a login, which takes a password in its request.
         if call.identity is None:
             set_current_client(self._client(call))
@@ -115,9 +130,7 @@ class Authentication(Stage):
             return None
         if is_encrypted(call.context.auth_context()):
             return None
-        message = "credentials are not accepted over an unencrypted connection"
-        refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
-        return _noted(refusal, call)
+        return _unencrypted(call)
 
     def _client(self, call: Call) -> str:
         shown = shown_names(call.context.auth_context())
@@ -140,6 +153,12 @@ def _taken(result: Verified, call: Call) -> Admission:
         return _noted(result, call)
     call.identity = result
     return None
+
+
+def _unencrypted(call: Call) -> Admission:
+    message = "credentials are not accepted over an unencrypted connection"
+    refusal = unauthenticated(f"unencrypted credentials from {call.peer}", message, "CREDENTIALS_UNENCRYPTED")
+    return _noted(refusal, call)
 
 
 def _noted(refusal: Admission, call: Call) -> Admission:

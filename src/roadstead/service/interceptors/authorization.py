@@ -24,9 +24,13 @@ class Authorization(Stage):
         self._policy = policy if isinstance(policy, PolicyInForce) else PolicyInForce(policy)
 
     def begin(self, services: Mapping[str, Container[str]]) -> None:
-        """Warn of methods that the policy names and that do not exist: whoever is to call them cannot."""
-        if names := misspelt(self._policy(), services):
-            _log.warning("the policy names methods that do not exist", methods=names)
+        """Warn of methods that the policy, or a later one, names and that do not exist: nobody can call them."""
+
+        def warn(policy: Policy) -> None:
+            if names := misspelt(policy, services):
+                _log.warning("the policy names methods that do not exist", methods=names)
+
+        self._policy.watch(warn)
 
     def admit(self, call: Call) -> Admission:
         """Return None if the policy allows the call, as far as its headers tell."""

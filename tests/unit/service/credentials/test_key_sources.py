@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Issuer(ThreadingHTTPServer):
         self.content = key_set("ec-1")
         self.status, self.location = 200, ""
         self.asked = 0
+        self.drips = False
+        self.ended = threading.Event()
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,12 +31,18 @@ class Issuer(ThreadingHTTPServer):
                 self.send_response(issuer.status)
                 if issuer.location:
                     self.send_header("Location", issuer.location)
-                self.send_header("Content-Length", str(len(issuer.content)))
+                self.send_header("Content-Length", str(len(issuer.content) + 1_000_000 * issuer.drips))
                 self.end_headers()
+                while issuer.drips and not issuer.ended.wait(0.02):
+                    self.wfile.write(b" ")
                 self.wfile.write(issuer.content)
 
             def log_message(self, *_arguments) -> None:
                 pass
+
+            def handle(self) -> None:
+                with suppress(ConnectionError):  # one who gave up
+                    super().handle()
 
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/keys"
@@ -45,6 +54,7 @@ def issuer():
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
+    server.ended.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -123,6 +133,18 @@ def test_an_issuer_that_comes_later(clock):
 def test_only_https_unless_it_is_said(url):
     with pytest.raises(ValueError, match="does not begin with https"):
         KeySetUrl(url)
+
+
+def test_an_issuer_that_drips_is_given_up(issuer, clock):
+    source = settled(KeySetUrl(issuer.url, plain=True, pause=0, patience=0.2, clock=clock))
+    issuer.content, issuer.drips = key_set("ec-2"), True
+    with capture_logs() as logs:
+        pending = [source.renewed() for _ in range(3)]
+        assert {each.result(20).keys[0].kid for each in pending} == {"ec-1"}
+        settled(source)
+    assert {log["url"] for log in logs if "the old keys stay in force" in log["event"]} == {issuer.url}
+    issuer.drips = False
+    assert [key.kid for key in source.renewed().result(20).keys] == ["ec-2"]
 
 
 def test_a_redirect_leads_nowhere_else(issuer, clock, tmp_path):

@@ -4,13 +4,13 @@ from concurrent.futures import Future
 
 import pytest
 
-from roadstead.service.credentials import password as module
+from roadstead.service import passwords as module
 from roadstead.service.credentials.client import set_current_client
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
-from roadstead.service.passwords import parse_password_file
+from roadstead.service.passwords import PasswordFile, PasswordRecord
 from roadstead.service.refusal import Refusal, RpcError
 
 ALICE = Identity(name="alice", proof="password")
@@ -18,8 +18,13 @@ RIGHT, WRONG = NamePassword("alice", "wonderland"), NamePassword("alice", "looki
 STRANGER = NamePassword("mallory", "wonderland")
 
 
+def users(**passwords: str) -> PasswordFile:
+    """A file whose hashes `Hashing` knows: all of one cost."""
+    return PasswordFile.of(PasswordRecord(name, f"$cost$salt${password}") for name, password in passwords.items())
+
+
 class Hashing:
-    """Stands in for the slow hash: counts, and waits at a closed gate. A hash is `$scrypt$` and the password."""
+    """Stands in for the slow hash: counts, and waits at a closed gate. The last part of a hash is the password."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -29,7 +34,7 @@ class Hashing:
     def __call__(self, stored: str, password: str) -> bool:
         self.seen.append((stored, password))
         assert self.gate.wait(10)
-        return stored == "$scrypt$" + password
+        return stored == f"$cost$salt${password}"
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def hashing(monkeypatch):
 class Bed:
     def __init__(self, **settings) -> None:
         self.now = 0.0
-        self.file = parse_password_file(b"alice:$scrypt$wonderland\nbob:$scrypt$builder")
+        self.file = users(alice="wonderland", bob="builder")
         self.verifier = PasswordVerifier(lambda: self.file, clock=lambda: self.now, **settings)
 
     def verify(self, claim: NamePassword) -> Identity | Refusal:
@@ -82,9 +87,10 @@ def test_wrong_passwords_and_strangers_get_the_same_answer_at_the_same_cost(bed,
     assert len(hashing.seen) == 2
 
 
-def test_a_stranger_who_guesses_the_record_he_is_compared_with_is_still_a_stranger(bed):
-    assert bed.file.find("mallory")[0].hash == "$scrypt$wonderland"
-    assert code(bed.verify(NamePassword("mallory", "wonderland"))) == "UNAUTHENTICATED"
+@pytest.mark.parametrize("password", ["wonderland", "builder"])
+def test_a_stranger_who_guesses_the_record_he_is_compared_with_is_still_a_stranger(bed, hashing, password):
+    assert code(bed.verify(NamePassword("mallory", password))) == "UNAUTHENTICATED"
+    assert bed.verifier.remembered(NamePassword("mallory", password)) is None
 
 
 def test_a_failure_is_not_remembered(bed, hashing):
@@ -95,14 +101,21 @@ def test_a_failure_is_not_remembered(bed, hashing):
 
 def test_a_new_password_is_in_force_at_once(bed):
     assert bed.verify(RIGHT) == ALICE
-    bed.file = parse_password_file(b"alice:$scrypt$looking-glass")
+    bed.file = users(alice="looking-glass")
     assert code(bed.verify(RIGHT)) == "UNAUTHENTICATED"
     assert bed.verify(WRONG) == ALICE
 
 
 def test_a_user_who_was_taken_out_is_out_at_once(bed):
     assert bed.verify(RIGHT) == ALICE
-    bed.file = parse_password_file(b"bob:$scrypt$builder")
+    bed.file = users(bob="builder")
+    assert code(bed.verify(RIGHT)) == "UNAUTHENTICATED"
+
+
+def test_a_user_whose_record_has_another_name_now_is_out_at_once(bed):
+    assert bed.verify(RIGHT) == ALICE
+    bed.file = users(carol="wonderland")
+    assert bed.verifier.remembered(RIGHT) is None
     assert code(bed.verify(RIGHT)) == "UNAUTHENTICATED"
 
 

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 from concurrent.futures import Future
 
 import pytest
@@ -7,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from validated_protos import shop
 
+from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors import Authentication, Authorization, Call
+from roadstead.service.interceptors.stage import NEEDS_CONNECTION
+from roadstead.service.passwords import PasswordFile, PasswordRecord
 from roadstead.service.policy import parse_policy
 from roadstead.service.refusal import Refusal, unauthenticated
 
@@ -36,9 +40,19 @@ class Tokens:
         return Identity(name="bob", proof="token") if claim.text == "good" else unauthenticated("token")
 
 
+class Connection:
+    """A plain connection, as grpc tells of it."""
+
+    def auth_context(self):
+        return {}
+
+
 def admitted(stage: Authentication, *metadata, method: str = METHOD) -> tuple[Refusal | None, Identity | None]:
     call = Call(method, metadata, 0.0)
     answer = stage.admit(call)
+    if answer is NEEDS_CONNECTION:
+        call.context, call.peer = Connection(), "ipv4:127.0.0.1:1"
+        answer = stage.admit(call)
     return (answer.result(1) if isinstance(answer, Future) else answer), call.identity
 
 
@@ -126,6 +140,78 @@ def test_unencrypted_credentials_from_outside_are_refused_on_every_kind(serving,
             assert ended.code == "OK", "an open method needs no credentials, so none are judged"
         else:
             assert (ended.code, "unencrypted" in ended.details) == ("UNAUTHENTICATED", True)
+
+
+def file_of(**passwords: str) -> PasswordFile:
+    salt = b"0123456789abcdef"
+    hashes = {name: hashlib.scrypt(each.encode(), salt=salt, n=2, r=8, p=1) for name, each in passwords.items()}
+    texts = {name: [base64.b64encode(part).rstrip(b"=").decode() for part in (salt, h)] for name, h in hashes.items()}
+    return PasswordFile.of(PasswordRecord(name, "$scrypt$ln=1,r=8,p=1${}${}".format(*t)) for name, t in texts.items())
+
+
+class Eavesdropped:
+    """A password check that says when it is asked to calculate."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        file = file_of(alice="wonderland")
+        self.verifier = PasswordVerifier(lambda: file)
+
+    def remembered(self, claim):
+        return self.verifier.remembered(claim)
+
+    def verify(self, claim, client):
+        self.asked.append(claim.name)
+        return self.verifier.verify(claim, client)
+
+
+GUESSES = (RIGHT, (("username", "alice"), ("password", "x")), (("username", "mallory"), ("password", "wonderland")))
+UNENCRYPTED = ("UNAUTHENTICATED", "credentials are not accepted over an unencrypted connection")
+
+
+def told(ended) -> tuple:
+    return ended.code, ended.details, ended.trailing, ended.initial
+
+
+@pytest.fixture
+def eavesdropped():
+    check = Eavesdropped()
+    yield check
+    check.verifier.close()
+
+
+def test_from_outside_nothing_tells_a_right_password_from_a_wrong_one(serving, server_sort, kind, eavesdropped):
+    inside = [False]
+    stage = Authentication(eavesdropped, is_inside=lambda peer: inside[0])
+    with serving(server_sort, stage) as client:
+        refused = [told(client.call(kind, b"hello", metadata=guess)) for guess in GUESSES * 7]
+        assert refused[0][:2] == UNENCRYPTED
+        assert all(each == refused[0] for each in refused)
+        assert eavesdropped.asked == [], "refused before anything is calculated"
+        inside[0] = True
+        assert client.call(kind, b"hello", metadata=RIGHT).code == "OK", "and nothing was counted against anybody"
+        inside[0] = False
+        assert told(client.call(kind, b"hello", metadata=RIGHT)) == refused[0], "also when it is remembered"
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_from_outside_a_check_of_somebody_elses_is_not_asked_either(serving, server_sort, kind, later):
+    with serving(server_sort, Authentication(Passwords(later), is_inside=lambda peer: False)) as client:
+        refused = [told(client.call(kind, b"hello", metadata=guess)) for guess in GUESSES]
+    assert refused[0][:2] == UNENCRYPTED
+    assert all(each == refused[0] for each in refused)
+
+
+@pytest.mark.parametrize("server", ["Server", "ThreadedServer"])
+@pytest.mark.parametrize(("metadata", "seen"), [
+    ((("username", "alice"), ("password", "x" * 40_000)), "UNAUTHENTICATED"),
+    ((*RIGHT, ("x", "x" * 40_000)), "CANCELLED"),
+])  # fmt: skip
+def test_what_grpc_itself_refuses_is_seen_without_what_was_too_much(serving, server, kind, recorder, metadata, seen):
+    with serving(server, recorder, Authentication(Passwords())) as client:
+        assert client.call(kind, b"hello", metadata=metadata).code == "RESOURCE_EXHAUSTED"
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", seen)]
+        assert client.call(kind, b"hello", metadata=RIGHT).code == "OK", "on the same connection"
 
 
 OWNERS = """
