@@ -25,7 +25,7 @@ from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, Thr
 AT_GATE = threading.Event()
 GATE = threading.Event()
 # What handlers raise for other words; tests add theirs.
-RAISED: dict[bytes, Exception] = {}
+RAISED: dict[bytes, Exception | type[Exception]] = {}
 # The messages that handlers were given by a server whose requests are messages; tests clear it.
 TAKEN: list = []
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")

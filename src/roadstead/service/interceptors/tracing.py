@@ -14,6 +14,7 @@ import structlog
 from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Outcome, Stage
 from roadstead.service.refusal import RpcError
+from roadstead.service.tracebacks import traceback_of
 from roadstead.service.tracing import conventions
 
 try:
@@ -51,8 +52,8 @@ class Tracing(Stage):
         try:
             if not self._skip(call.method):
                 self._begin(call)
-        except Exception:  # noqa: BLE001  propagators and samplers are plugins; their faults must not refuse a call
-            _log.exception("an RPC cannot be traced", method=call.method)
+        except Exception as error:  # noqa: BLE001  propagators and samplers are plugins: a fault must not refuse a call
+            _log.error("an RPC cannot be traced", method=call.method, exception=traceback_of(error))
         return None
 
     def _begin(self, call: Call) -> None:
