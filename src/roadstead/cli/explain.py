@@ -6,6 +6,7 @@ The decision is the function that the service itself asks (`roadstead.service.de
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from roadstead.service.passwords import parse_password_file
 from roadstead.service.policy import parse_policy
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# What a path can name; the names in .proto files are a part of that.
+_METHOD = re.compile(r"[^\s/.*]+(?:\.[^\s/.*]+)*/[^\s/*]+")
 _COLOURS = {"allowed": "green", "depends": "yellow"}
 
 
@@ -64,6 +67,7 @@ def call(
     roadstead explain call --as alice com.example.User/DeleteUser --policy policy.yaml
     roadstead explain call --as alice com.example.User/EditUser --policy policy.yaml --request '{"user": {"id": "bob"}}'
     """
+    method = _checked(method)
     identity = Identity(name, "password", groups) if name else None
     policy = _parsed(parse_policy, policy_file, "policy.yaml")
     unknown = False
@@ -71,7 +75,6 @@ def call(
         known = _parsed(parse_password_file, password_file, "passwords").records
         unknown = identity.name not in known
     seen = {} if request_text is None else {"request": _request(request_text)}
-    method = method.removeprefix("/")
     decision = decide(policy, None if unknown else identity, method, metadata_from(headers), **seen)
     if unknown and not decision.allowed:
         decision = Decision(
@@ -90,6 +93,13 @@ def _show(decision: Decision, method: str, identity: Identity | None, output: st
     out.print(decision.reason, markup=False)
     if decision.answer == "depends":
         out.print("Give the request with --request JSON.", markup=False)
+
+
+def _checked(method: str) -> str:
+    plain = method.removeprefix("/")
+    if not _METHOD.fullmatch(plain):
+        raise InputError(f"{method!r} is no method; write package.Service/Method, such as com.example.User/GetUser")
+    return plain
 
 
 def _request(text: str) -> dict[str, Any]:

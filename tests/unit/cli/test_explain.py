@@ -97,6 +97,20 @@ def test_wrong_words(explained, words, problem):
     assert (result.exit_code, problem in result.output) == (2, True)
 
 
+@pytest.mark.parametrize("word", [
+    "nonsense", "User/", "/GetUser", "//GetUser", "a.B/C/D", "a..B/C", ".a.B/C", "a.B./C", "a.B/*", "a b/C", "a.B/", "",
+])  # fmt: skip
+def test_what_is_no_method_is_refused(explained, word):
+    result = explained("--as", "alice", word)
+    assert result.exit_code == 2
+    assert f"{word!r} is no method; write package.Service/Method, such as com.example.User/GetUser" in result.output
+
+
+@pytest.mark.parametrize("word", ["User/GetUser", "/User/GetUser", "a.B/get-user"])
+def test_any_method_that_can_be_called_is_judged(explained, word):
+    assert explained("--as", "alice", word).output.startswith("denied: no role of alice")
+
+
 def test_a_faulty_policy_is_named(explained, tmp_path):
     (tmp_path / "policy.yaml").write_text("roles: {viewer: [GetUser]}")
     result = explained("a.B/C")
