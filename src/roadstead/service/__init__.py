@@ -12,7 +12,7 @@ decision.py      how a policy decides         in_force.py          what is remem
 identity.py, current_call.py    who is calling, and what
 channel.py, following.py, hedging.py                                 the client's side
 deadline.py      how much time is left        details.py           what an error tells a program
-logs.py          lines of JSON                tracebacks.py        exceptions in them, without values
+logs.py          lines of JSON
 tracing/         spans of calls; the server's are a stage
 """
 

@@ -8,9 +8,9 @@ import secrets
 import grpc
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal, Refused, RpcError
-from roadstead.service.tracebacks import traceback_of
 
 _log = structlog.get_logger(__name__)
 # Shorter texts fit, whatever they consist of.

@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
 from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Outcome, Stage
 from roadstead.service.refusal import RpcError
-from roadstead.service.tracebacks import traceback_of
 from roadstead.service.tracing import conventions
 
 try:

@@ -1,4 +1,4 @@
-from roadstead.service.tracebacks import traceback_of
+from roadstead.lib.tracebacks import traceback_of
 
 
 def failed() -> Exception:
