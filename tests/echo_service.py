@@ -16,6 +16,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from grpc_health.v1 import health_pb2_grpc
 
 from roadstead.service import RpcError, Server, ThreadedServer, current_call, current_identity
 from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, ThreadChain
@@ -24,7 +25,7 @@ from roadstead.service.interceptors import AsyncChain, Call, Outcome, Stage, Thr
 AT_GATE = threading.Event()
 GATE = threading.Event()
 # What handlers raise for other words; tests add theirs.
-RAISED: dict[bytes, Exception] = {}
+RAISED: dict[bytes, Exception | type[Exception]] = {}
 # The messages that handlers were given by a server whose requests are messages; tests clear it.
 TAKEN: list = []
 KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
@@ -176,6 +177,12 @@ class Client:
         request = iter([word]) if kind.startswith("stream") else word
         start = invoke.future if kind.endswith("unary") else invoke
         return start(request, metadata=metadata, timeout=20)
+
+    @contextmanager
+    def health(self) -> Iterator[health_pb2_grpc.HealthStub]:
+        """A stub of the server's health, over a connection of its own."""
+        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            yield health_pb2_grpc.HealthStub(channel)
 
     def close(self) -> None:
         self._channel.close()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ import grpc
 from roadstead.service import Drain, Server, ThreadedServer, run
 from roadstead.service.interceptors.metrics import Metrics, serve_metrics
 
-sort, port, metrics_port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+sort, port, metrics_port, grace = sys.argv[1], *map(int, sys.argv[2:])
 
 async def who(request, context):
     await asyncio.sleep(0.03)
@@ -36,13 +37,23 @@ def who_in_a_thread(request, context):
     time.sleep(0.03)
     return str(os.getpid()).encode()
 
+async def stay(request, context):
+    yield b"here"
+    await asyncio.Event().wait()
+
+def stay_in_a_thread(request, context):
+    yield b"here"
+    while context.is_active():
+        time.sleep(0.02)
+
 if os.path.exists("broken"):
     raise SystemExit("the configuration is broken")
 if metrics_port:
     serve_metrics(metrics_port)
-kind, handler = (Server, who) if sort == "async" else (ThreadedServer, who_in_a_thread)
-server = kind(port=port, processes=3, stages=[Metrics()], drain=Drain(0.5, 10))
-server.add_registered_method_handlers("test.Pid", {"Who": grpc.unary_unary_rpc_method_handler(handler)})
+kind, who, stay = (Server, who, stay) if sort == "async" else (ThreadedServer, who_in_a_thread, stay_in_a_thread)
+server = kind(port=port, processes=3, stages=[Metrics()], drain=Drain(0.5, grace))
+handlers = {"Who": grpc.unary_unary_rpc_method_handler(who), "Stay": grpc.unary_stream_rpc_method_handler(stay)}
+server.add_registered_method_handlers("test.Pid", handlers)
 run(server)
 """
 
@@ -50,9 +61,11 @@ run(server)
 class Program:
     """The program above, in a folder of its own."""
 
-    def __init__(self, folder: Path, sort: str, port: int, metrics_port: int = 0, within: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, sort: str, port: int, metrics_port: int, within: tuple[str, ...], grace: int
+    ) -> None:
         self.port, self.metrics_port = port, metrics_port
-        arguments = (sort, str(port), str(metrics_port))
+        arguments = (sort, str(port), str(metrics_port), str(grace))
         self.process = subprocess.Popen(
             [*within, sys.executable, "-c", PROGRAM, *arguments],
             cwd=folder, env={**os.environ, "POD_IP": "127.0.0.1", "TMPDIR": str(folder)},
@@ -99,8 +112,10 @@ class Program:
 def start(tmp_path):
     started = []
 
-    def start(sort: str = "async", *, port: int = 0, metrics: bool = False, within: tuple[str, ...] = ()) -> Program:
-        started.append(Program(tmp_path, sort, port or free_port(), free_port() if metrics else 0, within))
+    def start(
+        sort: str = "async", *, port: int = 0, metrics: bool = False, within: tuple[str, ...] = (), grace: int = 10
+    ) -> Program:
+        started.append(Program(tmp_path, sort, port or free_port(), free_port() if metrics else 0, within, grace))
         return started[-1]
 
     yield start
@@ -145,6 +160,27 @@ def test_sigterm_under_load_loses_no_call_old_or_new(start, sort):
     assert program.process.wait(20) == 0
     assert set(ended) == {"OK"}, ended
     assert not any(map(is_running, pids))
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_a_second_signal_cuts_the_grace_of_all_short(start, sort):
+    program = start(sort, grace=600)
+    pids = program.pids(3)
+    with program.connection() as channel:
+        staying = channel.unary_stream("/test.Pid/Stay")(b"")
+        assert next(staying) == b"here"
+        program.process.terminate()
+        wait_until(lambda: not listens(program.port))
+        assert staying.is_active(), "the grace period lets calls finish"
+        program.process.terminate()
+        assert program.process.wait(20) == 0
+        assert staying.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+    assert not any(map(is_running, pids))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def outcome(program: Program, channel: grpc.Channel) -> str:

@@ -32,7 +32,8 @@ def command(paths: tuple[Path, ...], described: tuple[Path, ...], output: str) -
 
     PATHS are read as `roadstead up` reads them, with the roadstead.toml beside or above the first one. Each line is
     FILE:LINE: SEVERITY: OBJECT: FIELD: what is wrong. An error is what would not come up, or not do what it says.
-    Exit code 1 means that there are errors. A file of PATHS may also be a service's policy.
+    Exit code 1 means that there are errors. A service's policy (policy.yaml, or a name that ends so) is checked, too,
+    whether PATHS name it or a folder with it.
 
     \b
     roadstead check examples/user-platform
@@ -43,6 +44,8 @@ def command(paths: tuple[Path, ...], described: tuple[Path, ...], output: str) -
     own = [path for path in paths if is_policy_file(path)]
     rest = tuple(path for path in paths if path not in own)
     manifests = _without_configuration(read_manifests(manifest_paths(rest, project) if rest else ()))
+    manifests, found = _without_policies(manifests)
+    own += found
     if not manifests.documents and not manifests.problems and not own:
         raise InputError(f"there is no Kubernetes manifest in {', '.join(map(str, paths))}")
     services = read_services((*described, *places(project, paths[0])))
@@ -74,6 +77,12 @@ def _without_configuration(manifests: Manifests) -> Manifests:
     """Leave out kind's own files, as `up` does: they are no manifests."""
     documents = tuple(one for one in manifests.documents if "kind.x-k8s.io/" not in one.object["apiVersion"])
     return Manifests(documents, manifests.problems)
+
+
+def _without_policies(manifests: Manifests) -> tuple[Manifests, list[Path]]:
+    """Take the policies away from what could not be read as manifests, and return their paths, too."""
+    found = [path for path in dict.fromkeys(problem.path for problem in manifests.problems) if is_policy_file(path)]
+    return Manifests(manifests.documents, tuple(one for one in manifests.problems if one.path not in found)), found
 
 
 def summary(objects: int, findings: Sequence[Finding]) -> str:

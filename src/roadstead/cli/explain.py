@@ -6,16 +6,22 @@ The decision is the function that the service itself asks (`roadstead.service.de
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
+from google.protobuf import json_format
 
 from roadstead.cli.call import metadata_from
+from roadstead.cli.check import places
 from roadstead.cli.explain_request import request
-from roadstead.cli.terminal import InputError, out, output_option, print_json
+from roadstead.cli.projects import project_at
+from roadstead.cli.terminal import InputError, out, output_option, print_json, warn
+from roadstead.cluster.descriptors import read_services
+from roadstead.cluster.request_types import request_type
 from roadstead.lib.yaml_depth import check_depth
 from roadstead.service.decision import Decision, decide
 from roadstead.service.identity import Identity
@@ -23,6 +29,8 @@ from roadstead.service.passwords import parse_password_file
 from roadstead.service.policy import parse_policy
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+# What a path can name; the names in .proto files are a part of that.
+_METHOD = re.compile(r"[^\s/.*]+(?:\.[^\s/.*]+)*/[^\s/*]+")
 _COLOURS = {"allowed": "green", "depends": "yellow"}
 
 
@@ -44,6 +52,13 @@ command.add_command(request)
     "--header", "-H", "headers", multiple=True, metavar="NAME=VALUE", help="Metadata of the call; repeatable."
 )
 @click.option("--request", "request_text", metavar="JSON", help="The request, for rules about its fields.")
+@click.option(
+    "--descriptors",
+    "described",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Where the request's type is described: descriptor sets, *_pb2.py, folders. Repeatable.",
+)
 @output_option
 def call(
     method: str,
@@ -53,31 +68,43 @@ def call(
     password_file: Path | None,
     headers: tuple[str, ...],
     request_text: str | None,
+    described: tuple[Path, ...],
     output: str,
 ) -> None:
     """Print whether a caller may call METHOD (package.Service/Method), and the rule that decides.
 
     A file may also be a Kubernetes manifest whose ConfigMap or Secret has the key policy.yaml or passwords. With
-    --passwords, a caller whom that file does not know is nobody. Field names of --request are those of the .proto file.
+    --passwords, a caller whom that file does not know is nobody.
+
+    Where the type of the request is described, --request is judged as the server does: fields that are left out have
+    their default values, and enumerations a number and a name. Descriptors are looked for as `roadstead check` does:
+    below the folder of the roadstead.toml beside or above the policy, or of the policy. Without any, fields are those
+    that are written, by the names of the .proto file, and a warning says so.
 
     \b
     roadstead explain call --as alice com.example.User/DeleteUser --policy policy.yaml
     roadstead explain call --as alice com.example.User/EditUser --policy policy.yaml --request '{"user": {"id": "bob"}}'
     """
+    method = _checked(method)
     identity = Identity(name, "password", groups) if name else None
     policy = _parsed(parse_policy, policy_file, "policy.yaml")
     unknown = False
     if password_file is not None and identity is not None:
         known = _parsed(parse_password_file, password_file, "passwords").records
         unknown = identity.name not in known
-    seen = {} if request_text is None else {"request": _request(request_text)}
-    method = method.removeprefix("/")
-    decision = decide(policy, None if unknown else identity, method, metadata_from(headers), **seen)
+    written = None if request_text is None else _request(request_text)
+    caller, metadata, warning = None if unknown else identity, metadata_from(headers), ""
+    decision = decide(policy, caller, method, metadata)
+    if decision.answer == "depends" and written is not None:
+        seen, warning = _as_server_sees(written, method, (*described, *places(project_at(policy_file), policy_file)))
+        decision = decide(policy, caller, method, metadata, seen)
     if unknown and not decision.allowed:
         decision = Decision(
             "unauthenticated", f"{password_file} knows no {name!r}, and {decision.reason}", decision.cause
         )
     _show(decision, method, identity, output)
+    if warning:
+        warn(warning)
 
 
 def _show(decision: Decision, method: str, identity: Identity | None, output: str) -> None:
@@ -92,6 +119,13 @@ def _show(decision: Decision, method: str, identity: Identity | None, output: st
         out.print("Give the request with --request JSON.", markup=False)
 
 
+def _checked(method: str) -> str:
+    plain = method.removeprefix("/")
+    if not _METHOD.fullmatch(plain):
+        raise InputError(f"{method!r} is no method; write package.Service/Method, such as com.example.User/GetUser")
+    return plain
+
+
 def _request(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
@@ -100,6 +134,25 @@ def _request(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError("--request is not a JSON object")
     return found
+
+
+def _as_server_sees(written: dict[str, Any], method: str, described: Iterable[Path]) -> tuple[Any, str]:
+    """Return the request as a message of its type; or as it is, with a warning, if its type is not described."""
+    try:
+        kind = request_type(method, read_services(described))
+        problem = f"the request of {method} is in no descriptors that were found"
+    except ValueError as error:
+        kind, problem = None, str(error)
+    if kind is None:
+        return written, (
+            f"{problem}, so it was judged as it is written: fields that are left out match nothing, and enumerations "
+            "match what stands there. A server sees default values, numbers and names. Name the service's descriptors "
+            "with --descriptors (a set of protoc --include_imports --descriptor_set_out, or *_pb2.py)."
+        )
+    try:
+        return json_format.ParseDict(written, kind()), ""
+    except json_format.ParseError as error:
+        raise InputError(f"--request is not a {kind.DESCRIPTOR.full_name}: {error}") from error
 
 
 def _parsed(parse: Any, path: Path, key: str) -> Any:

@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+    FileDescriptorSet,
+)
 from google.protobuf.message import DecodeError
 
 _SETS = (".binpb", ".pb", ".protoset", ".desc")
@@ -24,32 +30,41 @@ _PACKAGE = re.compile(r"(?:^|[;}\s])package\s+([\w.]+)\s*;")
 _SERVICE = re.compile(r"(?:^|[;}\s])service\s+(\w+)\s*\{")
 _RPC = re.compile(r"(?:^|[;{}\s])rpc\s+(\w+)\s*\(")
 Fields = Mapping[str, FieldDescriptorProto]
+# The numbers of an enumeration's values by their names.
+Values = Mapping[str, int]
 
 
 class Services(NamedTuple):
     """Services by full name with their methods, and of each method the full name of its request ("" if unknown).
 
-    `messages` are fields by full name of the message, as far as descriptors were found.
+    `messages` are fields by full name of the message, `enumerations` values by full name, as far as descriptors were
+    found; `files` are these themselves.
     """
 
     methods: Mapping[str, Mapping[str, str]]
     messages: Mapping[str, Fields]
+    enumerations: Mapping[str, Values]
+    files: tuple[FileDescriptorProto, ...]
 
 
-NONE = Services({}, {})
+NONE = Services({}, {}, {}, ())
 
 
 def read_services(paths: Iterable[Path]) -> Services:
     """Read what these files and folders say. What cannot be read says nothing."""
     methods: dict[str, dict[str, str]] = {}
     messages: dict[str, Fields] = {}
+    enumerations: dict[str, Values] = {}
+    files: list[FileDescriptorProto] = []
     for file in _files(paths):
         found = read_file(file)
         messages.update(found.messages)
+        enumerations.update(found.enumerations)
+        files += found.files
         for service, those in found.methods.items():
             known = methods.setdefault(service, {})
             known.update({name: request or known.get(name, "") for name, request in those.items()})
-    return Services(methods, messages)
+    return Services(methods, messages, enumerations, tuple(files))
 
 
 def read_file(path: Path) -> Services:
@@ -65,16 +80,20 @@ def read_file(path: Path) -> Services:
 
 
 def services_of(files: Iterable[FileDescriptorProto]) -> Services:
-    """Return the services and messages of descriptors."""
+    """Return what descriptors say."""
     methods: dict[str, dict[str, str]] = {}
     messages: dict[str, Fields] = {}
+    enumerations: dict[str, Values] = {}
+    files = tuple(files)
     for file in files:
         prefix = f"{file.package}." if file.package else ""
         for service in file.service:
             methods[prefix + service.name] = {one.name: one.input_type.removeprefix(".") for one in service.method}
         for name, message in _messages(prefix, file.message_type):
             messages[name] = {field.name: field for field in message.field}
-    return Services(methods, messages)
+            enumerations.update(_enumerations(f"{name}.", message.enum_type))
+        enumerations.update(_enumerations(prefix, file.enum_type))
+    return Services(methods, messages, enumerations, files)
 
 
 def services_of_source(text: str) -> Services:
@@ -82,7 +101,8 @@ def services_of_source(text: str) -> Services:
     plain = _COMMENT_OR_TEXT.sub(" ", text)
     package = _PACKAGE.search(plain)
     prefix = f"{package[1]}." if package else ""
-    return Services({prefix + name: dict.fromkeys(_RPC.findall(body), "") for name, body in _bodies(plain)}, {})
+    methods = {prefix + name: dict.fromkeys(_RPC.findall(body), "") for name, body in _bodies(plain)}
+    return Services(methods, {}, {}, ())
 
 
 def _bodies(text: str) -> Iterator[tuple[str, str]]:
@@ -98,6 +118,11 @@ def _messages(prefix: str, messages: Iterable[DescriptorProto]) -> Iterator[tupl
     for message in messages:
         yield prefix + message.name, message
         yield from _messages(f"{prefix}{message.name}.", message.nested_type)
+
+
+def _enumerations(prefix: str, enumerations: Iterable[EnumDescriptorProto]) -> Iterator[tuple[str, Values]]:
+    for one in enumerations:
+        yield prefix + one.name, {value.name: value.number for value in one.value}
 
 
 def _embedded(text: str) -> Iterator[FileDescriptorProto]:

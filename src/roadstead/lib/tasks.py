@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
+
 _log = structlog.get_logger(__name__)
 _running: set[asyncio.Task[Any]] = set()
 
@@ -24,7 +26,7 @@ def spawn(coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any
 def _finished(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("task failed", task=task.get_name(), exc_info=error)
+        _log.error("task failed", task=task.get_name(), exception=traceback_of(error))
 
 
 async def cancel_all(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -4,6 +4,7 @@ server.py        Server: everything below, wired     threaded_server.py   the sa
 wiring.py        what the two share                  standard.py          the usual chain of stages
 running.py       a process's whole life              processes/           several of them on one port
 lifecycle.py     how a server leaves          health.py, reflection.py, tls.py   what it offers
+health_methods.py    what probes ask, open to anybody
 interceptors/    what happens around every RPC: one Stage per concern, chains for aio and threads
 credentials/     what callers present, and how it is checked
 passwords.py     the password file            policy.py, policy_schema.py   who may call which method
@@ -11,6 +12,7 @@ decision.py      how a policy decides         in_force.py          what is remem
 identity.py, current_call.py    who is calling, and what
 channel.py, following.py, hedging.py                                 the client's side
 deadline.py      how much time is left        details.py           what an error tells a program
+logs.py          lines of JSON
 tracing/         spans of calls; the server's are a stage
 """
 

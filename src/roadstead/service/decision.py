@@ -10,11 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from roadstead.service.conditions import Condition, describe, metadata_matches, request_matches
+from roadstead.service.health_methods import SERVICE_NAME, is_health
 from roadstead.service.identity import Identity
 
 Answer = Literal["allowed", "unauthenticated", "denied", "depends"]
-_HEALTH = "grpc.health.v1.Health"
-_HEALTH_METHODS = f"{_HEALTH}/"
 _UNSEEN = object()
 NO_CREDENTIALS = "no credentials"
 
@@ -69,11 +68,11 @@ class Policy(msgspec.Struct, frozen=True):
 
     def is_anonymous(self, method: str) -> bool:
         """Tell whether anybody may call `package.Service/Method` without credentials."""
-        return method.startswith(_HEALTH_METHODS) or self.anonymous.match(method) is not None
+        return is_health(method) or self.anonymous.match(method) is not None
 
     def open_pattern(self, method: str) -> str | None:
         """Return the pattern that opens a method to anybody, or None."""
-        return f"{_HEALTH}/*" if method.startswith(_HEALTH_METHODS) else self.anonymous.match(method)
+        return f"{SERVICE_NAME}/*" if is_health(method) else self.anonymous.match(method)
 
 
 def decide(

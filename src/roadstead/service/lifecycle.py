@@ -2,7 +2,7 @@
 
 `stop` closes the listening socket at once, while kube-proxy and Envoy go on sending new connections until they have
 heard that the pod is leaving. So the server first says NOT_SERVING and keeps serving for `lame_duck` seconds. A second
-signal skips what is left of the waiting.
+signal skips what is left of the waiting, whenever it comes: running RPCs are cancelled then.
 """
 
 import asyncio
@@ -17,6 +17,9 @@ import structlog
 from roadstead.service.health import Board, Health
 
 _log = structlog.get_logger(__name__)
+# Seconds after which a signal is noticed that came in the moment before its thread went to sleep: then Python does not
+# run the handler before something wakes the thread.
+_NAP = 0.5
 
 
 class Drain(msgspec.Struct, frozen=True):
@@ -33,7 +36,7 @@ class Stoppable(Protocol):
     """The part of `grpc.aio.Server` that leaving needs."""
 
     async def stop(self, grace: float | None) -> None:
-        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them."""
+        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them; asked again, by the shorter grace."""
 
 
 class Lifecycle:
@@ -62,8 +65,22 @@ class Lifecycle:
         _begin(self._health, self._drain)
         await self._pause(self._drain.lame_duck)
         self._health.close()
-        await server.stop(0 if self._hurried.is_set() else self._drain.grace)
+        await self._stop(server)
         _log.info("stopped")
+
+    async def _stop(self, server: Stoppable) -> None:
+        if self._hurried.is_set():
+            await server.stop(0)
+            return
+        async with asyncio.TaskGroup() as group:
+            hurrying = group.create_task(self._hurry(server))
+            await server.stop(self._drain.grace)
+            if not self._hurried.is_set():
+                hurrying.cancel()
+
+    async def _hurry(self, server: Stoppable) -> None:
+        await self._hurried.wait()
+        await server.stop(0)  # beside the call that waits; of several the shortest grace counts
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -85,7 +102,10 @@ class ThreadStoppable(Protocol):
     """The part of `grpc.Server` that leaving needs."""
 
     def stop(self, grace: float | None) -> threading.Event:
-        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them; set the event when that is done."""
+        """Send GOAWAY, let RPCs finish within `grace` seconds, then cancel them; set the event when that is done.
+
+        Asked again, do so by the shorter grace.
+        """
 
 
 class ThreadLifecycle:
@@ -95,21 +115,25 @@ class ThreadLifecycle:
         self._health = health
         self._drain = drain
         # A signal's handler runs in the middle of anything, so it may take no lock; a SimpleQueue's `put` needs none.
-        self._asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        # It says whether somebody asks; the other word is that the server has stopped.
+        self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.leaving = threading.Event()
 
     def leave(self) -> None:
         """Begin to leave; asked again, hurry."""
-        self._asked.put(None)
+        self._asked.put(True)
 
     def run(self, server: ThreadStoppable) -> None:
         """Wait until asked to leave, then leave."""
-        self._asked.get()
+        self._next_word()
         self.leaving.set()
         _begin(self._health, self._drain)
         hurried = self._is_asked_within(self._drain.lame_duck)
         self._health.close()
-        server.stop(0 if hurried else self._drain.grace).wait()
+        stopped = server.stop(0 if hurried else self._drain.grace)
+        if not hurried and self._is_asked_before(stopped):
+            server.stop(0)
+        stopped.wait()
         _log.info("stopped")
 
     def _is_asked_within(self, seconds: float) -> bool:
@@ -118,6 +142,21 @@ class ThreadLifecycle:
         except queue.Empty:
             return False
         return True
+
+    def _is_asked_before(self, stopped: threading.Event) -> bool:
+        def tell() -> None:
+            stopped.wait()
+            self._asked.put(False)
+
+        threading.Thread(target=tell, name="lifecycle", daemon=True).start()
+        return self._next_word()
+
+    def _next_word(self) -> bool:
+        while True:
+            try:
+                return self._asked.get(timeout=_NAP)
+            except queue.Empty:
+                continue
 
     def listen(self, *, interrupt: bool = True) -> None:
         """Leave on SIGTERM and SIGINT; without `interrupt`, ignore SIGINT. Only the main thread may ask for this."""

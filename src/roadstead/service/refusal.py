@@ -65,8 +65,8 @@ class RpcError(Exception):
     """Raise it in a handler, or far below one, to end the RPC with a status of your choice.
 
     `details` are protobuf messages, such as google.rpc's (`details.py`); they need the extra `details`. Raises
-    ValueError if the code is none for an error, TypeError if something else is among the details, ModuleNotFoundError
-    if the extra is missing.
+    ValueError if the code is none for an error, TypeError if the message is no text or something else is among the
+    details, ModuleNotFoundError if the extra is missing.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Iterable[Any] = ()) -> None:
@@ -74,6 +74,8 @@ class RpcError(Exception):
         if code not in _ERRORS:
             # Not later: grpc.aio would leave the caller without any answer.
             raise ValueError(f"{code!r} is no status of an error")
+        if not isinstance(message, str):
+            raise TypeError(f"the message of an error is a text, not {type(message).__name__}")
         self.code = code
         self.message = message
         self.details = tuple(details)

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from roadstead.service import health, reflection
+from roadstead.service.health_methods import SERVICE_NAME
 from roadstead.service.interceptors.plan import Methods, Wrapper
 from roadstead.service.interceptors.stage import Stage
 from roadstead.service.lifecycle import Drain
@@ -123,7 +124,7 @@ class Wiring:
     def services(self) -> tuple[str, ...]:
         """The services that were added, and health."""
         named = (handler.service_name() for handler in self._generic if isinstance(handler, grpc.ServiceRpcHandler))
-        return tuple(dict.fromkeys((*self._registered, *named, health.SERVICE_NAME)))
+        return tuple(dict.fromkeys((*self._registered, *named, SERVICE_NAME)))
 
     def supervise(self) -> bool:
         """In the parent of several processes, supervise them and return True when they have ended.
@@ -144,7 +145,7 @@ class Wiring:
 
     def _fill(self, server: Any, wrapper: Wrapper, health_handlers: Mapping[str, Any]) -> None:
         """Give a grpc server of either sort its services with the stages around them, and bind it."""
-        services = {**self._registered, health.SERVICE_NAME: health_handlers, **self._reflection_handlers()}
+        services = {**self._registered, SERVICE_NAME: health_handlers, **self._reflection_handlers()}
         registered = {f"/{name}/{method}": each for name, found in services.items() for method, each in found.items()}
         server.add_generic_rpc_handlers((Methods(wrapper, registered, self._generic),))
         for stage in self.stages:

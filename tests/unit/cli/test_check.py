@@ -83,3 +83,23 @@ def test_a_policy_is_checked_against_the_services_that_are_described(tmp_path: P
     assert checked(policy).exit_code == 1, "beside the first path is where it looks by itself"
     (tmp_path / "roadstead.toml").write_text('descriptors = ["described"]')
     assert "were not looked up" in checked(policy).stdout, "only where the project says"
+
+
+def test_a_policy_beside_manifests_is_checked_as_one(manifests: Path) -> None:
+    (manifests / "below").mkdir()
+    policy = manifests / "below" / "user-policy.yaml"
+    policy.write_text(POLICY)
+    done = checked(manifests, "--descriptors", EXAMPLE / "proto")
+    assert done.exit_code == 1
+    assert done.stdout == f"{policy}:2: error: com.example.User has no method GetUsr; did you mean GetUser?\n"
+    assert "Checked 2 objects" in done.stderr
+    policy.write_text("roles: [\n")
+    assert checked(manifests).stdout.startswith(f"{policy}:2: error: not YAML: ")
+    (manifests / "a.yaml").unlink()
+    policy.write_text("roles: {}\n")
+    assert checked(manifests).exit_code == 0
+
+
+def test_what_is_neither_a_manifest_nor_a_policy_is_an_error(manifests: Path) -> None:
+    (manifests / "policy.yaml").write_text("rules: []\n")
+    assert checked(manifests).stdout == f"{manifests}/policy.yaml:1: error: apiVersion is not set\n"

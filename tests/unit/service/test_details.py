@@ -113,6 +113,7 @@ def test_a_refusal_for_a_time_says_for_how_long(failed):
 
 
 class _FakeCall:
+    method = "test.Echo/unary_unary"
     identity = None
     peer = "ipv4:127.0.0.1:1"
 
@@ -152,6 +153,12 @@ def test_the_extra_is_looked_for(monkeypatch):
 def test_an_error_has_a_status_of_an_error(code):
     with pytest.raises(ValueError, match="no status of an error"):
         RpcError(code, "no")
+
+
+@pytest.mark.parametrize("message", [None, 5, b"no"])
+def test_an_error_has_a_text(message):
+    with pytest.raises(TypeError, match=f"the message of an error is a text, not {type(message).__name__}"):
+        RpcError(INVALID, message)
 
 
 def test_only_messages_are_details():

@@ -6,7 +6,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from roadstead.service.health import NOT_SERVING, SERVICE_NAME, SERVING, Health
+from roadstead.service.health import NOT_SERVING, SERVING, Health
+from roadstead.service.health_methods import SERVICE_NAME
 from roadstead.service.interceptors import ThreadChain
 from roadstead.service.thread_health import ThreadHealth, thread_health_handlers
 

@@ -9,7 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from roadstead.service import thread_health as module
-from roadstead.service.health import SERVICE_NAME, SERVING
+from roadstead.service.health import SERVING
+from roadstead.service.health_methods import SERVICE_NAME
 from roadstead.service.interceptors import ThreadChain
 from roadstead.service.thread_health import ThreadHealth, thread_health_handlers
 

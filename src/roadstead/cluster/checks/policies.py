@@ -9,13 +9,15 @@ import binascii
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+from yaml.constructor import SafeConstructor
 
+from roadstead.cluster.checks.condition_values import impossible, written
 from roadstead.cluster.checks.finding import Checked, Finding, Severity
-from roadstead.cluster.descriptors import Fields, Services
+from roadstead.cluster.descriptors import Fields, Services, Values
 from roadstead.lib.yaml_depth import load_yaml
 from roadstead.service.policy import METHOD, SECTIONS, PolicyError, parse_policy
 
@@ -135,9 +137,38 @@ def _of_methods(node: yaml.Node, services: Services) -> Iterator[_Found]:
 
 
 def _of_fields(node: yaml.Node, services: Services) -> Iterator[_Found]:
-    for pattern, field, line in _conditions(node):
-        if message := _missing_field(pattern, field, services):
-            yield line, "error", message
+    found = (each for one in _comparisons(node) for pattern in one.patterns for each in _judged(one, pattern, services))
+    yield from dict.fromkeys(found)  # methods with one type of request have the same faults
+
+
+class _Comparison(NamedTuple):
+    """A field of requests and what a rule compares it with; `place` names the rule, `line` is the field's."""
+
+    place: str
+    patterns: tuple[str, ...]
+    path: str
+    line: int
+    values: tuple[yaml.Node, ...]
+
+
+def _judged(one: _Comparison, pattern: str, services: Services) -> Iterator[_Found]:
+    """Yield what is wrong for the methods that a pattern covers: what is so for each of them."""
+    found = [_field_at(message, one.path, services) for message in _requests(pattern, services)]
+    if not found or any(each is None for each in found):
+        return  # of types that were not found nothing can be said
+    fields = [each for each in found if isinstance(each, _Field)]
+    if not fields:
+        nowhere = f"no request of {pattern.partition('/')[0]} has a field {one.path} that a condition matches"
+        yield one.line, "error", str(found[0]) if len(found) == 1 else nowhere
+        return
+    for node in one.values:
+        value = SafeConstructor().construct_object(node)
+        reasons = [(field, impossible(field.descriptor, value, services.enumerations)) for field in fields]
+        if all(reason for _, reason in reasons):
+            field, reason = reasons[0]
+            said = f"{written(value)} is no value of {field.descriptor.name} of {field.message}, which is {reason}"
+            near = _instead(value, _names_of(field, services)) if isinstance(value, str) else ""
+            yield node.start_mark.line + 1, "error", f"{one.place}: {said}{near}"
 
 
 def _methods(node: yaml.Node) -> Iterator[tuple[str, int]]:
@@ -158,23 +189,23 @@ def _named(node: yaml.Node) -> Iterator[tuple[str, int]]:
             yield from _named(value)
 
 
-def _conditions(node: yaml.Node) -> Iterator[tuple[str, str, int]]:
-    """Yield each method with each field of its request that a condition names, and the field's line."""
+def _comparisons(node: yaml.Node) -> Iterator[_Comparison]:
     for section, roles in _entries(node):
-        for _, rules in _entries(roles) if section == "roles" else ():
-            for rule in rules.value if isinstance(rules, yaml.SequenceNode) else ():
+        for role, rules in _entries(roles) if section == "roles" else ():
+            for number, rule in enumerate(rules.value if isinstance(rules, yaml.SequenceNode) else ()):
                 parts = dict(_entries(rule))
                 if "methods" in parts and "when" in parts:
-                    for field, line in _request_fields(parts["when"]):
-                        for pattern, _ in _named(parts["methods"]):
-                            yield pattern, field, line
+                    patterns = tuple(pattern for pattern, _ in _named(parts["methods"]))
+                    for key, value in _request_fields(parts["when"]):
+                        place = f"roles.{role}[{number}].when.request.{key.value}"
+                        values = tuple(value.value) if isinstance(value, yaml.SequenceNode) else (value,)
+                        yield _Comparison(place, patterns, key.value, key.start_mark.line + 1, values)
 
 
-def _request_fields(when: yaml.Node) -> Iterator[tuple[str, int]]:
+def _request_fields(when: yaml.Node) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     for part, wanted in _entries(when):
         if part == "request" and isinstance(wanted, yaml.MappingNode):
-            for key, _ in wanted.value:
-                yield key.value, key.start_mark.line + 1
+            yield from wanted.value
 
 
 def _entries(node: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
@@ -217,20 +248,38 @@ def _unknown_service(service: str, known: Mapping[str, Any]) -> tuple[Severity, 
     return "warning", f"the methods of {service} were not looked up: no .proto, *_pb2.py or descriptor set was found"
 
 
-def _missing_field(pattern: str, path: str, services: Services) -> str:
-    """Return what is wrong with a field of a method's request; "" if it is there, or not known."""
+class _Field(NamedTuple):
+    """A field that can be compared, and the message that it is a field of."""
+
+    message: str
+    descriptor: FieldDescriptorProto
+
+
+def _requests(pattern: str, services: Services) -> tuple[str, ...]:
+    """Return the types of the requests of the methods that a pattern covers, each once; "" is one that is not known."""
     service, _, method = pattern.partition("/")
-    message = services.methods.get(service, {}).get(method, "")
+    known = services.methods.get(service, {})
+    return tuple(dict.fromkeys(known.values())) if method == "*" else (known.get(method, ""),)
+
+
+def _field_at(message: str, path: str, services: Services) -> _Field | str | None:
+    """Return the field at a path, what is wrong with it, or None if a type on the way was not found."""
     *parents, last = path.split(".")
     for name in parents:
         fields = services.messages.get(message)
         if fields is None:
-            return ""  # a type of a file that was not found
+            return None
         if wrong := _wrong_field(message, name, fields, (FieldDescriptorProto.TYPE_MESSAGE,)):
             return wrong
         message = fields[name].type_name.removeprefix(".")
     fields = services.messages.get(message)
-    return "" if fields is None else _wrong_field(message, last, fields, _COMPARED)
+    if fields is None:
+        return None
+    return _wrong_field(message, last, fields, _COMPARED) or _Field(message, fields[last])
+
+
+def _names_of(field: _Field, services: Services) -> Values:
+    return services.enumerations.get(field.descriptor.type_name.removeprefix("."), {})
 
 
 def _wrong_field(message: str, name: str, fields: Fields, kinds: Collection[int]) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 import structlog
 
+from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Call, Outcome, Stage
 
 _log = structlog.get_logger("roadstead.access")
-_HEALTH = "grpc.health.v1.Health/"
 _NOTHING: dict[str, str] = {}
 _SERVER_FAULTS = frozenset(
     (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNAVAILABLE)
@@ -22,7 +22,9 @@ class AccessLog(Stage):
     def observe(self, call: Call, outcome: Outcome) -> None:
         """Write the event."""
         identity = call.identity
-        write = _log.info if outcome.code is grpc.StatusCode.OK and not _is_health(call) else _writer(call, outcome)
+        write = (
+            _log.info if outcome.code is grpc.StatusCode.OK and not is_health(call.method) else _writer(call, outcome)
+        )
         write(
             "rpc",
             method=call.method,
@@ -35,11 +37,7 @@ class AccessLog(Stage):
         )
 
 
-def _is_health(call: Call) -> bool:
-    return call.method.startswith(_HEALTH)
-
-
 def _writer(call: Call, outcome: Outcome) -> Callable[..., Any]:
     level = "error" if outcome.code in _SERVER_FAULTS else "info"
-    write: Callable[..., Any] = getattr(_log, "debug" if _is_health(call) else level)
+    write: Callable[..., Any] = getattr(_log, "debug" if is_health(call.method) else level)
     return write

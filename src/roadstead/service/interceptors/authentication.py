@@ -13,15 +13,13 @@ from roadstead.service.credentials.client import client_of, set_current_client
 from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
-from roadstead.service.decision import NO_CREDENTIALS, Decision, Policy
+from roadstead.service.decision import NO_CREDENTIALS, Decision
+from roadstead.service.health_methods import is_health
 from roadstead.service.identity import Identity
 from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal
-
-
-_only_health = Policy().is_anonymous
 
 
 class PasswordCheck(Protocol):
@@ -70,7 +68,7 @@ class Authentication(Stage):
         self,
         passwords: PasswordCheck | ThrottledPasswordCheck | None = None,
         tokens: TokenCheck | None = None,
-        is_open: Callable[[str], bool] = _only_health,
+        is_open: Callable[[str], bool] = is_health,
         is_inside: Callable[[str], bool] = is_inside,
         certificates: CertificateCheck | None = None,
         gateways: TrustedGateways | None = None,

@@ -8,6 +8,7 @@ import secrets
 import grpc
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal, Refused, RpcError
 
@@ -34,8 +35,12 @@ class Errors(Stage):
     def convert(self, call: Call, error: Exception) -> Admission:
         """Log an exception and return the answer to the caller."""
         if isinstance(error, RpcError):
-            return answer_of(error)
+            try:
+                return answer_of(error)
+            except Exception as fault:  # noqa: BLE001  it may be of a class of its author's, with anything or nothing in it
+                error = fault
         error_id = secrets.token_hex(6)
-        _log.error("handler failed", method=call.method, error_id=error_id, **call.trace_ids(), exc_info=error)
+        said = traceback_of(error)
+        _log.error("handler failed", method=call.method, error_id=error_id, **call.trace_ids(), exception=said)
         reason = f"{type(error).__name__} (error_id {error_id})"
         return Refusal(grpc.StatusCode.INTERNAL, f"internal error; its id is {error_id}", reason)

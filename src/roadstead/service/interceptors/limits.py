@@ -1,6 +1,7 @@
 """Not too much at once, and not too often: limits for each caller, so that one does not starve the others.
 
-A caller is an identity, or for open methods the peer's address. Put these stages after `Authentication`.
+A caller is an identity, or for open methods the peer's address. Put these stages after `Authentication`. Health is
+neither refused nor counted: probes share an address with others, and a pod whose probes are refused is killed.
 """
 
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import grpc
 
 from roadstead.service.credentials.throttle import Throttle
+from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal
 
@@ -31,6 +33,8 @@ class Concurrency(Stage):
 
     def enter(self, call: Call) -> Admission:
         """Take a place."""
+        if is_health(call.method):
+            return None
         caller = caller_of(call)
         with self._lock:
             running = self._running.get(caller, 0)
@@ -47,6 +51,8 @@ class Concurrency(Stage):
 
     def leave(self, call: Call) -> None:
         """Give the place back."""
+        if is_health(call.method):
+            return  # it took none
         caller = caller_of(call)
         with self._lock:
             running = self._running.pop(caller, 1) - 1
@@ -66,6 +72,8 @@ class Rate(Stage):
 
     def enter(self, call: Call) -> Admission:
         """Take a token from the caller's bucket."""
+        if is_health(call.method):
+            return None
         caller = caller_of(call)
         with self._lock:
             wait = self._buckets.charge(caller, self._clock())

@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
+from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Admission, Call, Metadata, Outcome, Stage
 from roadstead.service.refusal import RpcError
 from roadstead.service.tracing import conventions
@@ -26,18 +28,15 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(problem, name=missing.name) from missing
 
 
+__all__ = ["Tracing", "is_health"]
 _log = structlog.get_logger(__name__)
-
-
-def is_health(method: str) -> bool:
-    """Tell whether a method is one of health's: probes ask so often that their spans would bury the others."""
-    return method.startswith("grpc.health.v1.Health/")
 
 
 class Tracing(Stage):
     """Makes a span of every RPC except those for which `skip(method)` is true. Put it first.
 
-    Spans go to `tracer_provider`, or to the one that the program has set for all.
+    Spans go to `tracer_provider`, or to the one that the program has set for all. Health is skipped unless you say
+    otherwise: probes ask so often that their spans would bury the others.
     """
 
     def __init__(
@@ -53,8 +52,8 @@ class Tracing(Stage):
         try:
             if not self._skip(call.method):
                 self._begin(call)
-        except Exception:  # noqa: BLE001  propagators and samplers are plugins; their faults must not refuse a call
-            _log.exception("an RPC cannot be traced", method=call.method)
+        except Exception as error:  # noqa: BLE001  propagators and samplers are plugins: a fault must not refuse a call
+            _log.error("an RPC cannot be traced", method=call.method, exception=traceback_of(error))
         return None
 
     def _begin(self, call: Call) -> None:

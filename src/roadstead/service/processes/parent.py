@@ -89,6 +89,7 @@ class _Parent:
         self._seats = [Seat() for _ in range(count)]
         self._children: dict[int, _Child] = {}
         self._leaving = False
+        self._hurried = False
         self._exit_code = 0
         self._selector = selectors.DefaultSelector()
 
@@ -146,6 +147,7 @@ class _Parent:
 
     def _leave(self) -> None:
         """Ask every process to leave, at once: they are one pod. Asked again, they hurry."""
+        self._hurried = self._leaving
         self._leaving = True
         for child in self._children.values():
             child.process.send_signal(signal.SIGTERM)
@@ -173,8 +175,9 @@ class _Parent:
             self._selector.unregister(child.line)
         child.line.close()
         forget(child.process.pid)
-        # One that was asked to leave while it was starting is ended by the signal itself.
-        well = code == 0 or (self._leaving and not seat.serving and code == -signal.SIGTERM)
+        # One that is asked to leave while it is starting, or again while it is exiting, is ended by the signal itself.
+        unheard = self._hurried or (self._leaving and not seat.serving)
+        well = code == 0 or (unheard and code == -signal.SIGTERM)
         if self._leaving:
             self._exit_code = self._exit_code if well else 1
             return

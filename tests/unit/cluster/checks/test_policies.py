@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from bank_protos import bank_descriptors
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from roadstead.client.manifests import parse_manifest
 from roadstead.cluster.checks.admission import admit
 from roadstead.cluster.checks.policies import check_policies, check_policy_file, is_policy_file
-from roadstead.cluster.descriptors import NONE, Services, read_services
+from roadstead.cluster.descriptors import NONE, Services, read_services, services_of
 
 EXAMPLE = Path(__file__).parents[4] / "examples" / "user-platform"
 SERVICES = read_services([EXAMPLE / "proto"])
@@ -99,6 +101,54 @@ roles:
           {field}: "{{identity}}"
 """
     assert said(text) == ([] if wanted is None else [f"policy.yaml:7: error: {wanted}"])
+
+
+BANK = services_of(FileDescriptorSet.FromString(bank_descriptors()).file)
+
+
+def of_condition(methods: str, field: str, value: str) -> list[str]:
+    return said(
+        f"""
+roles:
+  clerk:
+    - test.bank.Bank/Close
+    - methods: [{methods}]
+      when:
+        request:
+          {field}: {value}
+""",
+        BANK,
+    )
+
+
+SEND = "test.bank.Bank/Send"
+AT = "policy.yaml:8: error: roles.clerk[1].when.request"
+KINDS = "which is one of KIND_UNSPECIFIED (0), SAVINGS (1), CURRENT (2)"
+AGES = "which is a whole number from -2147483648 to 2147483647"
+
+
+@pytest.mark.parametrize(("methods", "field", "value", "wanted"), [
+    (SEND, "kind", "SAVINGS", []),
+    (SEND, "kind", "[SAVINGS, 2]", []),
+    (SEND, "kind", "SAVNGS",
+     [f'{AT}.kind: "SAVNGS" is no value of kind of test.bank.Transfer, {KINDS}; did you mean SAVINGS?']),
+    (SEND, "kind", "[SAVINGS, 7]", [f"{AT}.kind: 7 is no value of kind of test.bank.Transfer, {KINDS}"]),
+    (SEND, "age", '"x"', [f'{AT}.age: "x" is no value of age of test.bank.Transfer, {AGES}']),
+    (SEND, "dry_run", "1", [f"{AT}.dry_run: 1 is no value of dry_run of test.bank.Transfer, which is true or false"]),
+    (SEND, "dry_run", "no", []),
+    (SEND, "to.kind", '"1"', [f'{AT}.to.kind: "1" is no value of kind of test.bank.Account, {KINDS}']),
+    (SEND, "due.seconds", '"x"', []),  # Timestamp's file is not among these
+    (f"{SEND}, {SEND}", "age", "true", [f"{AT}.age: true is no value of age of test.bank.Transfer, {AGES}"]),
+    ("test.bank.Bank/*", "dry_run", "0",
+     [f"{AT}.dry_run: 0 is no value of dry_run of test.bank.Transfer, which is true or false"]),
+    ("test.bank.Bank/*", "dry_run", "false", []),
+    ("test.bank.Bank/*", "nothing", "1",
+     ["policy.yaml:8: error: no request of test.bank.Bank has a field nothing that a condition matches"]),
+    ("test.other.Bank/*", "dry_run", "0",
+     ["policy.yaml:5: error: there is no service test.other.Bank; did you mean test.bank.Bank?"]),
+])  # fmt: skip
+def test_values_of_fields(methods, field, value, wanted):
+    assert of_condition(methods, field, value) == wanted
 
 
 def test_without_descriptors_nothing_is_looked_up_and_that_is_said():

@@ -1,6 +1,7 @@
 import grpc
 import pytest
-from echo_service import GATE
+from echo_service import GATE, OWN_SERVERS
+from grpc_health.v1 import health_pb2
 from polling import wait_until
 
 from roadstead.service.identity import Identity
@@ -15,6 +16,7 @@ class Named(Stage):
         call.identity = Identity(name=name, proof="password") if name else None
 
 
+CHECK = health_pb2.HealthCheckRequest()
 ALICE, BOB = (("name", "alice"),), (("name", "bob"),)
 
 
@@ -57,3 +59,27 @@ def test_callers_who_have_left_are_forgotten():
         assert stage.enter(call).code is grpc.StatusCode.RESOURCE_EXHAUSTED
         stage.leave(call)
     assert stage._running == {}
+
+
+@pytest.mark.parametrize("server_sort", OWN_SERVERS)
+def test_health_is_neither_refused_nor_counted(serving, server_sort):
+    limit = Concurrency(1)
+    with serving(server_sort, limit, Rate(1, burst=2, clock=lambda: 0.0)) as client, client.health() as health:
+        watches = [health.Watch(CHECK) for _ in range(2)]
+        assert [next(watch).status for watch in watches] == [1, 1], "a probe beside one that is running"
+        assert [health.Check(CHECK, timeout=10).status for _ in range(3)] == [1, 1, 1]
+        assert limit._running == {}
+        GATE.clear()
+        held = client.open("unary_unary", b"gate")
+        wait_until(lambda: list(limit._running.values()) == [1])
+        assert client.call("unary_unary", b"hello").details == "too many calls at once"
+        for watch in watches:
+            watch.cancel()
+        assert health.Check(CHECK, timeout=10).status == 1, "a probe from an address that is at its limit"
+        assert list(limit._running.values()) == [1]
+        GATE.set()
+        assert held.result() == b"re:gate"
+        wait_until(lambda: limit._running == {})
+        assert client.call("unary_unary", b"hello").code == "OK", "the second of two: no probe took one"
+        assert client.call("unary_unary", b"hello").details == "too many calls"
+        assert health.Check(CHECK, timeout=10).status == 1

@@ -269,6 +269,19 @@ def test_a_broken_plugin_of_the_tracer_refuses_no_call(serving, server_sort, kin
     assert "an RPC cannot be traced" in {log["event"] for log in logs}
 
 
+def test_what_a_broken_plugin_was_given_is_not_in_the_log(serving, server_sort, kind, capsys):
+    def broken(given: str) -> bool:
+        password = "wonderland"[: len(given)]
+        raise RuntimeError(f"the plugin is broken after {len(password)}")
+
+    with serving(server_sort, Tracing(skip=broken)) as client:
+        assert client.call(kind, b"hello").code == "OK"
+    said = capsys.readouterr().out
+    assert "an RPC cannot be traced" in said
+    assert "the plugin is broken after 10" in said
+    assert "wonderland" not in said
+
+
 def test_standard_stages_trace_first():
     assert isinstance(standard_stages(tracing=True, metrics=True)[0], Tracing)
     assert not any(isinstance(stage, Tracing) for stage in standard_stages())
