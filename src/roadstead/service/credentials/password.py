@@ -16,6 +16,7 @@ import grpc
 
 from roadstead.service.credentials.cache import Key, VerifiedCache
 from roadstead.service.credentials.client import current_client
+from roadstead.service.credentials.guesses import Guesses
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.identity import Identity
@@ -54,35 +55,35 @@ class PasswordVerifier:
         self._throttle = throttle or Throttle()
         # Many people may come from one address, and each of them may mistype.
         self._clients = clients or Throttle(burst=30, seconds_per_attempt=0.25)
+        self._guesses = Guesses()
         self._most_pending = threads + queue
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="password")
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[Key, Future[Checked]] = {}
 
-    def remembered(self, claim: NamePassword) -> Identity | None:
-        """Return who it is if that was proved a moment ago."""
-        # `_key`, written out: this is asked at every RPC.
-        record = self._records().records.get(claim.name)
-        key = self._cache.key(claim.password, (claim.name, "" if record is None else record.hash))
-        return self._cache.get(key, self._clock())
-
-    def verify(self, claim: NamePassword, client: str = "") -> Checked | Future[Checked]:
+    def verify(self, claim: NamePassword, client: Callable[[], str] = str) -> Checked | Future[Checked]:
         """Return the identity, a refusal, or a future of one of them if the password has to be hashed.
 
-        Failures count for the name and, if it is known, for the client (`credentials.client`).
+        Failures count for the name and for the client that `client()` returns (`credentials.client`), unless that is
+        empty. It is asked only when that matters: not for a name that was proved and that nobody guesses at.
         """
-        file = self._records()
-        key = self._key(claim, file)
-        now = self._clock()
-        if identity := self._cache.get(key, now):
+        file, now = self._records(), self._clock()
+        record = file.records.get(claim.name)
+        # No identity is ever under that of an unknown name.
+        key = self._cache.key(claim.password, (claim.name, "" if record is None else record.hash))
+        identity = self._cache.get(key, now)
+        if identity is not None and not self._guesses.is_guessed_at(claim.name, now):
             return identity
+        attempt = _Attempt(key, claim, client(), file)
         with self._lock:
-            return self._pending.get(key) or self._start(_Attempt(key, claim, client, file), now)
+            if attempt.client and (wait := self._guesses.wait(claim.name, attempt.client, now)):
+                return _busy(f"too many failed attempts at {claim.name!r} from {attempt.client}", wait)
+            return identity or self._pending.get(key) or self._start(attempt, now)
 
     async def identify(self, name: str, password: str) -> Identity:
         """Return who it is, for a handler that takes a password in its request; raises `Refused` if it is wrong."""
-        result = self.verify(NamePassword(name, password), current_client())
+        result = self.verify(NamePassword(name, password), current_client)
         if isinstance(result, Future):
             result = await asyncio.wrap_future(result)
         if isinstance(result, Refusal):
@@ -93,12 +94,9 @@ class PasswordVerifier:
         """Stop hashing; what waits is not calculated any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _key(self, claim: NamePassword, file: PasswordFile) -> Key:
-        """Return what a claim is remembered under; no identity is ever under that of an unknown name."""
-        record = file.records.get(claim.name)
-        return self._cache.key(claim.password, (claim.name, "" if record is None else record.hash))
-
     def _start(self, attempt: _Attempt, now: float) -> Refusal | Future[Checked]:
+        if attempt.client:
+            self._guesses.charge(attempt.claim.name, attempt.client, now)
         if len(self._pending) >= self._most_pending:
             return _busy("too many passwords are being checked", 1.0)
         if refusal := self._charge(attempt, now):
@@ -144,6 +142,7 @@ class PasswordVerifier:
             self._throttle.refund(name, now)
             if attempt.client:
                 self._clients.refund(attempt.client, now)
+                self._guesses.refund(name, attempt.client, now)
             self._cache.put(attempt.key, identity, now)
         return identity
 

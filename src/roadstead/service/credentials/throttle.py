@@ -19,11 +19,19 @@ class Throttle:
 
     def charge(self, name: str, now: float) -> float:
         """Take one attempt. Return 0.0, or the seconds until there will be one (and nothing was taken)."""
-        level = self._level(name, now)
-        if level < 1.0:
-            return (1.0 - level) / self._rate
-        self._put(name, level - 1.0, now)
+        if wait := self.wait(name, now):
+            return wait
+        self._put(name, self._level(name, now) - 1.0, now)
         return 0.0
+
+    def wait(self, name: str, now: float) -> float:
+        """Return 0.0 if there is an attempt to take, or the seconds until there will be one."""
+        level = self._level(name, now)
+        return 0.0 if level >= 1.0 else (1.0 - level) / self._rate
+
+    def is_full(self, name: str, now: float) -> bool:
+        """Tell whether nothing was taken lately, or all of it has been paid back."""
+        return name not in self._buckets or self._level(name, now) >= self._burst
 
     def refund(self, name: str, now: float) -> None:
         """Pay an attempt back: it was right."""

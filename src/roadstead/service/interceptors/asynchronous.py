@@ -1,16 +1,15 @@
 """Stages around the handlers of a `grpc.aio` server.
 
-Refusals at header time go out before the request is read: whatever the method's kind, the answer is a handler of the
-stream-stream kind that only aborts, so a caller that never finishes its request is refused as quickly as any other.
-Accepted RPCs run in one coroutine for all four kinds, which reads the request, too. A response stream is pumped here,
-not yielded through: so a time limit covers it whole, and its generator is closed when the caller goes away (grpc.aio
-leaves that to the collector).
+All four kinds of RPC run in one coroutine. It begins when the headers are there and reads the request itself, so a
+caller that never finishes its request is refused as quickly as any other, and heard of like any other. A response
+stream is pumped here, not yielded through: so a time limit covers it whole, and its generator is closed when the caller
+goes away (grpc.aio leaves that to the collector).
 """
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -40,7 +39,7 @@ class AsyncChain(grpc.aio.ServerInterceptor):
         self._wrapper = AsyncWrapper(stages, threads)
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
-        """Judge the headers; return the method's handler with the chain around it, or one that refuses."""
+        """Return the method's handler with the chain around it."""
         return self._wrapper.handler_for(handler_call_details, await continuation(handler_call_details))
 
 
@@ -50,16 +49,6 @@ class AsyncWrapper(Wrapper):
     def __init__(self, stages: Sequence[Stage], threads: Executor | None = None) -> None:
         super().__init__(stages, _absent)
         self._threads = threads or ThreadPoolExecutor(thread_name_prefix="handler")
-
-    def _refusing(self, call: Call, refusal: Refusal) -> Any:
-        async def refused(_call: Call, _entered: list[Stage]) -> None:
-            await self._begin(call)
-            await refuse(call, refusal)
-
-        async def handle(_requests: Any, context: Any) -> None:
-            await self._observed(refused, call, context)
-
-        return grpc.stream_stream_rpc_method_handler(handle)
 
     def _wrap(self, handler: Any, method: str) -> Any:
         behaviour = behaviour_of(handler)
@@ -81,10 +70,10 @@ class AsyncWrapper(Wrapper):
         """Serve an RPC, and tell the stages how it ended."""
         call.context, call.peer = context, context.peer()
         entered: list[Stage] = []
-        code = grpc.StatusCode.OK
+        code = grpc.StatusCode.UNKNOWN
         try:
             response = await serve(call, entered)
-            code = status_code(context.code(), code)
+            code = status_code(context.code(), grpc.StatusCode.OK)
         except asyncio.CancelledError:
             code = _cancelled_code(context)
             raise
@@ -101,14 +90,11 @@ class AsyncWrapper(Wrapper):
 
     def _serving(self, run: _Run) -> _Serve:
         """Return what runs a handler as far as the stages let it, and answers whatever it raises."""
-        stages, limited = self._stages, _limited(run)
+        limited = _limited(run)
 
         async def serve(call: Call, entered: list[Stage]) -> Any:
             try:
-                if call.reply_metadata or call.pending is not None:
-                    await self._begin(call)
-                if (refusal := stages.enter(call, entered)) is not None:
-                    await refuse(call, refusal)
+                await self._admit(call, entered)
                 return await (run if call.time_limit is None else limited)(call)
             except grpc.aio.AbortError:
                 raise
@@ -123,22 +109,19 @@ class AsyncWrapper(Wrapper):
 
         return serve
 
-    async def _begin(self, call: Call) -> None:
-        """Do what takes time before the stages have their last say, and refuse the RPC if that is the outcome."""
+    async def _admit(self, call: Call, entered: list[Stage]) -> None:
+        """Ask the stages that have a say before the handler; ends the RPC if one of them refuses."""
+        stages = self._stages
+        refusal = stages.admit(call)
+        while refusal is None and call.pending is not None:
+            answer, following = call.pending
+            refusal = await asyncio.wrap_future(answer) or stages.admit(call, following)
         if call.reply_metadata:
             await call.context.send_initial_metadata(call.reply_metadata)
-        if (refusal := await self._admit_pending(call)) is not None:
+        if refusal is None:
+            refusal = stages.enter(call, entered)
+        if refusal is not None:
             await refuse(call, refusal)
-
-    async def _admit_pending(self, call: Call) -> Refusal | None:
-        while call.pending is not None:
-            answer, following = call.pending
-            refusal = await asyncio.wrap_future(answer) if isinstance(answer, Future) else None
-            if refusal is None:
-                refusal = self._stages.admit(call, following)
-            if refusal is not None:
-                return refusal
-        return None
 
     async def _fail(self, call: Call, error: Exception) -> None:
         refusal = self._stages.convert(call, error)

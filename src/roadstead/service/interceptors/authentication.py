@@ -6,7 +6,7 @@ Methods that are open to anybody are not looked at: a caller with an expired tok
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from roadstead.service.credentials.certificate import AuthContext, shown_names
 from roadstead.service.credentials.client import client_of, set_current_client
@@ -16,7 +16,7 @@ from roadstead.service.credentials.presented import Malformed, NamePassword, Pre
 from roadstead.service.decision import NO_CREDENTIALS, Decision
 from roadstead.service.health_methods import is_health
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors.stage import NEEDS_CONNECTION, Admission, Call, Metadata, Stage
+from roadstead.service.interceptors.stage import Admission, Call, Metadata, Stage
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Verified = Identity | Refusal
@@ -25,19 +25,8 @@ Verified = Identity | Refusal
 class PasswordCheck(Protocol):
     """What checks names and passwords (`credentials.password.PasswordVerifier`)."""
 
-    def verify(self, claim: NamePassword) -> "Verified | Future[Verified]":
-        """Return who it is, a refusal, or a future of one of them."""
-
-
-@runtime_checkable
-class ThrottledPasswordCheck(Protocol):
-    """A password check that wants to know the client before it begins to calculate."""
-
-    def remembered(self, claim: NamePassword) -> Identity | None:
-        """Return who it is if that was proved a moment ago."""
-
-    def verify(self, claim: NamePassword, client: str) -> "Verified | Future[Verified]":
-        """Return who it is, a refusal, or a future of one of them; `client` is what `client_of` returns."""
+    def verify(self, claim: NamePassword, client: Callable[[], str]) -> "Verified | Future[Verified]":
+        """Return who it is, a refusal, or a future of one of them; `client()` is what `client_of` returns."""
 
 
 class TokenCheck(Protocol):
@@ -58,28 +47,22 @@ class Authentication(Stage):
     """Requires credentials on every method except those for which `is_open(method)` is true.
 
     A kind of credentials without a verifier is refused like wrong ones. So are credentials that came unencrypted from a
-    peer for which `is_inside(peer)` is false: somebody may have read them on the way. Of a password it
-    is not said then whether it is right; a token, which nobody can guess, is refused when it has been checked.
+    peer for which `is_inside(peer)` is false: somebody may have read them on the way. That is said before they are
+    looked at: else the time, the words or the throttle would tell whoever listens there, or guesses, which are right.
     `gateways` are those whose `x-forwarded-for` tells from where an attempt comes; failed ones are counted for that
     address.
     """
 
     def __init__(
         self,
-        passwords: PasswordCheck | ThrottledPasswordCheck | None = None,
+        passwords: PasswordCheck | None = None,
         tokens: TokenCheck | None = None,
         is_open: Callable[[str], bool] = is_health,
         is_inside: Callable[[str], bool] = is_inside,
         certificates: CertificateCheck | None = None,
         gateways: TrustedGateways | None = None,
     ) -> None:
-        self._throttled: ThrottledPasswordCheck | None = None
-        self._passwords: PasswordCheck | None = None
-        if isinstance(passwords, ThrottledPasswordCheck):
-            self._throttled = passwords
-        else:
-            self._passwords = passwords
-        self._takes_passwords = passwords is not None
+        self._passwords = passwords
         self._tokens = tokens
         self._certificates = certificates
         self._gateways = gateways or TrustedGateways()
@@ -89,61 +72,31 @@ class Authentication(Stage):
     def admit(self, call: Call) -> "Admission | Future[Admission]":
         """Check what the metadata presents, or else the certificate."""
         if self._is_open(call.method):
-            return None
-        claim = presented(call.metadata)
-        if claim is None and self._certificates is not None:
-            if call.context is None:
-                return NEEDS_CONNECTION
-            return _taken(self._certificates.verify(call.context.auth_context(), call.peer, call.metadata), call)
-        if isinstance(claim, NamePassword) and self._takes_passwords:
-            if call.context is not None:
-                return self._admit_password(claim, call)
-            if self._throttled is not None:
-                call.identity = self._throttled.remembered(claim)
-            return NEEDS_CONNECTION if call.identity is None else None
-        result = self._verify(claim)
-        return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
-
-    def _admit_password(self, claim: NamePassword, call: Call) -> "Admission | Future[Admission]":
-        """Check a password if it did not come unencrypted from outside.
-
-        Before anything is calculated or counted: else the time, the words or the throttle would tell whoever listens
-        there, or guesses, which passwords are right.
-        """
-        if not self._is_inside(call.peer) and not is_encrypted(call.context.auth_context()):
-            return _unencrypted(call)
-        if self._throttled is not None:
-            result = self._throttled.verify(claim, self._client(call))
-        else:
-            result = self._verify(claim)
-        return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
-
-    def enter(self, call: Call) -> Admission:
-        """Refuse what came unencrypted from outside and was proved before the connection was known."""
-        # For a handler, such as that of a login, which takes a password in its request.
-        if call.identity is None:
+            # For a handler, such as that of a login, which takes a password in its request.
             set_current_client(self._client(call))
             return None
-        if self._is_inside(call.peer) or call.identity.proof == "certificate":
-            return None
-        if is_encrypted(call.context.auth_context()):
-            return None
-        return _unencrypted(call)
+        claim = presented(call.metadata)
+        if claim is not None and not self._is_inside(call.peer) and not is_encrypted(call.context.auth_context()):
+            return _unencrypted(call)
+        result = self._verify(claim, call)
+        return _chained(result, call) if isinstance(result, Future) else _taken(result, call)
 
     def _client(self, call: Call) -> str:
         shown = shown_names(call.context.auth_context())
         return client_of(call.peer, shown, call.metadata, self._gateways)
 
-    def _verify(self, claim: Presented) -> "Verified | Future[Verified]":
+    def _verify(self, claim: Presented | None, call: Call) -> "Verified | Future[Verified]":
         if isinstance(claim, NamePassword) and self._passwords is not None:
-            return self._passwords.verify(claim)
+            return self._passwords.verify(claim, lambda: self._client(call))
         if isinstance(claim, Token) and self._tokens is not None:
             return self._tokens.verify(claim)
         if isinstance(claim, Malformed):
             return unauthenticated(claim.problem, f"unusable credentials: {claim.problem}", "CREDENTIALS_UNUSABLE")
-        if claim is None:
-            return unauthenticated(NO_CREDENTIALS)
-        return unauthenticated(f"{type(claim).__name__} is not accepted here")
+        if claim is not None:
+            return unauthenticated(f"{type(claim).__name__} is not accepted here")
+        if self._certificates is not None:
+            return self._certificates.verify(call.context.auth_context(), call.peer, call.metadata)
+        return unauthenticated(NO_CREDENTIALS)
 
 
 def _taken(result: Verified, call: Call) -> Admission:

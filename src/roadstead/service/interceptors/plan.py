@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import structlog
 
+from roadstead.lib.tracebacks import traceback_of
 from roadstead.service.interceptors.stage import (
-    NEEDS_CONNECTION,
     Admission,
     Call,
     Outcome,
@@ -50,7 +50,7 @@ class Stages:
     def admit(self, call: Call, first: int = 0) -> Refusal | None:
         """Ask stages from number `first` on what they say of the headers. Returns the first refusal.
 
-        `call.pending` is set if the connection or an answer has to be there before the others are asked.
+        `call.pending` is set if an answer has to be there before the others are asked.
         """
         call.pending = None
         number = first
@@ -62,9 +62,6 @@ class Stages:
                     continue
                 if isinstance(answer, Future):
                     call.pending = answer, number + 1
-                    return None
-                if answer is NEEDS_CONNECTION and call.context is None:
-                    call.pending = answer, number
                     return None
                 return answer
         except Exception as error:  # noqa: BLE001  a stage's fault is the server's, and grpc would tell the client its text
@@ -86,8 +83,10 @@ class Stages:
         for stage in reversed(entered):
             try:
                 stage.leave(call)
-            except Exception:  # noqa: BLE001  any fault of one stage is logged and must not reach the others
-                _log.exception("stage failed", stage=type(stage).__name__, method=call.method)
+            except Exception as error:  # noqa: BLE001  any fault of one stage is logged and must not reach the others
+                _log.error(
+                    "stage failed", stage=type(stage).__name__, method=call.method, exception=traceback_of(error)
+                )
 
     def end(self, call: Call, entered: list[Stage], code: grpc.StatusCode) -> None:
         """Leave what was entered, and tell every observer how the RPC ended."""
@@ -105,14 +104,14 @@ class Stages:
         for convert in self.converts:
             try:
                 refusal = convert(call, error)
-            except Exception:  # noqa: BLE001  an exception may be such that even looking at it fails
-                _log.exception("stage failed", method=call.method)
+            except Exception as failure:  # noqa: BLE001  an exception may be such that even looking at it fails
+                _log.error("stage failed", method=call.method, exception=traceback_of(failure))
                 continue
             if refusal:
                 return refusal
         if isinstance(error, Refused):
             return error.refusal
-        _log.error("handler failed", method=call.method, **call.trace_ids(), exc_info=error)
+        _log.error("handler failed", method=call.method, **call.trace_ids(), exception=traceback_of(error))
         return Refusal(grpc.StatusCode.INTERNAL, "internal error", type(error).__name__)
 
     def observe(self, call: Call, code: grpc.StatusCode) -> None:
@@ -123,8 +122,8 @@ class Stages:
         for observe in self.observers:
             try:
                 observe(call, outcome)
-            except Exception:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
-                _log.exception("observer failed", method=call.method)
+            except Exception as error:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
+                _log.error("observer failed", method=call.method, exception=traceback_of(error))
 
 
 def _leaves(stage: Stage) -> bool:
@@ -164,21 +163,16 @@ class Wrapper:
         self._plans: dict[str, Plan] = {}
 
     def handler_for(self, details: Any, handler: Any) -> Any:
-        """Judge the headers of an RPC. Return its method's handler with the stages around it, or one that refuses.
+        """Return the handler of an RPC with the stages around it, or what stands for one that is not there.
 
         `details` are grpc's HandlerCallDetails, `handler` is the method's own one, or None if there is no such method.
         Never waits, and must be called in the RPC's own context.
         """
         started = time.monotonic()
-        metadata = details.invocation_metadata or ()
         plan = self._plans.get(details.method)
         if plan is None or plan.handler is not handler:
             plan = self._make_plan(details.method, handler)
-        call = Call(plan.method, metadata, started, plan.streams, plan.kind)
-        refusal = self._stages.admit(call)
-        if refusal is not None:
-            return self._refusing(call, refusal)
-        current.set(call)
+        current.set(Call(plan.method, details.invocation_metadata or (), started, plan.streams, plan.kind))
         return plan.wrapped
 
     def _make_plan(self, path: str, handler: Any) -> Plan:
@@ -193,10 +187,6 @@ class Wrapper:
 
     def _wrap(self, handler: Any, method: str) -> Any:
         """Return the handler with the stages around it, for calls that the headers admit."""
-        raise NotImplementedError
-
-    def _refusing(self, call: Call, refusal: Refusal) -> Any:
-        """Return a handler that refuses without looking at the request."""
         raise NotImplementedError
 
 
@@ -238,8 +228,8 @@ def trailing_metadata(context: Any, refusal: Refusal) -> MetadataPairs:
     """Return what to send with a refusal's status: its own metadata, added to what the handler has set."""
     try:
         own = refusal.trailing_metadata
-    except Exception:  # noqa: BLE001  a detail that cannot be sent must not change the status
-        _log.exception("the details of an error cannot be sent", code=refusal.code.name)
+    except Exception as error:  # noqa: BLE001  a detail that cannot be sent must not change the status
+        _log.error("the details of an error cannot be sent", code=refusal.code.name, exception=traceback_of(error))
         own = ()
     if not own:
         return ()

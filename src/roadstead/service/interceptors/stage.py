@@ -2,14 +2,12 @@
 
     the server starts   begin    may look at what there is to call
     headers arrive      admit    may refuse; may need time (a Future)
-    before the request  enter    may refuse; the peer and the deadline are known now
+    all have admitted   enter    may refuse; takes what has to be given back
     the handler fails   convert  may say what the caller is told
     after the handler   leave    gives back what `enter` took
     the RPC has ended   observe  once for every RPC, refused or handled
 
-All of that comes before a byte of the request is read. A stage that cannot judge the headers without knowing the
-connection answers `admit` with NEEDS_CONNECTION, and is asked again when `call.context` and `call.peer` are there;
-those after it are asked then, too.
+The first two come before a byte of the request is read.
 
 A stage overrides what it needs; a chain looks once per method which it did, so the others cost nothing. `admit` must
 take nothing that has to be given back: a caller may go away before its handler ever runs.
@@ -30,11 +28,10 @@ from roadstead.service.refusal import Refusal
 Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
 TIME_IS_OVER = Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the server's time limit is over")
-NEEDS_CONNECTION = Refusal(grpc.StatusCode.UNAVAILABLE, "the connection is not known")
 
 
 class Call(msgspec.Struct, eq=False):
-    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's, from `enter` to the end.
+    """One RPC on its way. `method` is `package.Service/Method`; `context` is grpc's.
 
     A Struct, since one is made for every RPC: that takes half the time of a class with as many attributes.
     """
@@ -50,15 +47,15 @@ class Call(msgspec.Struct, eq=False):
     # Who may do it, as far as that has been judged.
     decision: Decision | None = None
     context: Any = None
-    # grpc's name of the peer, from `enter` on; kept here, since the context cannot be asked once the RPC has ended.
+    # grpc's name of the peer; kept here, since the context cannot be asked once the RPC has ended.
     peer: str = ""
     # Judges each message of the request before the handler gets it, if a stage asked for it by `judge_by`.
     judge_request: "Callable[[Call, Any], Admission] | None" = None
     # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
     time_limit: float | None = None
     limit_refusal: Refusal = TIME_IS_OVER
-    # What the headers' judgement waits for (NEEDS_CONNECTION, or an answer), and the number of the stage to ask next.
-    pending: tuple[Future[Admission] | Refusal, int] | None = None
+    # The answer that the headers' judgement waits for, and the number of the stage to ask next.
+    pending: tuple[Future[Admission], int] | None = None
     # Sent before the reply, also before a refusal.
     reply_metadata: tuple[tuple[str, str], ...] = ()
     # True if the call was ended while its thread waited for the caller.
@@ -123,7 +120,7 @@ class Stage:
         return None
 
     def enter(self, call: Call) -> Admission:
-        """Judge once more just before the request is read and the handler runs, with `call.context` at hand."""
+        """Judge once more just before the request is read and the handler runs."""
         return None
 
     def convert(self, call: Call, error: Exception) -> Admission:

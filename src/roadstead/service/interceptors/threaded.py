@@ -1,14 +1,13 @@
 """Stages around the handlers of the threaded `grpc.server`.
 
-grpc asks for handlers in the one thread that serves all connections, under its lock: nothing may wait there. What is
-known from the headers alone is refused there; a password that has to be hashed is waited for in the RPC's own thread.
+grpc asks for handlers in the one thread that serves all connections, under its lock: nothing may wait there, so stages
+are asked in the RPC's own thread, before that reads the request.
 A thread cannot be interrupted, so a time limit ends a stream between two messages and a unary call when it returns; a
 call whose thread waits for its peer is cut off (`overdue.py`).
 """
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -34,7 +33,7 @@ class ThreadChain(grpc.ServerInterceptor):
         self._wrapper = ThreadWrapper(stages)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """Judge the headers as far as that takes no time; return the handler with the chain around it."""
+        """Return the method's handler with the chain around it."""
         return self._wrapper.handler_for(handler_call_details, continuation(handler_call_details))
 
 
@@ -43,18 +42,6 @@ class ThreadWrapper(Wrapper):
 
     def __init__(self, stages: Sequence[Stage]) -> None:
         super().__init__(stages, _absent)
-
-    def _refusing(self, call: Call, refusal: Refusal) -> Any:
-        def refuse(_requests: Any, context: Any) -> Any:
-            call.context, call.peer = context, context.peer()
-            call.reason = refusal.reason or call.reason
-            try:
-                _send_reply_metadata(call)
-                abort(context, refusal)
-            finally:
-                self._stages.observe(call, refusal.code)
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
 
     def _wrap(self, handler: Any, method: str) -> Any:
         around = _around_streams if has_streams(handler) else _around_single
@@ -177,11 +164,15 @@ class _Handling:
 
     def begin(self) -> None:
         """Ask the stages that have a say before the handler; ends the RPC if one of them refuses."""
-        call = self._call
-        _send_reply_metadata(call)
-        refusal = _admit_pending(self._stages, call) if call.pending is not None else None
+        call, stages = self._call, self._stages
+        refusal = stages.admit(call)
+        while refusal is None and call.pending is not None:
+            answer, following = call.pending
+            refusal = answer.result() or stages.admit(call, following)
+        if call.reply_metadata:
+            call.context.send_initial_metadata(call.reply_metadata)
         if refusal is None:
-            refusal = self._stages.enter(call, self._entered)
+            refusal = stages.enter(call, self._entered)
         if refusal is not None:
             call.reason = refusal.reason or call.reason
             abort(call.context, refusal)
@@ -218,17 +209,6 @@ class _Handling:
         return refusal.code, refusal
 
 
-def _admit_pending(stages: Stages, call: Call) -> Refusal | None:
-    while call.pending is not None:
-        answer, following = call.pending
-        refusal = answer.result() if isinstance(answer, Future) else None
-        if refusal is None:
-            refusal = stages.admit(call, following)
-        if refusal is not None:
-            return refusal
-    return None
-
-
 def _absent(_requests: Any, context: Any) -> Iterator[Any]:
     abort(context, ABSENT)
     yield  # never: this makes it a stream
@@ -239,11 +219,6 @@ def abort(context: Any, refusal: Refusal) -> None:
     if metadata := trailing_metadata(context, refusal):
         context.set_trailing_metadata(metadata)
     context.abort(refusal.code, refusal.message)
-
-
-def _send_reply_metadata(call: Call) -> None:
-    if call.reply_metadata:
-        call.context.send_initial_metadata(call.reply_metadata)
 
 
 def _check_time(call: Call) -> None:

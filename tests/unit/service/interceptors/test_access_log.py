@@ -7,7 +7,7 @@ from roadstead.service.refusal import unauthenticated
 
 
 class Passwords:
-    def verify(self, claim):
+    def verify(self, claim, client):
         if claim.password == "wonderland":
             return Identity(name=claim.name, proof="password")
         return unauthenticated("wrong password")

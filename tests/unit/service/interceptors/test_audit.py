@@ -26,7 +26,7 @@ identities: {alice: [echo, owner], bob: [canary], carol: []}
 
 
 class Passwords:
-    def verify(self, claim):
+    def verify(self, claim, client):
         if claim.password == "busy":
             return Refusal(RESOURCE_EXHAUSTED, "later", "too many", public_reason="TOO_MANY_ATTEMPTS")
         return Identity(claim.name, "password") if claim.password == "right" else unauthenticated("wrong password")

@@ -128,12 +128,19 @@ def test_a_thread_that_still_judges_by_the_former_policy_does_not_make_the_new_o
     assert warned(logs) == [("a.B/Got",), ("a.B/Gte",)]
 
 
+class Connection:
+    """A plain connection, as grpc tells of it."""
+
+    def auth_context(self):
+        return {}
+
+
 @pytest.mark.parametrize("method", ["a.B/Get", "grpc.health.v1.Health/Check"])
 def test_a_policy_file_is_looked_at_again_when_it_changes(tmp_path, method):
     path = tmp_path / "policy.yaml"
     path.write_text("{anonymous: [a.B/Get]}")
     stages = standard_stages(policy=path)
-    call = Call(method, (), 0.0)
+    call = Call(method, (), 0.0, context=Connection(), peer="ipv4:127.0.0.1:1")
     with capture_logs() as logs:
         for stage in stages:
             stage.begin(SERVICES)
