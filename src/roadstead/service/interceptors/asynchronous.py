@@ -57,44 +57,49 @@ class AsyncWrapper(Wrapper):
         else:
             work = _pumping(behaviour) if handler.response_streaming else behaviour
         run = _run_streams(handler, work) if has_streams(handler) else _run_single(handler, work)
-        serve = self._serving(run)
-
-        async def handle(_requests: Any, context: Any) -> Any:
-            return await self._observed(serve, current.get(), context)
-
         # A single response is encoded within reach of the stages. Others are when they are written, and that is, too.
         encode = encoding(handler) if has_streams(handler) else None
-        return reading(handler, handle, decoding(handler), encode)
+        return reading(handler, self._observing(self._serving(run)), decoding(handler), encode)
 
-    async def _observed(self, serve: _Serve, call: Call, context: Any) -> Any:
-        """Serve an RPC, and tell the stages how it ended."""
-        call.context, call.peer = context, context.peer()
-        entered: list[Stage] = []
-        code = grpc.StatusCode.UNKNOWN
-        try:
-            response = await serve(call, entered)
-            code = status_code(context.code(), grpc.StatusCode.OK)
-        except asyncio.CancelledError:
-            code = _cancelled_code(context)
-            raise
-        except grpc.aio.InternalError:
-            # The core takes nothing more for this call, since its caller has gone.
-            code = _cancelled_code(context)
-            raise asyncio.CancelledError from None
-        except grpc.aio.AbortError:
-            code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
-            raise
-        finally:
-            self._stages.end(call, entered, code)
-        return response
+    def _observing(self, serve: _Serve) -> Work:
+        """Return a handler that serves an RPC, and tells the stages how it ended."""
+        stages = self._stages
+
+        async def handle(_requests: Any, context: Any) -> Any:
+            call = current.get()
+            call.context, call.peer = context, context.peer()
+            entered: list[Stage] = []
+            code = grpc.StatusCode.UNKNOWN
+            try:
+                response = await serve(call, entered)
+                code = status_code(context.code(), grpc.StatusCode.OK)
+            except asyncio.CancelledError:
+                code = _cancelled_code(context)
+                raise
+            except grpc.aio.InternalError:
+                # The core takes nothing more for this call, since its caller has gone.
+                code = _cancelled_code(context)
+                raise asyncio.CancelledError from None
+            except grpc.aio.AbortError:
+                code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
+                raise
+            finally:
+                stages.end(call, entered, code)
+            return response
+
+        return handle
 
     def _serving(self, run: _Run) -> _Serve:
         """Return what runs a handler as far as the stages let it, and answers whatever it raises."""
-        limited = _limited(run)
+        stages, limited = self._stages, _limited(run)
 
         async def serve(call: Call, entered: list[Stage]) -> Any:
             try:
-                await self._admit(call, entered)
+                refusal = stages.admit(call)
+                if call.pending is not None or call.reply_metadata:
+                    refusal = await self._admit_in_time(call, refusal)
+                if (refusal := refusal or stages.enter(call, entered)) is not None:
+                    await refuse(call, refusal)
                 return await (run if call.time_limit is None else limited)(call)
             except grpc.aio.AbortError:
                 raise
@@ -109,19 +114,14 @@ class AsyncWrapper(Wrapper):
 
         return serve
 
-    async def _admit(self, call: Call, entered: list[Stage]) -> None:
-        """Ask the stages that have a say before the handler; ends the RPC if one of them refuses."""
-        stages = self._stages
-        refusal = stages.admit(call)
+    async def _admit_in_time(self, call: Call, refusal: Refusal | None) -> Refusal | None:
+        """Do what takes time before the stages have their last say. Returns the first refusal."""
         while refusal is None and call.pending is not None:
             answer, following = call.pending
-            refusal = await asyncio.wrap_future(answer) or stages.admit(call, following)
+            refusal = await asyncio.wrap_future(answer) or self._stages.admit(call, following)
         if call.reply_metadata:
             await call.context.send_initial_metadata(call.reply_metadata)
-        if refusal is None:
-            refusal = stages.enter(call, entered)
-        if refusal is not None:
-            await refuse(call, refusal)
+        return refusal
 
     async def _fail(self, call: Call, error: Exception) -> None:
         refusal = self._stages.convert(call, error)
