@@ -4,7 +4,9 @@ import gc
 
 import pytest
 from echo_service import KINDS, OWN_SERVERS, SERVERS, Recorder, serving
+from structlog.testing import capture_logs
 
+from roadstead.service.decision import Policy
 from roadstead.service.interceptors import AccessLog, Authorization, Call, Concurrency, Deadline, Errors, Rate
 from roadstead.service.interceptors.plain_context import PlainContext
 from roadstead.service.policy import parse_policy
@@ -35,13 +37,44 @@ def uncollected():
     gc.enable()
 
 
+STAGES = (AccessLog(), Errors(), Deadline(cap=60), Authorization(lambda: POLICY), Concurrency(50), Rate(1000))
+
+
+IN_THREADS = ("threads", "ThreadedServer")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sort", (*SERVERS, *OWN_SERVERS))
 def test_nothing_of_ours_waits_for_the_collector(sort, kind, uncollected):
     seen = Recorder()
-    stages = (seen, AccessLog(), Errors(), Deadline(cap=60), Authorization(lambda: POLICY), Concurrency(50), Rate(1000))
-    with serving(sort, *stages) as client:
+    with serving(sort, seen, *STAGES) as client:
         for _ in range(CALLS):
             assert client.call(kind, b"hello").code == "OK"
+        assert len(seen.wait(CALLS)) == CALLS
+        assert uncollected() == []
+
+
+# Not on asyncio: grpc.aio keeps what it raises for an abort, and that knows the frames that it went through.
+@pytest.mark.parametrize(("word", "code"), [
+    (b"abort", "FAILED_PRECONDITION"), (b"refuse", "NOT_FOUND"), (b"boom", "INTERNAL"),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sort", IN_THREADS)
+def test_nor_of_calls_that_fail(sort, kind, word, code, uncollected):
+    seen = Recorder()
+    with capture_logs(), serving(sort, seen, *STAGES) as client:
+        for _ in range(CALLS):
+            assert client.call(kind, word).code == code
+        assert len(seen.wait(CALLS)) == CALLS
+        assert uncollected() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sort", IN_THREADS)
+def test_nor_of_calls_that_are_refused(sort, kind, uncollected):
+    seen = Recorder()
+    with serving(sort, seen, Authorization(Policy)) as client:
+        for _ in range(CALLS):
+            assert client.call(kind, b"hello").code == "UNAUTHENTICATED"
         assert len(seen.wait(CALLS)) == CALLS
         assert uncollected() == []
