@@ -14,43 +14,56 @@ _PERIOD = 0.1
 
 
 class Watch:
-    """Looks after the calls whose threads wait."""
+    """Looks after the calls whose threads wait.
+
+    Nothing is locked, since `begin` and `end` belong to every message: one operation of a set is whole by itself. If a
+    call stops waiting just when it is cut off, its time is over all the same.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
         self._waiting: set[Call] = set()
-        self._started = False
+        self._looking = threading.Event()
+        self._start = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def begin(self, call: Call) -> None:
         """Cancel the call when its time limit is over, unless it stops waiting before."""
-        with self._changed:
-            self._waiting.add(call)
-            if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="overdue", daemon=True).start()
-            elif len(self._waiting) == 1:
-                self._changed.notify()
+        self._waiting.add(call)
+        if not self._looking.is_set():
+            self._look()
 
     def end(self, call: Call) -> None:
         """Take note that a call does not wait any more."""
-        with self._changed:
-            self._waiting.discard(call)
+        self._waiting.discard(call)
+
+    def _look(self) -> None:
+        with self._start:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="overdue", daemon=True)
+                self._thread.start()
+        self._looking.set()
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting)
-                # Within the lock: a call that does not wait any more has a better answer to give.
-                for call in [each for each in self._waiting if is_overdue(each)]:
+            self._looking.wait()
+            for call in self._waiting.copy():
+                if is_overdue(call):
                     self._waiting.discard(call)
                     _cut_off(call)
+            if not self._waiting:
+                self._looking.clear()
+                if self._waiting:
+                    self._looking.set()  # one that began in between, and saw that somebody looks
             time.sleep(_PERIOD)
 
 
 def _cut_off(call: Call) -> None:
+    context = call.context
+    if context is None:
+        return  # it has ended by itself
     call.reason = call.limit_refusal.reason or call.limit_refusal.message
     call.is_cut_off = True
-    call.context.cancel()
+    context.cancel()
 
 
 def is_overdue(call: Call) -> bool:

@@ -19,7 +19,6 @@ from roadstead.service.interceptors.plan import ABSENT, Stages, Wrapper, behavio
 from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal, Refused
 
-_END = object()
 # How long a request that is missing is waited for to be one that broke off, in seconds.
 _SECOND_WORD = 0.05
 # One for all servers of the process: it has a thread, and nothing that is a server's own.
@@ -65,7 +64,7 @@ def _around_single(stages: Stages, handler: Any) -> Callable[[Any, Any], bytes]:
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            response = behaviour(_only(_messages(call, requests, decode), context), context)
+            response = behaviour(_only(call, requests, decode), context)
             _check_time(call)
             return encode(response) if _is_fine(context) else b""
         raise AssertionError("what a handler raises ends its RPC")
@@ -76,13 +75,13 @@ def _around_single(stages: Stages, handler: Any) -> Callable[[Any, Any], bytes]:
 def _around_streams(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterator[bytes]]:
     """Return what reads requests and yields responses, at least one of them streams."""
     behaviour, decode, encode = behaviour_of(handler), decoding(handler), encoding(handler)
+    read = _messages if handler.request_streaming else _only
 
     def handle(requests: Any, context: Any) -> Iterator[bytes]:
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            messages = _messages(call, requests, decode)
-            responses = behaviour(messages if handler.request_streaming else _only(messages, context), context)
+            responses = behaviour(read(call, requests, decode), context)
             if handler.response_streaming:
                 for response in responses:
                     yield from _sent(call, encode(response))
@@ -92,25 +91,28 @@ def _around_streams(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterat
     return handle
 
 
-def _only(messages: Iterator[Any], context: Any) -> Any:
+def _only(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any]) -> Any:
     """Return the one request. Raises Refused if it is not there, or none, and RpcError if its caller has gone."""
-    message = next(messages, _END)
-    if message is not _END:
-        return message
+    content = next(requests if call.time_limit is None else _in_time(call, requests), None)
+    if content is not None:
+        return _judged(call, decode(content))
     # A thread hears of a caller that goes twice: first it looks as if he only had nothing to say.
     ended = threading.Event()
-    if not context.add_callback(ended.set) or ended.wait(_SECOND_WORD):
+    if not call.context.add_callback(ended.set) or ended.wait(_SECOND_WORD):
         raise grpc.RpcError("the call has ended")
     raise Refused(MISSING_REQUEST)
 
 
 def _messages(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any]) -> Iterator[Any]:
-    """Yield the messages of a request, judged; ends the RPC if one is refused, or its time is over."""
+    """Yield the messages of a request as they come; ends the RPC if one is refused, or its time is over."""
     for content in requests if call.time_limit is None else _in_time(call, requests):
-        message = decode(content)
-        if call.judge_request is not None and (refusal := call.judge_request(call, message)) is not None:
-            abort(call.context, refusal)
-        yield message
+        yield _judged(call, decode(content))
+
+
+def _judged(call: Call, message: Any) -> Any:
+    if call.judge_request is not None and (refusal := call.judge_request(call, message)) is not None:
+        abort(call.context, refusal)
+    return message
 
 
 def _in_time(call: Call, messages: Iterator[bytes]) -> Iterator[bytes]:
