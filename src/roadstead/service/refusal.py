@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import msgspec
 
-_ERRORS = frozenset(grpc.StatusCode) - {grpc.StatusCode.OK}
+ERRORS = frozenset(grpc.StatusCode) - {grpc.StatusCode.OK}
 MetadataPairs = tuple[tuple[str, str | bytes], ...]
 
 
@@ -71,7 +71,7 @@ class RpcError(Exception):
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Iterable[Any] = ()) -> None:
         super().__init__(message)
-        if code not in _ERRORS:
+        if code not in ERRORS:
             # Not later: grpc.aio would leave the caller without any answer.
             raise ValueError(f"{code!r} is no status of an error")
         if not isinstance(message, str):

@@ -126,6 +126,8 @@ class AsyncWrapper(Wrapper):
     async def _fail(self, call: Call, error: Exception) -> None:
         refusal = self._stages.convert(call, error)
         call.reason = refusal.reason
+        if call.context.done():
+            return  # the handler has ended the call before, and grpc knows how
         await abort(call.context, refusal)
 
     async def _fail_if_there(self, call: Call, error: Exception) -> None:

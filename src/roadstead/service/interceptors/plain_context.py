@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
+from roadstead.service.refusal import ERRORS
+
 
 class PlainContext(grpc.ServicerContext):
     """What a plain handler may ask and tell. A thread can use it at any time: also when the call has ended."""
@@ -164,6 +166,8 @@ class PlainContext(grpc.ServicerContext):
 
     def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Sequence[Any] = ()) -> NoReturn:
         """End the call with a status; raises what grpc's threaded server raises."""
+        if code not in ERRORS:
+            raise ValueError(f"{code!r} is no status of an error")
         self._code, self._details, self._aborted = code, details, True
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
