@@ -1,13 +1,14 @@
 """An RPC that has ended is freed at once: whatever stays for the collector of cycles costs every later one."""
 
 import gc
+import threading
 
 import pytest
 from echo_service import KINDS, OWN_SERVERS, SERVERS, Recorder, serving
 from structlog.testing import capture_logs
 
 from roadstead.service.decision import Policy
-from roadstead.service.interceptors import AccessLog, Authorization, Call, Concurrency, Deadline, Errors, Rate
+from roadstead.service.interceptors import AccessLog, Authorization, Call, Concurrency, Deadline, Errors, Rate, Stage
 from roadstead.service.interceptors.plain_context import PlainContext
 from roadstead.service.policy import parse_policy
 
@@ -77,4 +78,26 @@ def test_nor_of_calls_that_are_refused(sort, kind, uncollected):
         for _ in range(CALLS):
             assert client.call(kind, b"hello").code == "UNAUTHENTICATED"
         assert len(seen.wait(CALLS)) == CALLS
+        assert uncollected() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sort", ("async", "Server"))
+def test_nor_of_calls_whose_callers_go(sort, kind, uncollected):
+    class Entered(Stage):
+        """Tells when a call has come."""
+
+        def __init__(self) -> None:
+            self.count = threading.Semaphore(0)
+
+        def enter(self, call) -> None:
+            self.count.release()
+
+    seen, entered = Recorder(), Entered()
+    with serving(sort, seen, *STAGES, entered) as client:
+        for count in range(1, CALLS + 1):
+            call = client.open(kind, b"sleep")
+            assert entered.count.acquire(timeout=10)
+            call.cancel()
+            assert len(seen.wait(count)) == count
         assert uncollected() == []

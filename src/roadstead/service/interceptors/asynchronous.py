@@ -16,7 +16,7 @@ import grpc
 import grpc.aio
 
 from roadstead.service.interceptors.guarded_context import GuardedContext, abort, refuse
-from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, reading
+from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, is_fine, reading
 from roadstead.service.interceptors.plain import Work, in_threads
 from roadstead.service.interceptors.plan import ABSENT, Wrapper, behaviour_of, status_code
 from roadstead.service.interceptors.stage import Call, Stage, current
@@ -24,8 +24,6 @@ from roadstead.service.refusal import Refusal, Refused
 
 # The same as a handler does for a call whose request is still to be read; returns what is sent with the status.
 _Run = Callable[[Call], Awaitable[Any]]
-# Likewise, with the stages asked before; those that were entered are added to the list.
-_Serve = Callable[[Call, list[Stage]], Awaitable[Any]]
 _FAILED = Refusal(grpc.StatusCode.INTERNAL, "internal error")
 
 
@@ -59,60 +57,65 @@ class AsyncWrapper(Wrapper):
         run = _run_streams(handler, work) if has_streams(handler) else _run_single(handler, work)
         # A single response is encoded within reach of the stages. Others are when they are written, and that is, too.
         encode = encoding(handler) if has_streams(handler) else None
-        return reading(handler, self._observing(self._serving(run)), decoding(handler), encode)
+        return reading(handler, self._around(run), decoding(handler), encode)
 
-    def _observing(self, serve: _Serve) -> Work:
-        """Return a handler that serves an RPC, and tells the stages how it ended."""
-        stages = self._stages
+    def _around(self, run: _Run) -> Work:
+        """Return a handler that asks the stages, runs what they admit, and tells them how the RPC ended."""
+        stages, limited = self._stages, _limited(run)
 
         async def handle(_requests: Any, context: Any) -> Any:
             call = current.get()
             call.context, call.peer = context, context.peer()
             entered: list[Stage] = []
-            code = grpc.StatusCode.UNKNOWN
-            try:
-                response = await serve(call, entered)
-                code = status_code(context.code(), grpc.StatusCode.OK)
-            except asyncio.CancelledError:
-                code = _cancelled_code(context)
-                raise
-            except grpc.aio.InternalError:
-                # The core takes nothing more for this call, since its caller has gone.
-                code = _cancelled_code(context)
-                raise asyncio.CancelledError from None
-            except grpc.aio.AbortError:
-                code = status_code(context.code(), grpc.StatusCode.UNKNOWN)
-                raise
-            finally:
-                stages.end(call, entered, code)
-            return response
-
-        return handle
-
-    def _serving(self, run: _Run) -> _Serve:
-        """Return what runs a handler as far as the stages let it, and answers whatever it raises."""
-        stages, limited = self._stages, _limited(run)
-
-        async def serve(call: Call, entered: list[Stage]) -> Any:
+            code, response = grpc.StatusCode.UNKNOWN, None
             try:
                 refusal = stages.admit(call)
                 if call.pending is not None or call.reply_metadata:
                     refusal = await self._admit_in_time(call, refusal)
                 if (refusal := refusal or stages.enter(call, entered)) is not None:
                     await refuse(call, refusal)
-                return await (run if call.time_limit is None else limited)(call)
-            except grpc.aio.AbortError:
-                raise
-            except grpc.aio.InternalError as error:
-                await self._fail_if_there(call, error)
-            except asyncio.CancelledError as error:
-                if _is_to_end():
-                    raise
-                await self._fail(call, _CancelledWithin(error))
-            except Exception as error:  # noqa: BLE001  whatever a handler raises, its text stays here
-                await self._fail(call, error)
+                response = await (run if call.time_limit is None else limited)(call)
+                code = grpc.StatusCode.OK if context.code() is None else status_code(context.code(), code)
+            except BaseException as error:  # noqa: BLE001  whatever a handler raises, its text stays here
+                code, ending = await self._answer(call, error)
+                if ending is not None:
+                    try:
+                        raise ending from None
+                    finally:
+                        del ending  # which knows this frame: else both would wait for the collector
+            finally:
+                stages.end(call, entered, code)
+            return response
 
-        return serve
+        return handle
+
+    async def _answer(self, call: Call, error: BaseException) -> tuple[grpc.StatusCode, BaseException | None]:
+        """Tell the caller what is to be told of an error. Returns how the RPC ends, and what to raise so that it does.
+
+        Nothing is to be raised if the call was ended before: grpc remembers that by itself.
+        """
+        if isinstance(error, grpc.aio.AbortError):
+            return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), error
+        if isinstance(error, asyncio.CancelledError) and _is_to_end():
+            return _cancelled_code(call.context), error
+        if not isinstance(error, Exception | asyncio.CancelledError):
+            return grpc.StatusCode.UNKNOWN, error
+        try:
+            await self._tell(call, error)
+        except grpc.aio.AbortError as aborted:
+            return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), aborted
+        except grpc.aio.InternalError:
+            # The core takes nothing more for this call, since its caller has gone.
+            return _cancelled_code(call.context), asyncio.CancelledError()
+        return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), None
+
+    async def _tell(self, call: Call, error: Exception | asyncio.CancelledError) -> None:
+        if isinstance(error, grpc.aio.InternalError):
+            await self._fail_if_there(call, error)
+        elif isinstance(error, asyncio.CancelledError):
+            await self._fail(call, _CancelledWithin(error))
+        else:
+            await self._fail(call, error)
 
     async def _admit_in_time(self, call: Call, refusal: Refusal | None) -> Refusal | None:
         """Do what takes time before the stages have their last say. Returns the first refusal."""
@@ -133,7 +136,7 @@ class AsyncWrapper(Wrapper):
     async def _fail_if_there(self, call: Call, error: Exception) -> None:
         """Answer a caller who is still there: then it was a call of the handler's own that the core did not take."""
         if call.context.done():
-            raise error
+            raise grpc.aio.InternalError from None
         try:
             await abort(call.context, _FAILED)
         except grpc.aio.AbortError:
@@ -167,8 +170,7 @@ def _run_single(handler: Any, work: Work) -> _Run:
         plain = call.time_limit is None and call.judge_request is None
         context = call.context if plain else GuardedContext(call)
         response = await work(await _only(context), context)
-        # With an error there is no response to encode.
-        return encode(response) if status_code(context.code(), grpc.StatusCode.OK) is grpc.StatusCode.OK else b""
+        return encode(response) if is_fine(context) else b""
 
     return run
 
@@ -180,7 +182,7 @@ def _run_streams(handler: Any, work: Work) -> _Run:
     async def run(call: Call) -> None:
         context = GuardedContext(call)
         response = await work(context.messages() if streams else await _only(context), context)
-        if handler.response_streaming or status_code(context.code(), grpc.StatusCode.OK) is not grpc.StatusCode.OK:
+        if handler.response_streaming or not is_fine(context):
             return
         # Not left to grpc, which tells nobody when there is no caller any more to take it.
         await context.write(response)

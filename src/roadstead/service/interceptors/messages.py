@@ -27,9 +27,17 @@ def has_streams(handler: Any) -> bool:
     return bool(handler.request_streaming or handler.response_streaming)
 
 
-def decoding(handler: Any) -> Callable[[bytes], Any]:
-    """Return what makes messages of bytes; raises Refused if they are none."""
+def is_fine(context: Any) -> bool:
+    """Tell whether the handler has set no code of an error; with one, there is no response to encode."""
+    code = context.code()
+    return code is None or code is grpc.StatusCode.OK
+
+
+def decoding(handler: Any) -> Callable[[bytes], Any] | None:
+    """Return what makes messages of bytes, and raises Refused if they are none; None if bytes are what is wanted."""
     decode = handler.request_deserializer
+    if decode is None:
+        return None
 
     def decoded(content: bytes) -> Any:
         try:
@@ -37,7 +45,7 @@ def decoding(handler: Any) -> Callable[[bytes], Any]:
         except Exception as error:  # noqa: BLE001  whatever a decoder says of a stranger's bytes, its text stays here
             raise Refused(Refusal(_INVALID, "the request cannot be decoded", type(error).__name__)) from None
 
-    return _as_they_are if decode is None else decoded
+    return decoded
 
 
 def encoding(handler: Any) -> Callable[[Any], bytes]:
@@ -45,7 +53,7 @@ def encoding(handler: Any) -> Callable[[Any], bytes]:
     return handler.response_serializer or _as_they_are
 
 
-def _as_they_are(content: Any) -> bytes:
-    if not isinstance(content, bytes):
-        raise TypeError(f"a method without codecs takes and gives bytes, not {type(content).__name__}")
-    return content
+def _as_they_are(response: Any) -> bytes:
+    if not isinstance(response, bytes):
+        raise TypeError(f"a method without a serializer answers with bytes, not {type(response).__name__}")
+    return response

@@ -14,11 +14,12 @@ from typing import Any, Self, cast
 import grpc
 
 from roadstead.service.interceptors import overdue
-from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, reading
+from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, is_fine, reading
 from roadstead.service.interceptors.plan import ABSENT, Stages, Wrapper, behaviour_of, status_code, trailing_metadata
 from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal, Refused
 
+_Decode = Callable[[bytes], Any] | None
 # How long a request that is missing is waited for to be one that broke off, in seconds.
 _SECOND_WORD = 0.05
 # One for all servers of the process: it has a thread, and nothing that is a server's own.
@@ -66,7 +67,7 @@ def _around_single(stages: Stages, handler: Any) -> Callable[[Any, Any], bytes]:
             handling.begin()
             response = behaviour(_only(call, requests, decode), context)
             _check_time(call)
-            return encode(response) if _is_fine(context) else b""
+            return encode(response) if is_fine(context) else b""
         raise AssertionError("what a handler raises ends its RPC")
 
     return handle
@@ -85,17 +86,17 @@ def _around_streams(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterat
             if handler.response_streaming:
                 for response in responses:
                     yield from _sent(call, encode(response))
-            elif _is_fine(context):
+            elif is_fine(context):
                 yield from _sent(call, encode(responses))
 
     return handle
 
 
-def _only(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any]) -> Any:
+def _only(call: Call, requests: Iterator[bytes], decode: _Decode) -> Any:
     """Return the one request. Raises Refused if it is not there, or none, and RpcError if its caller has gone."""
     content = next(requests if call.time_limit is None else _in_time(call, requests), None)
     if content is not None:
-        return _judged(call, decode(content))
+        return _judged(call, content if decode is None else decode(content))
     # A thread hears of a caller that goes twice: first it looks as if he only had nothing to say.
     ended = threading.Event()
     if not call.context.add_callback(ended.set) or ended.wait(_SECOND_WORD):
@@ -103,10 +104,10 @@ def _only(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any])
     raise Refused(MISSING_REQUEST)
 
 
-def _messages(call: Call, requests: Iterator[bytes], decode: Callable[[bytes], Any]) -> Iterator[Any]:
+def _messages(call: Call, requests: Iterator[bytes], decode: _Decode) -> Iterator[Any]:
     """Yield the messages of a request as they come; ends the RPC if one is refused, or its time is over."""
     for content in requests if call.time_limit is None else _in_time(call, requests):
-        yield _judged(call, decode(content))
+        yield _judged(call, content if decode is None else decode(content))
 
 
 def _judged(call: Call, message: Any) -> Any:
@@ -143,11 +144,6 @@ def _sent(call: Call, content: bytes) -> Iterator[bytes]:
         yield content
     finally:
         _watch.end(call)
-
-
-def _is_fine(context: Any) -> bool:
-    """Tell whether the handler has set no code of an error; with one, grpc sends no response."""
-    return status_code(context.code(), grpc.StatusCode.OK) is grpc.StatusCode.OK
 
 
 class _Handling:
