@@ -29,7 +29,7 @@ class Guesses:
 
     def is_guessed_at(self, name: str, now: float) -> bool:
         """Tell whether anybody has attempts at this name that were not right; costs next to nothing."""
-        return not self._names.is_full(name, now)
+        return name in self._names.touched and not self._names.is_full(name, now)
 
     def wait(self, name: str, client: str, now: float) -> float:
         """Return 0.0, or the seconds until this client hears of this name again."""

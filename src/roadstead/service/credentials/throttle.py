@@ -15,7 +15,8 @@ class Throttle:
         self._burst = float(burst)
         self._rate = 1.0 / seconds_per_attempt
         self._capacity = capacity
-        self._buckets: dict[str, tuple[float, float]] = {}
+        # Of each name that anything was taken from: what was left, and when.
+        self.touched: dict[str, tuple[float, float]] = {}
 
     def charge(self, name: str, now: float) -> float:
         """Take one attempt. Return 0.0, or the seconds until there will be one (and nothing was taken)."""
@@ -31,21 +32,21 @@ class Throttle:
 
     def is_full(self, name: str, now: float) -> bool:
         """Tell whether nothing was taken lately, or all of it has been paid back."""
-        return name not in self._buckets or self._level(name, now) >= self._burst
+        return name not in self.touched or self._level(name, now) >= self._burst
 
     def refund(self, name: str, now: float) -> None:
         """Pay an attempt back: it was right."""
         level = min(self._burst, self._level(name, now) + 1.0)
         if level >= self._burst:
-            self._buckets.pop(name, None)
+            self.touched.pop(name, None)
         else:
             self._put(name, level, now)
 
     def _level(self, name: str, now: float) -> float:
-        level, then = self._buckets.get(name, (self._burst, now))
+        level, then = self.touched.get(name, (self._burst, now))
         return min(self._burst, level + (now - then) * self._rate)
 
     def _put(self, name: str, level: float, now: float) -> None:
-        if name not in self._buckets and len(self._buckets) >= self._capacity:
-            del self._buckets[next(iter(self._buckets))]
-        self._buckets[name] = (level, now)
+        if name not in self.touched and len(self.touched) >= self._capacity:
+            del self.touched[next(iter(self.touched))]
+        self.touched[name] = (level, now)

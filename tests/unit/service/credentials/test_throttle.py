@@ -38,4 +38,4 @@ def test_it_remembers_only_so_many_names():
     throttle = Throttle(burst=1, capacity=10)
     for number in range(1000):
         throttle.charge(f"user-{number}", 0)
-    assert len(throttle._buckets) == 10
+    assert len(throttle.touched) == 10
