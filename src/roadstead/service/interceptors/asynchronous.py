@@ -57,7 +57,8 @@ class AsyncWrapper(Wrapper):
         run = _run_streams(handler, work) if has_streams(handler) else _run_single(handler, work)
         # A single response is encoded within reach of the stages. Others are when they are written, and that is, too.
         encode = encoding(handler) if has_streams(handler) else None
-        return reading(handler, self._around(run), decoding(handler), encode)
+        around = self._around(run)
+        return reading(handler, around if has_streams(handler) else _Awaitable(around), decoding(handler), encode)
 
     def _around(self, run: _Run) -> Work:
         """Return a handler that asks the stages, runs what they admit, and tells them how the RPC ended."""
@@ -142,6 +143,25 @@ class AsyncWrapper(Wrapper):
         except grpc.aio.AbortError:
             call.reason = self._stages.convert(call, error).reason
             raise
+
+
+class _Awaitable:
+    """A coroutine function that grpc.aio knows at a glance.
+
+    At every RPC it looks twice whether its handler is asynchronous, and first whether it is something to await. That
+    spares the other looks, which take 2 % of a call. For streams it wants a coroutine function.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Work) -> None:
+        self._function = function
+
+    def __call__(self, requests: Any, context: Any) -> Awaitable[Any]:
+        return self._function(requests, context)
+
+    def __await__(self) -> Any:
+        raise TypeError("a handler is called, and what it returns is awaited")
 
 
 async def _absent(_requests: Any, context: Any) -> None:
