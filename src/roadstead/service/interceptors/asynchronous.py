@@ -76,7 +76,7 @@ class AsyncWrapper(Wrapper):
                 if (refusal := refusal or stages.enter(call, entered)) is not None:
                     await refuse(call, refusal)
                 response = await (run if call.time_limit is None else limited)(call)
-                code = grpc.StatusCode.OK if context.code() is None else status_code(context.code(), code)
+                code = grpc.StatusCode.OK if is_fine(context) else status_code(context.code(), code)
             except BaseException as error:  # noqa: BLE001  whatever a handler raises, its text stays here
                 code, ending = await self._answer(call, error)
                 if ending is not None:

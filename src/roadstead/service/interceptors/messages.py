@@ -30,7 +30,7 @@ def has_streams(handler: Any) -> bool:
 def is_fine(context: Any) -> bool:
     """Tell whether the handler has set no code of an error; with one, there is no response to encode."""
     code = context.code()
-    return code is None or code is grpc.StatusCode.OK
+    return not code or code is grpc.StatusCode.OK
 
 
 def decoding(handler: Any) -> Callable[[bytes], Any] | None:

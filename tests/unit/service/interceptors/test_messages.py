@@ -10,6 +10,7 @@ from echo_service import OWN_SERVERS, SERVERS
 from structlog.testing import capture_logs
 
 from roadstead.service.interceptors import Deadline, Errors, Stage, ThreadChain
+from roadstead.service.interceptors.messages import is_fine
 
 LARGEST = 4 * 1024 * 1024
 UNARY_REQUESTS = ("unary_unary", "unary_stream")
@@ -228,3 +229,16 @@ def test_a_failure_that_no_stage_answers_is_in_the_log_all_the_same(serving, ser
     with capture_logs() as logs, serving(server_sort) as client:
         assert client.call(kind, b"boom").details == "internal error"
     assert _failures(logs) == ["handler failed"]
+
+
+@pytest.mark.parametrize(("code", "fine"), [
+    (None, True), (grpc.StatusCode.OK, True), (0, True), (grpc.StatusCode.NOT_FOUND, False), (5, False),
+])  # fmt: skip
+def test_a_handler_owes_a_response_unless_it_has_set_the_code_of_an_error(code, fine):
+    """A code may be a number, too, as grpc takes it."""
+
+    class Context:
+        def code(self):
+            return code
+
+    assert is_fine(Context()) is fine
