@@ -203,6 +203,13 @@ def _ended(call, replies: list[bytes], started: float) -> Ended:
 def serving(sort: str, *stages: Stage, parse=None) -> Iterator[Client]:
     """A server of one of the sorts with these stages, and a client of it; `parse` makes messages of requests."""
     handlers = async_handlers(parse) if sort in ("async", "Server") else sync_handlers(parse)
+    with serving_handlers(sort, handlers, *stages) as client:
+        yield client
+
+
+@contextmanager
+def serving_handlers(sort: str, handlers: dict[str, grpc.RpcMethodHandler], *stages: Stage) -> Iterator[Client]:
+    """The same with a test's own handlers, by the names of their methods."""
     with _STARTS[sort](stages, handlers) as port:
         client = Client(port)
         try:

@@ -64,9 +64,10 @@ def channel(
     `authority` is the host name that the server should answer for, if it is not the target's. With `balance`, RPCs are
     spread over all addresses that the name has (a headless Service). With `tracing`, each call is a span of
     OpenTelemetry (extra `tracing`) that the server's span joins. When files of certificates change, calls go over to a
-    new connection that shows and trusts what they say now. Raises OSError or ValueError if they are unusable at first.
+    new connection that shows and trusts what they say now. Raises OSError or ValueError if they are unusable at first,
+    ValueError or TypeError for a name in `idempotent` that is none.
     """
-    idempotent = tuple(idempotent)
+    idempotent = _names(idempotent)
     encrypted = bool(tls or ca_file or certificate)
     arguments = [*_arguments(idempotent, balance), *options]
     if authority is not None:
@@ -85,6 +86,22 @@ def channel(
 
     files = _files(ca_file, certificate)
     return secure_channel(Content()) if files is None else FollowingChannel(files, secure_channel)
+
+
+def _names(idempotent: Iterable[str]) -> tuple[str, ...]:
+    """Return services and methods, each once: grpc takes no call if a name is there twice, and "" for all of them."""
+    if isinstance(idempotent, str):
+        raise TypeError(f"idempotent must be a list of names, not one: [{idempotent!r}]")
+    return tuple(dict.fromkeys(map(_name, idempotent)))
+
+
+def _name(name: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"idempotent must be a list of names, not of {type(name).__name__}")
+    short = name.removesuffix("/*")
+    if not short or short.count("/") > 1 or not all(short.split("/")):
+        raise ValueError(f"idempotent: {name!r} is neither package.Service nor package.Service/Method")
+    return short
 
 
 def _tracing(target: str, wanted: bool) -> list[grpc.aio.ClientInterceptor]:
@@ -108,7 +125,7 @@ def service_config(idempotent: Iterable[str], *, balance: bool) -> dict[str, Any
     config: dict[str, Any] = {}
     if balance:
         config["loadBalancingConfig"] = [{"round_robin": {}}]
-    if names := [_method_name(method) for method in idempotent]:
+    if names := [_method_name(method) for method in _names(idempotent)]:
         config["methodConfig"] = [{"name": names, "waitForReady": True, "retryPolicy": _RETRY}]
     return config
 
@@ -119,12 +136,13 @@ _RETRY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # A server that leaves answers CANCELLED to calls that have arrived and that it has not taken up (grpcio 1.85).
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 
 
 def _method_name(method: str) -> dict[str, str]:
-    service, _, name = method.removesuffix("/*").partition("/")
+    service, _, name = method.partition("/")
     return {"service": service, "method": name} if name else {"service": service}
 
 
@@ -230,7 +248,7 @@ class _Hedge:
     """Which methods are hedged, and how."""
 
     def __init__(self, idempotent: Iterable[str], hedging: Hedging) -> None:
-        self._names = frozenset(method.removesuffix("/*") for method in idempotent)
+        self._names = frozenset(idempotent)
         self._hedging = hedging
         self._budget = Budget(hedging.budget)
 

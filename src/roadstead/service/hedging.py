@@ -18,12 +18,17 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 class Hedging(msgspec.Struct, frozen=True):
     """Up to `attempts` calls in all, each `delay` seconds after the one before, or as soon as that was UNAVAILABLE.
 
-    On average no more than `budget` hedges are sent per call, and ten at once.
+    On average no more than `budget` hedges are sent per call, and ten at once. Raises ValueError for no attempt at all.
     """
 
     delay: float = 0.05
     attempts: int = 2
     budget: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the number of attempts."""
+        if self.attempts < 1:
+            raise ValueError(f"Hedging: attempts must be 1 or more, not {self.attempts}")
 
 
 class Budget:

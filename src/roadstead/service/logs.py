@@ -3,6 +3,7 @@
 Only for programs that have no logging of their own: `roadstead.service` itself configures nothing.
 """
 
+import json
 import logging
 import os
 import sys
@@ -52,7 +53,11 @@ def as_json_line(_logger: object, method: str, event: MutableMapping[str, Any]) 
     """
     now = time.time()
     line = {"time": f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z", "level": _LEVELS.get(method, method), **event}
-    return _ENCODER.encode(line)
+    try:
+        return _ENCODER.encode(line)
+    except UnicodeEncodeError:
+        # Half a character, as in the name of a file that is no UTF-8: the line is worth more than its beauty.
+        return json.dumps(line, default=str).encode()
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)

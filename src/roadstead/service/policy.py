@@ -68,14 +68,27 @@ def parse_policy(content: bytes | str) -> Policy:
     return _Reader().read(document)
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader takes the last of two equal keys without a word; in a policy that hides a rule."""
+class _UniqueKeys(yaml.CSafeLoader):
+    """YAML's safe loader takes the last of two equal keys without a word; in a policy that hides a rule.
+
+    Nor does it take merge keys: a few of them, one in the other, make a document of any size of a few lines.
+    """
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Raise yaml.YAMLError if a mapping is to be merged with others."""
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            problem = "merge keys ('<<') are not taken in a policy"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping. Raises yaml.YAMLError if a key is there twice."""
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice!r} is there twice", node.start_mark)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    problem = f"key {key.value!r} is there twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+                seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -1,13 +1,16 @@
 """What a caller is told when its RPC is not carried out, and what the log is told instead."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import msgspec
 
-ERRORS = frozenset(grpc.StatusCode) - {grpc.StatusCode.OK}
-MetadataPairs = tuple[tuple[str, str | bytes], ...]
+from roadstead.service.sendable import MetadataPairs, sendable_error, sendable_text
+
+# Of a millisecond: what a calculation of seconds is off by must not make it the next one.
+_ROUNDING = 1e-6
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -25,6 +28,11 @@ class Refusal(msgspec.Struct, frozen=True):
     public_reason: str = ""
     details: tuple[Any, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise ValueError if the code is none for an error, TypeError if the message is no text."""
+        sendable_error(self.code)
+        _check_text(self.message)
+
     @property
     def trailing_metadata(self) -> MetadataPairs:
         """Metadata sent with the status: how long a client should wait (gRFC A6), and details if their types are there.
@@ -39,7 +47,7 @@ class Refusal(msgspec.Struct, frozen=True):
 def _pushback(retry_after: float | None) -> MetadataPairs:
     if retry_after is None:
         return ()
-    return (("grpc-retry-pushback-ms", str(max(1, round(retry_after * 1000)))),)
+    return (("grpc-retry-pushback-ms", str(max(1, math.ceil(retry_after * 1000 - _ROUNDING)))),)
 
 
 def _status_details(refusal: Refusal) -> MetadataPairs:
@@ -51,7 +59,7 @@ def _status_details(refusal: Refusal) -> MetadataPairs:
     elif not details.available():
         return ()
     usual = details.usual_details(refusal.public_reason, refusal.retry_after)
-    return details.status_metadata(refusal.code, refusal.message, (*refusal.details, *usual))
+    return details.status_metadata(refusal.code, sendable_text(refusal.message), (*refusal.details, *usual))
 
 
 def unauthenticated(
@@ -71,13 +79,10 @@ class RpcError(Exception):
 
     def __init__(self, code: grpc.StatusCode, message: str, details: Iterable[Any] = ()) -> None:
         super().__init__(message)
-        if code not in ERRORS:
-            # Not later: grpc.aio would leave the caller without any answer.
-            raise ValueError(f"{code!r} is no status of an error")
-        if not isinstance(message, str):
-            raise TypeError(f"the message of an error is a text, not {type(message).__name__}")
-        self.code = code
-        self.message = message
+        # Not later: grpc.aio would leave the caller without any answer.
+        self.code = sendable_error(code)
+        _check_text(message)
+        self.message = sendable_text(message)
         self.details = tuple(details)
         if self.details:
             _check_details(self.details)
@@ -89,6 +94,11 @@ class Refused(RpcError):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code, refusal.message)
         self.refusal = refusal
+
+
+def _check_text(message: Any) -> None:
+    if not isinstance(message, str):
+        raise TypeError(f"the message of an error is a text, not {type(message).__name__}")
 
 
 def _check_details(messages: tuple[Any, ...]) -> None:

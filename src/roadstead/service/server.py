@@ -42,7 +42,11 @@ class Server(Wiring):
         self.lifecycle = Lifecycle(self.health, drain)
 
     async def start(self) -> None:
-        """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
+        """Bind and serve.
+
+        Raises RuntimeError if the port is taken or the server was started before, OSError or ValueError if TLS files
+        are unusable.
+        """
         survive_undecodable_paths()
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
         server = grpc.aio.server(pool, options=self._options())

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from roadstead.service.health import Board, Status, handlers_of, is_of, leaving, unknown_service
 
-_CHECKERS = 2
+_CHECKERS = 16
 _MOST_WATCHERS = 64
 
 

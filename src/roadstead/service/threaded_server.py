@@ -31,7 +31,11 @@ class ThreadedServer(Wiring):
         self.lifecycle = ThreadLifecycle(self.health, drain)
 
     def start(self) -> None:
-        """Bind and serve. Raises RuntimeError if the port is taken, OSError or ValueError if TLS files are unusable."""
+        """Bind and serve.
+
+        Raises RuntimeError if the port is taken or the server was started before, OSError or ValueError if TLS files
+        are unusable.
+        """
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="handler")
         server = grpc.server(pool, options=self._options())
         self._fill(server, ThreadWrapper(self.stages), thread_health_handlers(self.health))

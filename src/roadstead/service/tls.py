@@ -6,6 +6,7 @@ old ones go on serving.
 """
 
 import ssl
+import threading
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -78,8 +79,9 @@ class TlsFiles:
         if certificate:
             try:
                 # The ssl module takes only paths, so the files are read once more: after a swap in between the pair is
-                # judged by what comes next, and looked at again with that change.
-                context.load_cert_chain(certificate, key)
+                # judged by what comes next, and looked at again with that change. With a password, though it has none:
+                # else OpenSSL would ask for that of an encrypted key, where there is a terminal, and wait.
+                context.load_cert_chain(certificate, key, password="")
             except (OSError, ValueError) as error:
                 raise ValueError(f"{certificate} and {key} are no certificate and its key: {error}") from error
         if content.authorities is not None:
@@ -90,14 +92,30 @@ class TlsFiles:
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
-    """Return credentials for `add_secure_port` that follow the files; OSError or ValueError if they are unusable."""
-    files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
+    """Return credentials for one `add_secure_port` that follow the files; OSError or ValueError if they are unusable.
 
-    def configuration() -> _Configuration:
+    grpc asks at every handshake. It must be told of a change once and of nothing else: it puts what it is told in the
+    place of what other handshakes use at that moment, without a lock (1.85), and a few concurrent ones end the process.
+    """
+    files = TlsFiles(tls.certificate, tls.key, tls.client_ca)
+    told, lock = files(), threading.Lock()
+
+    def change() -> _Configuration | None:
+        nonlocal told
         found = files()
-        pair = (found.key or b"", found.certificate or b"")  # both are named, so both are there
-        return grpc.ssl_server_certificate_configuration([pair], found.authorities)
+        with lock:
+            if found == told:
+                return None
+            told = found
+        return _configuration(found)
 
     return grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=tls.client_ca is not None
+        _configuration(told),
+        change,  # type: ignore[arg-type]  # None is "unchanged" to grpc, which its types do not know
+        require_client_authentication=tls.client_ca is not None,
     )
+
+
+def _configuration(content: Content) -> _Configuration:
+    pair = (content.key or b"", content.certificate or b"")  # both are named, so both are there
+    return grpc.ssl_server_certificate_configuration([pair], content.authorities)

@@ -3,6 +3,7 @@
 They differ in how they wait, and in nothing that a client, a probe or an operator could see.
 """
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,10 +21,15 @@ from roadstead.service.processes import place, supervise
 from roadstead.service.tls import Tls, server_credentials
 
 _log = structlog.get_logger(__name__)
+# Milliseconds that grpc takes for no limit.
+_NEVER = 2**31 - 1
 
 
 class Connections(msgspec.Struct, frozen=True):
-    """How connections are kept. Seconds and bytes."""
+    """How connections are kept. Seconds, of which `math.inf` is never, and bytes.
+
+    Raises ValueError for a setting that is not more than 0.
+    """
 
     # Balancers of connections, not of RPCs, get a chance to balance anew; grpc adds ±10 % so that not all go at once.
     max_age: float = 300.0
@@ -36,6 +42,12 @@ class Connections(msgspec.Struct, frozen=True):
     max_metadata: int = 16 * 1024
     # How many RPCs may wait to be taken up. From 1000 on grpc would begin to drop them, as CANCELLED and unlogged.
     max_pending: int = 20_000
+
+    def __post_init__(self) -> None:
+        """Check the settings."""
+        for name in self.__struct_fields__:
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Connections: {name} must be more than 0, not {getattr(self, name)}")
 
     def channel_arguments(self) -> list[tuple[str, int]]:
         """Return grpc's names for these settings."""
@@ -72,7 +84,7 @@ class Wiring:
     `address` defaults to all addresses, or `$POD_IP` where pods share one network; `environment` to
     `$ROADSTEAD_ENVIRONMENT`, or "production". `reflection` is on outside production unless it is said here. `threads`
     is how many threads run handlers that are plain functions. With `processes`, `run` starts the program once more for
-    each of them, and they share the port.
+    each of them, and they share the port. Raises ValueError or TypeError for a setting that no server can have.
     """
 
     threaded = False
@@ -92,6 +104,8 @@ class Wiring:
         processes: int = 1,
         variables: Mapping[str, str] = os.environ,
     ) -> None:
+        _check(port=(port, 0, 65535), threads=(threads, 1, math.inf), processes=(processes, 1, math.inf))
+        _check_stages(stages)
         self._host = address or shared_network_address(variables)
         self._processes = processes
         self._place = place(variables) if processes > 1 else None
@@ -106,6 +120,7 @@ class Wiring:
         self._connections = connections or Connections()
         self._generic: list[grpc.GenericRpcHandler] = []
         self._registered: dict[str, Mapping[str, Any]] = {}
+        self._was_started = False
         self._equip(drain or Drain())
 
     def _equip(self, drain: Drain) -> None:
@@ -113,11 +128,16 @@ class Wiring:
         raise NotImplementedError
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Take what generated `add_…Servicer_to_server` functions register; as `grpc.Server` does."""
+        """Take what generated `add_…Servicer_to_server` functions register; as `grpc.Server` does.
+
+        Raises RuntimeError after the start: nobody would be told of the service.
+        """
+        self._check_is_new("add services before it is started")
         self._generic.extend(generic_rpc_handlers)
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
-        """Take one service's handlers; as `grpc.Server` does."""
+        """Take one service's handlers; as `grpc.Server` does. Raises RuntimeError after the start."""
+        self._check_is_new("add services before it is started")
         self._registered[service_name] = method_handlers
 
     @property
@@ -138,10 +158,15 @@ class Wiring:
         return True
 
     def _options(self) -> list[tuple[str, int]]:
+        self._check_is_new("make another one")
         if self._processes > 1 and self._place is None:
             raise RuntimeError("a server of several processes is served by run(), which starts them")
         # Without a parent's leave, two servers on one port are a mistake: an error then, not a lottery.
         return [*self._connections.channel_arguments(), ("grpc.so_reuseport", int(self._place is not None))]
+
+    def _check_is_new(self, remedy: str) -> None:
+        if self._was_started:
+            raise RuntimeError(f"this server was started already: {remedy}")
 
     def _fill(self, server: Any, wrapper: Wrapper, health_handlers: Mapping[str, Any]) -> None:
         """Give a grpc server of either sort its services with the stages around them, and bind it."""
@@ -151,6 +176,7 @@ class Wiring:
         for stage in self.stages:
             stage.begin(self._registered)
         self.port = self._bind(server)
+        self._was_started = True
 
     def _say_serving(self, board: health.Board) -> None:
         for name in ("", *self.services):
@@ -158,9 +184,15 @@ class Wiring:
         _log.info("serving", address=self.address, port=self.port, services=self.services, tls=self._tls is not None)
 
     def _bind(self, server: Bindable) -> int:
-        if self._tls is None:
-            return server.add_insecure_port(self.address)
-        return server.add_secure_port(self.address, server_credentials(self._tls))
+        credentials = None if self._tls is None else server_credentials(self._tls)
+        try:
+            if credentials is None:
+                return server.add_insecure_port(self.address)
+            return server.add_secure_port(self.address, credentials)
+        except RuntimeError as error:
+            # grpc has written why to standard error, and nowhere else.
+            reasons = "the port is taken, or the address is none of this machine's"
+            raise RuntimeError(f"cannot listen on {self.address}: {reasons}") from error
 
     def _reflection_handlers(self) -> dict[str, dict[str, Any]]:
         allowed = reflection.allowed_in(self._environment)
@@ -170,6 +202,22 @@ class Wiring:
         if not allowed:
             _log.warning("reflection is on in production: anybody who may call it learns every method and message")
         return reflection.reflection_handlers(self.services, threaded=self.threaded)
+
+
+def _check(**settings: tuple[Any, int, float]) -> None:
+    """Check whole numbers by name: each with the least and the most that it may be."""
+    for name, (value, least, most) in settings.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} must be a whole number, not {type(value).__name__}")
+        if not least <= value <= most:
+            allowed = f"{least} or more" if most is math.inf else f"{least} to {most}"
+            raise ValueError(f"{name} must be {allowed}, not {value}")
+
+
+def _check_stages(stages: Sequence[Stage]) -> None:
+    for number, stage in enumerate(stages):
+        if not isinstance(stage, Stage):
+            raise TypeError(f"stages[{number}] must be a Stage, not {type(stage).__name__}")
 
 
 def shared_network_address(variables: Mapping[str, str]) -> str:
@@ -189,4 +237,4 @@ def listen_address(host: str, port: int) -> str:
 
 
 def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+    return round(min(seconds * 1000, _NEVER))

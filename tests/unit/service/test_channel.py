@@ -3,7 +3,7 @@ from collections import Counter
 
 import grpc
 import pytest
-from echo_service import async_handlers
+from echo_service import async_handlers, serving
 
 from roadstead.service import Server, Tls
 from roadstead.service.channel import bearer, channel, password, service_config
@@ -179,5 +179,28 @@ def test_service_config(method, name):
     config = service_config([method], balance=True)
     assert config["loadBalancingConfig"] == [{"round_robin": {}}]
     assert config["methodConfig"][0]["name"] == [name]
-    assert config["methodConfig"][0]["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert config["methodConfig"][0]["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
     assert service_config([], balance=False) == {}
+
+
+@pytest.mark.parametrize(("idempotent", "problem"), [
+    ("test.Echo", r"idempotent must be a list of names, not one: \['test.Echo'\]"),
+    ([5], "idempotent must be a list of names, not of int"),
+    ([""], "idempotent: '' is neither package.Service nor package.Service/Method"),
+    (["/test.Echo/unary_unary"], "idempotent: '/test.Echo/unary_unary' is neither"),
+    (["test.Echo/"], "idempotent: 'test.Echo/' is neither"),
+])  # fmt: skip
+def test_names_that_are_none(idempotent, problem):
+    with pytest.raises((ValueError, TypeError), match=problem):
+        channel("127.0.0.1:1", idempotent=idempotent)
+
+
+def test_a_name_may_be_given_twice(loop_thread):
+    with serving("async") as client:
+
+        async def call():
+            names = ["test.Echo", "test.Echo/*", "test.Echo/unary_unary"]
+            async with channel(f"127.0.0.1:{client.port}", idempotent=names) as one:
+                return await one.unary_unary("/test.Echo/unary_unary")(b"hello")
+
+        assert loop_thread.run(call()) == b"re:hello"

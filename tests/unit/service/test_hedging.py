@@ -178,3 +178,9 @@ def test_other_methods_are_sent_once(loop_thread):
         return seen
 
     assert loop_thread.run(scenario()) == 1
+
+
+@pytest.mark.parametrize("attempts", [0, -1])
+def test_there_is_one_attempt_at_least(attempts):
+    with pytest.raises(ValueError, match=f"Hedging: attempts must be 1 or more, not {attempts}"):
+        Hedging(attempts=attempts)

@@ -12,6 +12,11 @@ def test_a_line_has_its_time_and_level():
     assert len(line["time"]) == len("2026-11-22T12:00:00.000000Z")
 
 
+def test_half_a_character_costs_no_line():
+    line = json.loads(as_json_line(None, "error", {"event": "rpc", "reason": "report-\udcfc.txt", "path": object}))
+    assert line["reason"] == "report-\udcfc.txt"
+
+
 PROGRAM = """
 import structlog
 from roadstead.service.logs import log_as_json

@@ -92,6 +92,7 @@ def test_a_service_wildcard_never_reaches_beyond_its_role(name, method):
     ("anonymous: [{methods: [a.B/C], when: {metadata: {a: b}}}]", "anonymous: expected a list of names"),
     ("roles: {}\nroles: {}", "key 'roles' is there twice"),
     ("roles:\n  a: []\n  b: []\n  a: []", "key 'a' is there twice"),
+    ("roles: {}\nidentities:\n  <<: {alice: [r]}", "merge keys ('<<') are not taken in a policy"),
     (b"\xff\xfe\x00", "not YAML"),
 ])  # fmt: skip
 def test_a_fault_is_named_with_its_place(text, fault):

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections import Counter
 
 import grpc
@@ -11,9 +12,10 @@ from roadstead.service import Server, ThreadedServer, Tls, standard_stages
 from roadstead.service.credentials.certificate import CertificateVerifier
 from roadstead.service.credentials.forwarded import HEADER as FORWARDED
 from roadstead.service.credentials.forwarded import TrustedGateways
+from roadstead.service.interceptors import Stage
 from roadstead.service.passwords import hash_password
 from roadstead.service.reflection import V1, V1ALPHA
-from roadstead.service.wiring import Wiring, listen_address, shared_network_address
+from roadstead.service.wiring import Connections, Wiring, listen_address, shared_network_address
 
 
 @pytest.mark.parametrize(("host", "address"), [
@@ -113,6 +115,36 @@ def test_a_port_that_is_taken_is_an_error(started):
         started(port=server.port)
 
 
+@pytest.mark.parametrize(("settings", "problem"), [
+    ({"port": 99999}, "port must be 0 to 65535, not 99999"),
+    ({"port": "50051"}, "port must be a whole number, not str"),
+    ({"threads": 0}, "threads must be 1 or more, not 0"),
+    ({"processes": 0}, "processes must be 1 or more, not 0"),
+    ({"stages": [Stage(), Stage]}, r"stages\[1\] must be a Stage, not type"),
+])  # fmt: skip
+@pytest.mark.parametrize("sort", [Server, ThreadedServer])
+def test_settings_that_no_server_can_have(sort, settings, problem):
+    with pytest.raises((ValueError, TypeError), match=problem):
+        sort(**settings)
+
+
+def test_connections_last_for_ever_or_some_time():
+    arguments = dict(Connections(max_age=math.inf).channel_arguments())
+    assert arguments["grpc.max_connection_age_ms"] == 2**31 - 1
+    with pytest.raises(ValueError, match="Connections: keepalive must be more than 0, not 0"):
+        Connections(keepalive=0)
+
+
+def test_a_server_is_started_once_and_complete(started, loop_thread):
+    server, _ = started()
+    with pytest.raises(RuntimeError, match="was started already: make another one"):
+        server.start() if server.threaded else loop_thread.run(server.start())
+    with pytest.raises(RuntimeError, match="was started already: add services before"):
+        server.add_registered_method_handlers("test.Late", {})
+    with pytest.raises(RuntimeError, match="was started already: add services before"):
+        server.add_generic_rpc_handlers(())
+
+
 def test_identity_and_policy_from_files(started, tmp_path):
     (tmp_path / "passwords").write_text(f"alice:{hash_password('wonderland')}\n")
     (tmp_path / "policy.yaml").write_text("{roles: {all: [test.Echo/*]}, identities: {alice: [all]}}")
@@ -147,7 +179,7 @@ def test_a_policy_with_a_misspelt_method_is_warned_of(started, tmp_path):
 def test_it_does_not_start_with_a_broken_file(tmp_path, broken):
     for name in ("passwords", "policy"):
         (tmp_path / name).write_text("a: [" if name == broken else "")
-    with pytest.raises(ValueError, match="line 1"):
+    with pytest.raises(ValueError, match=r"line \d"):
         standard_stages(passwords=tmp_path / "passwords", policy=tmp_path / "policy")
 
 

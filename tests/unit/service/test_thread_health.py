@@ -1,8 +1,10 @@
 """What only threads can run out of; the protocol itself is in `test_health.py`, for both."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import grpc
 import pytest
@@ -17,6 +19,12 @@ from roadstead.service.thread_health import ThreadHealth, thread_health_handlers
 CHECK = health_pb2.HealthCheckRequest
 
 
+class Bed(NamedTuple):
+    health: ThreadHealth
+    stub: health_pb2_grpc.HealthStub
+    target: str
+
+
 @pytest.fixture
 def bed(monkeypatch):
     monkeypatch.setattr(module, "_MOST_WATCHERS", 3)
@@ -27,12 +35,12 @@ def bed(monkeypatch):
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield health, health_pb2_grpc.HealthStub(channel)
+        yield Bed(health, health_pb2_grpc.HealthStub(channel), f"127.0.0.1:{port}")
     server.stop(None).wait()
 
 
 def test_watchers_do_not_keep_a_probe_waiting(bed):
-    health, stub = bed
+    health, stub, _ = bed
     health.set("", SERVING)
     watches = [stub.Watch(CHECK(), timeout=20) for _ in range(3)]
     assert [next(watch).status for watch in watches] == [SERVING] * 3
@@ -40,7 +48,7 @@ def test_watchers_do_not_keep_a_probe_waiting(bed):
 
 
 def test_one_watcher_too_many_is_told_so_and_one_who_leaves_makes_room(bed):
-    _, stub = bed
+    _, stub, _ = bed
     with ExitStack() as stack:
         watches = [stub.Watch(CHECK(), timeout=20) for _ in range(3)]
         for watch in watches:
@@ -54,6 +62,26 @@ def test_one_watcher_too_many_is_told_so_and_one_who_leaves_makes_room(bed):
         while _refused(stub):
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+def test_callers_who_send_nothing_do_not_keep_a_probe_waiting(bed, method):
+    """Anybody may call health, without credentials and as often as he likes."""
+    health, stub, _ = bed
+    health.set("", SERVING)
+    sent = threading.Event()
+
+    def nothing():
+        sent.wait(60)
+        yield from ()
+
+    with grpc.insecure_channel(bed.target, [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        call = channel.stream_stream(f"/{SERVICE_NAME}/{method}")
+        silent = [call(nothing()) for _ in range(40)]
+        assert stub.Check(CHECK(), timeout=20).status == SERVING
+        assert next(stub.Watch(CHECK(), timeout=20)).status == SERVING
+        assert {each.code() for each in silent} == {grpc.StatusCode.CANCELLED}
+        sent.set()
 
 
 def _refused(stub) -> bool:

@@ -7,6 +7,7 @@ name or network; from anybody else the header is what the client wants us to bel
 import ipaddress
 from collections.abc import Iterable
 from contextvars import ContextVar
+from functools import lru_cache
 
 from roadstead.service.credentials.connection import address_of
 from roadstead.service.credentials.forwarded import Names, TrustedGateways
@@ -25,7 +26,7 @@ def client_of(peer: str, shown: Names, metadata: Iterable[tuple[str, str | bytes
     """
     address = address_of(peer)
     if not gateways.include(shown, address):
-        return _grouped(address)
+        return network_of(address)
     hops = [
         hop.strip() for key, value in metadata if key == HEADER and isinstance(value, str) for hop in value.split(",")
     ]
@@ -33,8 +34,8 @@ def client_of(peer: str, shown: Names, metadata: Iterable[tuple[str, str | bytes
         if not _is_address(hop):
             break
         if not gateways.include(Names(), hop):
-            return _grouped(hop)
-    return _grouped(address)
+            return network_of(hop)
+    return network_of(address)
 
 
 def current_client() -> str:
@@ -55,7 +56,9 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _grouped(address: str) -> str:
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 address; "" if it is neither."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -10,9 +10,12 @@ from roadstead.service.credentials.throttle import Throttle
 
 
 class Guesses:
-    """Attempts by client and name: `burst` at once, then one every `seconds_per_attempt`. Right ones are paid back."""
+    """Attempts by client and name: `burst` at once, then one every `seconds_per_attempt`. Right ones are paid back.
 
-    def __init__(self, burst: int = 5, seconds_per_attempt: float = 2.0) -> None:
+    That is a tenth of what a name has for all clients together: one of them alone must not use it up.
+    """
+
+    def __init__(self, burst: int = 5, seconds_per_attempt: float = 20.0) -> None:
         self._pairs = Throttle(burst, seconds_per_attempt)
         # As much again for the name alone: as long as this is full, so are all pairs of it.
         self._names = Throttle(burst, seconds_per_attempt)

@@ -17,7 +17,7 @@ import msgspec
 
 from roadstead.service.credentials.cache import VerifiedCache
 from roadstead.service.credentials.claims import Expectations, decode_base64
-from roadstead.service.credentials.key_set import KeySet, PinnedKey, payload_signed_by
+from roadstead.service.credentials.key_set import ALGORITHMS, KeySet, PinnedKey, payload_signed_by
 from roadstead.service.credentials.presented import Token
 from roadstead.service.identity import Identity
 from roadstead.service.refusal import Refusal, unauthenticated
@@ -64,7 +64,10 @@ class JwtVerifier:
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
             return unauthenticated(f"token: {error}")
         keys = self._source.current()
-        if keys is not None and keys.find(header.kid):
+        # The issuer is asked for a key that the token names, if it can be one of its: tokens of others, which name none
+        # or another sort, would have everybody wait.
+        may_come = header.kid is not None and header.alg in ALGORITHMS
+        if keys is not None and (keys.find(header.kid) or not may_come):
             return self._judge(claim.text, header, keys)
         pending = self._source.renewed()
         return self._judge(claim.text, header, keys) if pending is None else self._later(pending, claim.text, header)

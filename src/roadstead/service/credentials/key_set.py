@@ -24,6 +24,9 @@ except ModuleNotFoundError as missing:
 PublicKey = RSAKey | ECKey | OKPKey
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+_OKP = ("EdDSA", "Ed25519")
+ALGORITHMS = frozenset((*_RSA, *_CURVES.values(), *_OKP))
+"""All that a key of an issuer can be for."""
 _SHORTEST_RSA = 2048
 
 
@@ -105,7 +108,7 @@ def _algorithms(entry: Mapping[str, Any]) -> tuple[str, ...]:
         case "EC":
             suitable = tuple(filter(None, [_CURVES.get(str(entry.get("crv")))]))
         case "OKP" if entry.get("crv") == "Ed25519":
-            suitable = ("EdDSA", "Ed25519")
+            suitable = _OKP
     if "alg" not in entry or entry.get("kty") == "OKP":
         return suitable
     return tuple(name for name in suitable if name == entry["alg"])

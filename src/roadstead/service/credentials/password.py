@@ -77,8 +77,13 @@ class PasswordVerifier:
             return identity
         attempt = _Attempt(key, claim, client(), file)
         with self._lock:
-            if attempt.client and (wait := self._guesses.wait(claim.name, attempt.client, now)):
-                return _busy(f"too many failed attempts at {claim.name!r} from {attempt.client}", wait)
+            if attempt.client:
+                if wait := self._guesses.wait(claim.name, attempt.client, now):
+                    return _busy(f"too many failed attempts at {claim.name!r} from {attempt.client}", wait)
+                # Also before a right one is found: who has nothing left must not be told of it, nor fill the table of
+                # guesses with names that he has made up until his own is forgotten.
+                if wait := self._clients.wait(attempt.client, now):
+                    return _busy(f"too many failed attempts from {attempt.client}", wait)
             return identity or self._pending.get(key) or self._start(attempt, now)
 
     async def identify(self, name: str, password: str) -> Identity:

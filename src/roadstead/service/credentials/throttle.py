@@ -47,6 +47,8 @@ class Throttle:
         return min(self._burst, level + (now - then) * self._rate)
 
     def _put(self, name: str, level: float, now: float) -> None:
-        if name not in self.touched and len(self.touched) >= self._capacity:
+        # At the end: what was touched last is forgotten last.
+        self.touched.pop(name, None)
+        if len(self.touched) >= self._capacity:
             del self.touched[next(iter(self.touched))]
         self.touched[name] = (level, now)

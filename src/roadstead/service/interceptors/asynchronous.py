@@ -7,7 +7,9 @@ goes away (grpc.aio leaves that to the collector).
 """
 
 import asyncio
+import functools
 import inspect
+import types
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
@@ -15,15 +17,17 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from roadstead.service.interceptors.guarded_context import GuardedContext, abort, refuse
+from roadstead.service.interceptors.guarded_context import GuardedContext, abort, is_cancelled, refuse
 from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, is_fine, reading
 from roadstead.service.interceptors.plain import Work, in_threads
-from roadstead.service.interceptors.plan import ABSENT, Wrapper, behaviour_of, status_code
+from roadstead.service.interceptors.plan import ABSENT, Wrapper, behaviour_of, cancelled_code, status_code
 from roadstead.service.interceptors.stage import Call, Stage, current
 from roadstead.service.refusal import Refusal, Refused
 
 # The same as a handler does for a call whose request is still to be read; returns what is sent with the status.
 _Run = Callable[[Call], Awaitable[Any]]
+_Encode = Callable[[Any], bytes]
+_OK, _EOF = grpc.StatusCode.OK, grpc.aio.EOF
 _FAILED = Refusal(grpc.StatusCode.INTERNAL, "internal error")
 
 
@@ -54,15 +58,20 @@ class AsyncWrapper(Wrapper):
             work = in_threads(handler, self._threads)
         else:
             work = _pumping(behaviour) if handler.response_streaming else behaviour
-        run = _run_streams(handler, work) if has_streams(handler) else _run_single(handler, work)
+        encode = encoding(handler)
+        if has_streams(handler):
+            return reading(handler, self._around(_run_streams(handler, work)), decoding(handler), encode)
         # A single response is encoded within reach of the stages. Others are when they are written, and that is, too.
-        encode = encoding(handler) if has_streams(handler) else None
-        around = self._around(run)
-        return reading(handler, around if has_streams(handler) else _Awaitable(around), decoding(handler), encode)
+        around = self._around(_run_single(work, encode), usual=(work, encode))
+        return reading(handler, _KnownAtAGlance(around), decoding(handler), None)
 
-    def _around(self, run: _Run) -> Work:
-        """Return a handler that asks the stages, runs what they admit, and tells them how the RPC ended."""
+    def _around(self, run: _Run, usual: tuple[Work, _Encode] | None = None) -> Work:
+        """Return a handler that asks the stages, runs what they admit, and tells them how the RPC ended.
+
+        `usual` is what `run` consists of if there is a single request and a single response.
+        """
         stages, limited = self._stages, _limited(run)
+        work, encode = usual or (None, None)
 
         async def handle(_requests: Any, context: Any) -> Any:
             call = current.get()
@@ -75,48 +84,65 @@ class AsyncWrapper(Wrapper):
                     refusal = await self._admit_in_time(call, refusal)
                 if (refusal := refusal or stages.enter(call, entered)) is not None:
                     await refuse(call, refusal)
-                response = await (run if call.time_limit is None else limited)(call)
-                code = grpc.StatusCode.OK if is_fine(context) else status_code(context.code(), code)
-            except BaseException as error:  # noqa: BLE001  whatever a handler raises, its text stays here
-                code, ending = await self._answer(call, error)
-                if ending is not None:
-                    try:
-                        raise ending from None
-                    finally:
-                        del ending  # which knows this frame: else both would wait for the collector
+                if call.time_limit is not None:
+                    response = await limited(call)
+                elif work is None or encode is None or call.judge_request is not None:
+                    response = await run(call)
+                else:
+                    # Most RPCs: `_run_single`, written out, since each coroutine is half a percent of a call.
+                    if (request := await context.read()) is _EOF:
+                        raise await _missing()
+                    answer = await work(request, GuardedContext(call, context))
+                    response = encode(answer) if not (said := context.code()) or said is _OK else None
+                code = _OK if response is not None else status_code(context.code(), _OK)
+            except BaseException as error:
+                if _ends_more_than_a_call(call, error):
+                    raise
+                code = await self._answer(call, error)
             finally:
                 stages.end(call, entered, code)
             return response
 
         return handle
 
-    async def _answer(self, call: Call, error: BaseException) -> tuple[grpc.StatusCode, BaseException | None]:
-        """Tell the caller what is to be told of an error. Returns how the RPC ends, and what to raise so that it does.
+    async def _answer(self, call: Call, error: BaseException) -> grpc.StatusCode:
+        """Tell the caller what is to be told of an error, if the call has not ended before. Returns how it ends.
 
-        Nothing is to be raised if the call was ended before: grpc remembers that by itself.
+        Nothing is to be raised: grpc remembers that a call was aborted, and raises what it needs.
         """
-        if isinstance(error, grpc.aio.AbortError):
-            return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), error
-        if isinstance(error, asyncio.CancelledError) and _is_to_end():
-            return _cancelled_code(call.context), error
-        if not isinstance(error, Exception | asyncio.CancelledError):
-            return grpc.StatusCode.UNKNOWN, error
-        try:
-            await self._tell(call, error)
-        except grpc.aio.AbortError as aborted:
-            return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), aborted
-        except grpc.aio.InternalError:
-            # The core takes nothing more for this call, since its caller has gone.
-            return _cancelled_code(call.context), asyncio.CancelledError()
-        return status_code(call.context.code(), grpc.StatusCode.UNKNOWN), None
+        has_gone = False
+        if not call.context.done():
+            try:
+                await self._tell(call, error)
+            except grpc.aio.AbortError:
+                pass
+            except (grpc.aio.InternalError, asyncio.CancelledError):
+                has_gone = True
+        elif isinstance(error, grpc.aio.InternalError):
+            has_gone = True  # while it was being told
+        elif not isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+            call.reason = self._stages.convert(call, error).reason
+        return cancelled_code(call.context) if has_gone else status_code(call.context.code(), grpc.StatusCode.UNKNOWN)
 
-    async def _tell(self, call: Call, error: Exception | asyncio.CancelledError) -> None:
+    async def _tell(self, call: Call, error: BaseException) -> None:
+        """End the call. Raises AbortError, or InternalError if the core takes nothing more: its caller has gone."""
         if isinstance(error, grpc.aio.InternalError):
-            await self._fail_if_there(call, error)
-        elif isinstance(error, asyncio.CancelledError):
-            await self._fail(call, _CancelledWithin(error))
+            await self._tell_if_there(call, error)
+        elif isinstance(error, asyncio.CancelledError) and is_cancelled():
+            # By grpc, whose caller has gone and hears nothing of it, or by the handler, whose caller waits.
+            await abort(call.context, Refusal(cancelled_code(call.context), "the call was cancelled"))
         else:
-            await self._fail(call, error)
+            refusal = self._stages.convert(call, error)
+            call.reason = refusal.reason
+            await abort(call.context, refusal)
+
+    async def _tell_if_there(self, call: Call, error: Exception) -> None:
+        """Answer a caller who is still there: then it was a call of the handler's own that the core did not take."""
+        try:
+            await abort(call.context, _FAILED)
+        except grpc.aio.AbortError:
+            call.reason = self._stages.convert(call, error).reason
+            raise
 
     async def _admit_in_time(self, call: Call, refusal: Refusal | None) -> Refusal | None:
         """Do what takes time before the stages have their last say. Returns the first refusal."""
@@ -127,73 +153,38 @@ class AsyncWrapper(Wrapper):
             await call.context.send_initial_metadata(call.reply_metadata)
         return refusal
 
-    async def _fail(self, call: Call, error: Exception) -> None:
-        refusal = self._stages.convert(call, error)
-        call.reason = refusal.reason
-        if call.context.done():
-            return  # the handler has ended the call before, and grpc knows how
-        await abort(call.context, refusal)
 
-    async def _fail_if_there(self, call: Call, error: Exception) -> None:
-        """Answer a caller who is still there: then it was a call of the handler's own that the core did not take."""
-        if call.context.done():
-            raise grpc.aio.InternalError from None
-        try:
-            await abort(call.context, _FAILED)
-        except grpc.aio.AbortError:
-            call.reason = self._stages.convert(call, error).reason
-            raise
+class _KnownAtAGlance(functools.partial[Awaitable[Any]]):
+    """A coroutine function that grpc.aio takes for asynchronous at the first look.
 
-
-class _Awaitable:
-    """A coroutine function that grpc.aio knows at a glance.
-
-    At every RPC it looks twice whether its handler is asynchronous, and first whether it is something to await. That
-    spares the other looks, which take 2 % of a call. For streams it wants a coroutine function.
+    At every RPC it asks twice whether its handler is: first whether it is a coroutine (it may be no function at all),
+    and only in the end whether it is a function that makes one. Those other questions are 2 % of a call. For streams
+    it wants a coroutine function.
     """
 
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Work) -> None:
-        self._function = function
-
-    def __call__(self, requests: Any, context: Any) -> Awaitable[Any]:
-        return self._function(requests, context)
-
-    def __await__(self) -> Any:
-        raise TypeError("a handler is called, and what it returns is awaited")
+    __slots__ = ()
+    # `isinstance` believes it.
+    __class__ = types.CoroutineType  # type: ignore[assignment]  # so is not its class
 
 
 async def _absent(_requests: Any, context: Any) -> None:
     await abort(context, ABSENT)
 
 
-class _CancelledWithin(Exception):
-    """Something that a handler waited for was cancelled, and nobody had asked the handler itself to end."""
-
-    def __init__(self, cause: asyncio.CancelledError) -> None:
-        super().__init__("a task that the handler waited for was cancelled")
-        self.__cause__ = cause
-
-
-def _is_to_end() -> bool:
-    """Tell whether somebody has cancelled the task of this RPC: grpc does when the caller goes."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
+def _ends_more_than_a_call(call: Call, error: BaseException) -> bool:
+    """Tell whether an exception is meant for the whole process, or for a coroutine that nobody runs any more."""
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return True
+    return isinstance(error, GeneratorExit) and current.get(None) is not call
 
 
-def _run_single(handler: Any, work: Work) -> _Run:
-    """Return what reads the one request, and returns the one response, encoded."""
-    encode = encoding(handler)
+def _run_single(work: Work, encode: _Encode) -> _Run:
+    """Return what reads the one request, and returns the one response, encoded; None if there is a status instead."""
 
-    async def run(call: Call) -> bytes:
-        plain = call.time_limit is None and call.judge_request is None
-        context = call.context if plain else GuardedContext(call)
-        # `_only`, written out: one coroutine less for most RPCs.
-        if (request := await context.read()) is grpc.aio.EOF:
-            raise Refused(MISSING_REQUEST)
-        response = await work(request, context)
-        return encode(response) if is_fine(context) else b""
+    async def run(call: Call) -> bytes | None:
+        context = GuardedContext(call, call.context)
+        response = await work(await _only(context), context)
+        return encode(response) if is_fine(call.context) else None
 
     return run
 
@@ -203,9 +194,11 @@ def _run_streams(handler: Any, work: Work) -> _Run:
     streams = handler.request_streaming
 
     async def run(call: Call) -> None:
-        context = GuardedContext(call)
+        context = GuardedContext(call, call.context)
         response = await work(context.messages() if streams else await _only(context), context)
-        if handler.response_streaming or not is_fine(context):
+        if is_cancelled():
+            await asyncio.sleep(0)
+        if handler.response_streaming or not is_fine(call.context):
             return
         # Not left to grpc, which tells nobody when there is no caller any more to take it.
         await context.write(response)
@@ -215,10 +208,15 @@ def _run_streams(handler: Any, work: Work) -> _Run:
 
 async def _only(context: Any) -> Any:
     """Return the one request. Raises Refused if it is not there, or none."""
-    message = await context.read()
-    if message is grpc.aio.EOF:
-        raise Refused(MISSING_REQUEST)
+    if (message := await context.read()) is _EOF:
+        raise await _missing()
     return message
+
+
+async def _missing() -> Refused:
+    """Return what to raise for a request that is not there, unless its caller has gone: of that grpc is told next."""
+    await asyncio.sleep(0)
+    return Refused(MISSING_REQUEST)
 
 
 def _limited(run: _Run) -> _Run:
@@ -251,9 +249,3 @@ def _pumping(behaviour: Callable[[Any, Any], Any]) -> Work:
                 await close()
 
     return pump
-
-
-def _cancelled_code(context: Any) -> grpc.StatusCode:
-    remaining = context.time_remaining()
-    over = remaining is not None and remaining <= 0
-    return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED

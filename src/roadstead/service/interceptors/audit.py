@@ -20,6 +20,7 @@ except ModuleNotFoundError as missing:
 
 _LABELS = ("decision", "reason", "identity", "grpc_service", "grpc_method")
 OTHERS = "(other)"
+_UNKNOWN = "unknown/unknown"
 _MOST_COUNTERS = 10_000
 
 
@@ -45,7 +46,8 @@ class Audit(Stage):
         if decision is None:
             return
         name = self._name(call.identity.name) if call.identity is not None else ""
-        key = (decision.answer, decision.cause, name, call.method)
+        # A method that is not here may have any name: strangers would fill the memory with them.
+        key = (decision.answer, decision.cause, name, call.method if call.kind else _UNKNOWN)
         counter = self._found.get(key)
         if counter is None:
             counter = self._remember(key)

@@ -17,9 +17,15 @@ _NEVER = 10 * 365 * 86400.0
 
 
 class Deadline(Stage):
-    """Gives unary RPCs without a deadline `default` seconds, and no RPC more than `cap`. None means no limit."""
+    """Gives unary RPCs without a deadline `default` seconds, and no RPC more than `cap`. None means no limit.
+
+    Raises ValueError for a time in which nothing can be done.
+    """
 
     def __init__(self, default: float | None = None, cap: float | None = None) -> None:
+        for name, seconds in (("default", default), ("cap", cap)):
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"Deadline: {name} must be more than 0 seconds, not {seconds}")
         self._default = default
         self._cap = cap
 

@@ -1,6 +1,6 @@
-"""The context of handlers on a `grpc.aio` server that have streams, a limit of time, or messages to be judged.
+"""The context of handlers on a `grpc.aio` server.
 
-It stands before grpc's own, and reads and writes with more care; all else is grpc's.
+It stands before grpc's own, reads and writes with more care, and checks what is said; all else is grpc's.
 """
 
 import asyncio
@@ -11,26 +11,34 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+from roadstead.service.interceptors.checked_context import CheckedContext
 from roadstead.service.interceptors.plan import trailing_metadata
 from roadstead.service.interceptors.stage import Call
 from roadstead.service.refusal import Refusal
+from roadstead.service.sendable import sendable_error, sendable_metadata, sendable_text
 
 
-class GuardedContext:
+class GuardedContext(CheckedContext, eq=False, weakref=True):
     """grpc's context of a call, with every message of the request judged before the handler has it."""
 
-    __slots__ = ("_call",)
+    async def send_initial_metadata(self, metadata: Any) -> None:
+        """Send metadata before the first response."""
+        await self._inner.send_initial_metadata(sendable_metadata(metadata))
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    async def abort(self, code: Any, details: Any = "", trailing_metadata: Any = ()) -> None:
+        """End the call with a status; raises AbortError, or ValueError or TypeError if it cannot be sent."""
+        # Before grpc has it: that remembers a call as aborted first, and then looks what with.
+        said = sendable_error(code), sendable_text(details), sendable_metadata(trailing_metadata)
+        await self._inner.abort(*said)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._call.context, name)
+    async def abort_with_status(self, status: Any) -> None:
+        """End the call with a status that has its metadata with it."""
+        await self.abort(status.code, status.details, status.trailing_metadata)
 
     async def read(self) -> Any:
         """Return the next message of the request, or grpc's EOF. Raises InternalError if the request broke off."""
         call = self._call
-        message, has_failed = await _read(call.context.read())
+        message, has_failed = await _read(self._inner.read())
         if message is grpc.aio.EOF:
             if has_failed:
                 raise grpc.aio.InternalError("the request broke off")
@@ -38,7 +46,7 @@ class GuardedContext:
             # second has been heard, too, and has cancelled this task.
             await asyncio.sleep(0)
         elif call.judge_request is not None and (refusal := call.judge_request(call, message)) is not None:
-            await abort(call.context, refusal)
+            await abort(self._inner, refusal)
         return message
 
     def messages(self) -> "Messages":
@@ -51,11 +59,13 @@ class GuardedContext:
         A time limit may strike while it is being written, and until that has ended grpc takes no status: it would be
         lost, and the caller left waiting. So a write is always waited for; it ends at the latest when the caller goes.
         """
+        if is_cancelled():
+            await asyncio.sleep(0)
         if self._call.time_limit is None:
-            await self._call.context.write(message)
+            await self._inner.write(message)
             return
         # A task of its own, since a bare one is cancelled with its caller; it is waited for right here.
-        writing = asyncio.get_running_loop().create_task(self._call.context.write(message))
+        writing = asyncio.get_running_loop().create_task(self._inner.write(message))
         try:
             await asyncio.shield(writing)
         except asyncio.CancelledError:
@@ -104,6 +114,16 @@ class Messages:
         return message
 
 
+def is_cancelled() -> bool:
+    """Tell whether somebody has cancelled the task of this RPC: grpc, whose caller has gone, or the handler itself.
+
+    In a task that has cancelled itself, the next thing to be waited for fails. If it is grpc's sending of something, no
+    status can be sent any more, and the caller waits for ever: so it has to be something else.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def refuse(call: Call, refusal: Refusal) -> None:
     """End the RPC with a refusal, and keep its reason for the log; raises what grpc.aio raises for that."""
     call.reason = refusal.reason or call.reason
@@ -112,4 +132,4 @@ async def refuse(call: Call, refusal: Refusal) -> None:
 
 async def abort(context: Any, refusal: Refusal) -> None:
     """End the RPC with a refusal's status; raises what grpc.aio raises for that."""
-    await context.abort(refusal.code, refusal.message, trailing_metadata(context, refusal))
+    await context.abort(refusal.code, sendable_text(refusal.message), trailing_metadata(context, refusal))

@@ -10,23 +10,36 @@ from collections.abc import Callable
 
 import grpc
 
+from roadstead.service.credentials.client import network_of
+from roadstead.service.credentials.connection import address_of
 from roadstead.service.credentials.throttle import Throttle
 from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors.stage import Admission, Call, Stage
 from roadstead.service.refusal import Refusal
 
+# Who called last is forgotten last: with this many callers at a time the first of them have their whole burst again.
+_MOST_CALLERS = 200_000
+
 
 def caller_of(call: Call) -> str:
-    """Return a name for who calls: the identity's, or the peer's address without its port."""
+    """Return a name for who calls: the identity's, or the peer's address without its port, of IPv6 its /64.
+
+    No identity has the name of an address.
+    """
     if call.identity is not None:
-        return call.identity.name
-    return call.peer.rpartition(":")[0] or call.peer
+        return f"identity {call.identity.name}"
+    return f"address {network_of(address_of(call.peer)) or call.peer}"
 
 
 class Concurrency(Stage):
-    """Refuses a caller's RPC with RESOURCE_EXHAUSTED while `limit` others of his are running."""
+    """Refuses a caller's RPC with RESOURCE_EXHAUSTED while `limit` others of his are running.
+
+    Raises ValueError if that would refuse everybody.
+    """
 
     def __init__(self, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"Concurrency: limit must be 1 or more, not {limit}")
         self._limit = limit
         self._running: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -61,12 +74,19 @@ class Concurrency(Stage):
 
 
 class Rate(Stage):
-    """Refuses a caller's RPC with RESOURCE_EXHAUSTED beyond `per_second` on average and `burst` at once."""
+    """Refuses a caller's RPC with RESOURCE_EXHAUSTED beyond `per_second` on average and `burst` at once.
+
+    Raises ValueError if that would refuse everybody.
+    """
 
     def __init__(
         self, per_second: float, burst: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._buckets = Throttle(burst or max(1, round(per_second)), 1.0 / per_second)
+        if not per_second > 0:
+            raise ValueError(f"Rate: per_second must be more than 0, not {per_second}")
+        if burst is not None and burst < 1:
+            raise ValueError(f"Rate: burst must be 1 or more, not {burst}")
+        self._buckets = Throttle(burst or max(1, round(per_second)), 1.0 / per_second, _MOST_CALLERS)
         self._lock = threading.Lock()
         self._clock = clock
 

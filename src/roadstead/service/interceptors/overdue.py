@@ -68,4 +68,4 @@ def _cut_off(call: Call) -> None:
 
 def is_overdue(call: Call) -> bool:
     """Tell whether a call's time limit is over."""
-    return call.time_limit is not None and time.monotonic() - call.started > call.time_limit
+    return time.monotonic() > call.ends_at

@@ -12,11 +12,14 @@ from contextvars import Context, copy_context
 from typing import Any
 
 import grpc.aio
+import structlog
 
+from roadstead.lib.tracebacks import traceback_of
 from roadstead.service.interceptors.plain_context import PlainContext
-from roadstead.service.interceptors.plan import behaviour_of
+from roadstead.service.interceptors.plan import Escaped, behaviour_of
 from roadstead.service.interceptors.stage import current
 
+_log = structlog.get_logger(__name__)
 # What a handler does with a request, or with an asynchronous iterator of requests, and a context.
 Work = Callable[[Any, Any], Awaitable[Any]]
 _END = object()
@@ -32,9 +35,6 @@ def in_threads(handler: Any, threads: Executor) -> Work:
         try:
             response = await work(behaviour, plain.requests() if streams else request, plain, threads)
             await plain.hand_over()
-        except asyncio.CancelledError:
-            await plain.abort_if_cancelled_by_handler()
-            raise
         finally:
             plain.end()
         return response
@@ -43,14 +43,14 @@ def in_threads(handler: Any, threads: Executor) -> Work:
 
 
 async def _single(behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext, threads: Executor) -> Any:
-    return await _awaited(threads.submit(copy_context().run, behaviour, request, plain), plain)
+    return await _awaited(threads.submit(copy_context().run, _contained, lambda: behaviour(request, plain)), plain)
 
 
 async def _stream(behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext, threads: Executor) -> None:
     context, responses = copy_context(), _begun_in_thread(behaviour, request, plain)
 
     def step() -> Any:
-        return context.run(lambda: next(responses, _END))
+        return context.run(_contained, lambda: next(responses, _END))
 
     running = threads.submit(step)
     try:
@@ -62,6 +62,16 @@ async def _stream(behaviour: Callable[[Any, Any], Any], request: Any, plain: Pla
         raise
 
 
+def _contained(step: Callable[[], Any]) -> Any:
+    """Do one step of a handler. Raises Escaped for what would end more than the call: the event loop, or its task."""
+    try:
+        return step()
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        raise Escaped(error) from None
+
+
 def _begun_in_thread(
     behaviour: Callable[[Any, Any], Any], request: Any, plain: PlainContext
 ) -> Generator[Any, None, None]:
@@ -70,11 +80,22 @@ def _begun_in_thread(
 
 
 def _close(context: Context, responses: Generator[Any, None, None], running: Future[Any], threads: Executor) -> None:
-    """Close a generator when its step that is running has ended: nobody wants what comes next."""
-    if running.done():
-        threads.submit(context.run, responses.close)
-    else:
-        running.add_done_callback(lambda _: context.run(responses.close))
+    """Close a generator when its step that is running has ended: nobody wants what comes next.
+
+    What the call has taken is given back after that.
+    """
+    call, closed = current.get(), Future[None]()
+
+    def close() -> None:
+        try:
+            context.run(responses.close)
+        except Exception as error:  # noqa: BLE001  nobody is there any more to be told of it
+            _log.error("clean-up of a handler failed", method=call.method, exception=traceback_of(error))
+        finally:
+            closed.set_result(None)
+
+    running.add_done_callback(lambda _: threads.submit(close))
+    call.lingering = closed
 
 
 async def _awaited(running: Future[Any], plain: PlainContext) -> Any:

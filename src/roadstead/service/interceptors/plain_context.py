@@ -13,8 +13,12 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+import structlog
 
-from roadstead.service.refusal import ERRORS
+from roadstead.lib.tracebacks import traceback_of
+from roadstead.service.sendable import sendable_code, sendable_error, sendable_metadata, sendable_text
+
+_log = structlog.get_logger(__name__)
 
 
 class PlainContext(grpc.ServicerContext):
@@ -32,7 +36,6 @@ class PlainContext(grpc.ServicerContext):
         self._deadline = None if remaining is None else time.monotonic() + remaining
         self._active = True
         self._aborted = False
-        self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
         self._waiting: Future[Any] | None = None
         self._code: Any = None
@@ -65,11 +68,6 @@ class PlainContext(grpc.ServicerContext):
         if self._aborted:
             await self._inner.abort(self._code, self._details, self._trailing)
 
-    async def abort_if_cancelled_by_handler(self) -> None:
-        """End the call if it is the handler that does not want it any more; its caller still waits."""
-        if self._cancelled:
-            await self._inner.abort(grpc.StatusCode.CANCELLED, "cancelled by the server")
-
     def end(self) -> None:
         """Take note that the call has ended; wakes the thread if it waits for a message."""
         if not self._active:
@@ -79,7 +77,10 @@ class PlainContext(grpc.ServicerContext):
         if self._waiting is not None:
             self._waiting.cancel()
         for callback in self._callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001  a fault of one must not keep the others from it, nor the call
+                _log.error("callback of a handler failed", exception=traceback_of(error))
 
     # For the thread
 
@@ -113,7 +114,6 @@ class PlainContext(grpc.ServicerContext):
 
     def cancel(self) -> bool:
         if self._task is not None and self._active:
-            self._cancelled = True
             self._loop.call_soon_threadsafe(self._task.cancel)
         return self._active
 
@@ -138,22 +138,22 @@ class PlainContext(grpc.ServicerContext):
         return None if self._identity_key is None else self._auth_context.get(self._identity_key)
 
     def send_initial_metadata(self, initial_metadata: Any) -> None:
-        self._wait(self._inner.send_initial_metadata, initial_metadata)
+        self._wait(self._inner.send_initial_metadata, sendable_metadata(initial_metadata))
 
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._trailing = tuple(trailing_metadata)
+        self._trailing = sendable_metadata(trailing_metadata)
 
     def trailing_metadata(self) -> Any:
         return self._trailing
 
     def set_code(self, code: grpc.StatusCode) -> None:
-        self._code = code
+        self._code = sendable_code(code)
 
     def code(self) -> grpc.StatusCode | None:
         return self._code  # type: ignore[no-any-return]  # what a handler has set
 
     def set_details(self, details: str) -> None:
-        self._details = details
+        self._details = sendable_text(details)
 
     def details(self) -> str:
         return self._details
@@ -166,9 +166,7 @@ class PlainContext(grpc.ServicerContext):
 
     def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Sequence[Any] = ()) -> NoReturn:
         """End the call with a status; raises what grpc's threaded server raises."""
-        if code not in ERRORS:
-            raise ValueError(f"{code!r} is no status of an error")
-        self._code, self._details, self._aborted = code, details, True
+        self._code, self._details, self._aborted = sendable_error(code), sendable_text(details), True
         if trailing_metadata:
             self.set_trailing_metadata(trailing_metadata)
         raise Exception

@@ -22,7 +22,8 @@ from roadstead.service.interceptors.stage import (
     current,
     overriding,
 )
-from roadstead.service.refusal import MetadataPairs, Refusal, Refused
+from roadstead.service.refusal import Refusal, Refused
+from roadstead.service.sendable import MetadataPairs
 
 _log = structlog.get_logger(__name__)
 # Methods of one server are few; only a handler that takes any name could make more, and must not fill the memory.
@@ -99,8 +100,9 @@ class Stages:
         if self.observers:
             self.observe(call, code)
 
-    def convert(self, call: Call, error: Exception) -> Refusal:
+    def convert(self, call: Call, raised: BaseException) -> Refusal:
         """Say what the caller is told about an exception: never its text. A stage that fails at it says nothing."""
+        error = raised if isinstance(raised, Exception) else Escaped(raised)
         for convert in self.converts:
             try:
                 refusal = convert(call, error)
@@ -124,6 +126,14 @@ class Stages:
                 observe(call, outcome)
             except Exception as error:  # noqa: BLE001  a fault of an observer is logged and must not change the RPC
                 _log.error("observer failed", method=call.method, exception=traceback_of(error))
+
+
+class Escaped(Exception):
+    """A handler was left by what is no error, such as GeneratorExit, or the end of a task that it waited for."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"{type(cause).__name__} left the handler")
+        self.__cause__ = cause
 
 
 def _leaves(stage: Stage) -> bool:
@@ -242,3 +252,10 @@ def status_code(code: Any, default: grpc.StatusCode) -> grpc.StatusCode:
     if isinstance(code, grpc.StatusCode):
         return code
     return _CODES.get(code, default) if code else default
+
+
+def cancelled_code(context: Any) -> grpc.StatusCode:
+    """Return how a call ended whose caller went: because it did not want it any more, or because its time was over."""
+    remaining = context.time_remaining()
+    over = remaining is not None and remaining <= 0
+    return grpc.StatusCode.DEADLINE_EXCEEDED if over else grpc.StatusCode.CANCELLED

@@ -13,8 +13,11 @@ A stage overrides what it needs; a chain looks once per method which it did, so 
 take nothing that has to be given back: a caller may go away before its handler ever runs.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -24,6 +27,7 @@ import msgspec
 from roadstead.service.decision import Decision
 from roadstead.service.identity import Identity, bearer
 from roadstead.service.refusal import Refusal
+from roadstead.service.sendable import MetadataPairs
 
 Metadata = Sequence[tuple[str, str | bytes]]
 Admission = Refusal | None
@@ -54,12 +58,16 @@ class Call(msgspec.Struct, eq=False):
     # Seconds that the handler may take, if a stage set them shorter than the client did; and what is said then.
     time_limit: float | None = None
     limit_refusal: Refusal = TIME_IS_OVER
+    # When that time is over, on the clock of `time.monotonic()`.
+    ends_at: float = math.inf
     # The answer that the headers' judgement waits for, and the number of the stage to ask next.
     pending: tuple[Future[Admission], int] | None = None
     # Sent before the reply, also before a refusal.
-    reply_metadata: tuple[tuple[str, str], ...] = ()
-    # True if the call was ended while its thread waited for the caller.
+    reply_metadata: MetadataPairs = ()
+    # True if the call was cancelled from here: by its handler, in a thread, or while that thread waited for the caller.
     is_cut_off: bool = False
+    # True if its handler, in a thread, has ended it by `context.abort`.
+    is_aborted: bool = False
     # What a thread still does for an RPC that has ended.
     lingering: Future[Any] | None = None
     # The span of this RPC if it is traced (OpenTelemetry's `Span`).
@@ -79,6 +87,17 @@ class Call(msgspec.Struct, eq=False):
         """End the handler after so many seconds from now with a refusal, unless something ends it sooner."""
         if self.time_limit is None or seconds < self.time_limit:
             self.time_limit, self.limit_refusal = seconds, refusal
+            self.ends_at = time.monotonic() + seconds
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Have a shorter limit for a while."""
+        before = self.time_limit, self.limit_refusal, self.ends_at
+        self.limit(seconds)
+        try:
+            yield
+        finally:
+            self.time_limit, self.limit_refusal, self.ends_at = before
 
     def trace_ids(self) -> dict[str, str]:
         """Return the ids under which this RPC is traced, for a log; nothing if it is not."""

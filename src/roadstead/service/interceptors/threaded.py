@@ -13,15 +13,28 @@ from typing import Any, Self, cast
 
 import grpc
 
+from roadstead.service.health_methods import is_health
 from roadstead.service.interceptors import overdue
 from roadstead.service.interceptors.messages import MISSING_REQUEST, decoding, encoding, has_streams, is_fine, reading
-from roadstead.service.interceptors.plan import ABSENT, Stages, Wrapper, behaviour_of, status_code, trailing_metadata
+from roadstead.service.interceptors.plan import (
+    ABSENT,
+    Stages,
+    Wrapper,
+    behaviour_of,
+    cancelled_code,
+    status_code,
+    trailing_metadata,
+)
 from roadstead.service.interceptors.stage import Call, Stage, current
+from roadstead.service.interceptors.threaded_context import ThreadContext
 from roadstead.service.refusal import Refusal, Refused
+from roadstead.service.sendable import sendable_text
 
 _Decode = Callable[[bytes], Any] | None
 # How long a request that is missing is waited for to be one that broke off, in seconds.
 _SECOND_WORD = 0.05
+# How long a request of health is waited for, in seconds.
+_HEALTH_PATIENCE = 1.0
 # One for all servers of the process: it has a thread, and nothing that is a server's own.
 _watch = overdue.Watch()
 
@@ -65,10 +78,10 @@ def _around_single(stages: Stages, handler: Any) -> Callable[[Any, Any], bytes]:
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            response = behaviour(_only(call, requests, decode), context)
+            response = behaviour(_only(call, requests, decode), ThreadContext(call, context))
             _check_time(call)
             return encode(response) if is_fine(context) else b""
-        raise AssertionError("what a handler raises ends its RPC")
+        return b""  # to a caller who has gone
 
     return handle
 
@@ -82,19 +95,28 @@ def _around_streams(stages: Stages, handler: Any) -> Callable[[Any, Any], Iterat
         call = current.get()
         with _Handling(stages, call, context) as handling:
             handling.begin()
-            responses = behaviour(read(call, requests, decode), context)
+            responses = behaviour(read(call, requests, decode), ThreadContext(call, context))
             if handler.response_streaming:
-                for response in responses:
-                    yield from _sent(call, encode(response))
+                try:
+                    for response in responses:
+                        yield from _sent(call, encode(response))
+                finally:
+                    _close(responses)
             elif is_fine(context):
                 yield from _sent(call, encode(responses))
 
     return handle
 
 
+def _close(responses: Any) -> None:
+    """Have a generator that nobody asks any more clean up: before the stages are left, and within their reach."""
+    if (close := getattr(responses, "close", None)) is not None:
+        close()
+
+
 def _only(call: Call, requests: Iterator[bytes], decode: _Decode) -> Any:
     """Return the one request. Raises Refused if it is not there, or none, and RpcError if its caller has gone."""
-    content = next(requests if call.time_limit is None else _in_time(call, requests), None)
+    content = _first(call, requests)
     if content is not None:
         return _judged(call, content if decode is None else decode(content))
     # A thread hears of a caller that goes twice: first it looks as if he only had nothing to say.
@@ -102,6 +124,14 @@ def _only(call: Call, requests: Iterator[bytes], decode: _Decode) -> Any:
     if not call.context.add_callback(ended.set) or ended.wait(_SECOND_WORD):
         raise grpc.RpcError("the call has ended")
     raise Refused(MISSING_REQUEST)
+
+
+def _first(call: Call, requests: Iterator[bytes]) -> bytes | None:
+    if is_health(call.method):
+        # Anybody may call it, and it has few threads: whoever sends nothing must not keep one from the probes.
+        with call.limited(_HEALTH_PATIENCE):
+            return next(_in_time(call, requests), None)
+    return next(requests if call.time_limit is None else _in_time(call, requests), None)
 
 
 def _messages(call: Call, requests: Iterator[bytes], decode: _Decode) -> Iterator[Any]:
@@ -112,7 +142,7 @@ def _messages(call: Call, requests: Iterator[bytes], decode: _Decode) -> Iterato
 
 def _judged(call: Call, message: Any) -> Any:
     if call.judge_request is not None and (refusal := call.judge_request(call, message)) is not None:
-        abort(call.context, refusal)
+        abort(call, refusal)
     return message
 
 
@@ -173,59 +203,66 @@ class _Handling:
             refusal = stages.enter(call, self._entered)
         if refusal is not None:
             call.reason = refusal.reason or call.reason
-            abort(call.context, refusal)
+            abort(call, refusal)
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _where: TracebackType | None
-    ) -> None:
+    ) -> bool:
         call, stages = self._call, self._stages
         code, refusal = self._end(error)
         try:
             if refusal is not None:
                 call.reason = refusal.reason
-                abort(call.context, refusal)
+                abort(call, refusal)
+            if error is not None and call.is_aborted:
+                raise Exception from None  # as `abort` does: grpc takes any for the end of such a call
         finally:
             stages.end(call, self._entered, code)
             # The RPC's contextvars know the call: without this, all of it would wait for the collector of cycles.
             call.context = None
+        return True
 
     def _end(self, error: BaseException | None) -> tuple[grpc.StatusCode, Refusal | None]:
         """Return how the RPC ends, and what the caller is told if that is not said already."""
-        context = self._call.context
+        call, context = self._call, self._call.context
+        if call.is_cut_off:
+            return grpc.StatusCode.CANCELLED, None
         if error is None:
             if not self._stages.observers:
                 return grpc.StatusCode.OK, None
             if context.is_active():
                 return status_code(context.code(), grpc.StatusCode.OK), None
-        gone = self._call.is_cut_off or (isinstance(error, grpc.RpcError) and not context.is_active())
-        if gone or not isinstance(error, Exception):
-            # The caller went, or was let go, while the thread waited for the next message.
-            return grpc.StatusCode.CANCELLED, None
-        if _is_abort(error, context):
+            return cancelled_code(context), None
+        if isinstance(error, grpc.RpcError | GeneratorExit) and not context.is_active():
+            # The caller went while the thread waited for the next message, or to send one.
+            return cancelled_code(context), None
+        if call.is_aborted:
+            if not _is_abort(error):
+                call.reason = self._stages.convert(call, error).reason
             return status_code(context.code(), grpc.StatusCode.UNKNOWN), None
-        refusal = self._stages.convert(self._call, error)
+        refusal = self._stages.convert(call, error)
         return refusal.code, refusal
 
 
 def _absent(_requests: Any, context: Any) -> Iterator[Any]:
-    abort(context, ABSENT)
+    context.abort(ABSENT.code, ABSENT.message)
     yield  # never: this makes it a stream
 
 
-def abort(context: Any, refusal: Refusal) -> None:
+def abort(call: Call, refusal: Refusal) -> None:
     """End the RPC with a refusal's status; raises what grpc raises for that."""
+    context, call.is_aborted = call.context, True
     if metadata := trailing_metadata(context, refusal):
         context.set_trailing_metadata(metadata)
-    context.abort(refusal.code, refusal.message)
+    context.abort(refusal.code, sendable_text(refusal.message))
 
 
 def _check_time(call: Call) -> None:
     if overdue.is_overdue(call):
         call.reason = call.limit_refusal.reason or call.reason
-        abort(call.context, call.limit_refusal)
+        abort(call, call.limit_refusal)
 
 
-def _is_abort(error: Exception, context: Any) -> bool:
-    # `abort` sets a code and raises a bare Exception(): all that tells it from a handler's own error.
-    bare = type(error) is Exception and not error.args
-    return bare and context.code() is not None
+def _is_abort(error: BaseException) -> bool:
+    # Of a call that was aborted: what grpc raises for that is a bare Exception().
+    return type(error) is Exception and not error.args

@@ -75,8 +75,8 @@ def test_what_is_another_programs_is_left_alone(value):
     ("anonymous:\n- org.other.Thing/A\n- org.other.Thing/B\n",
      "policy.yaml:2: warning: there is no service org.other.Thing in the descriptors that were found; "
      "is it spelt like that?"),
-    ("roles:\n  a: [\n", "policy.yaml:3: error: not YAML: while parsing a flow node expected the node content, "
-     'but found \'<stream end>\' in "<unicode string>", line 3, column 1: ^'),
+    ("roles:\n  a: [\n", "policy.yaml:3: error: not YAML: while parsing a flow node did not find "
+     'expected node content in "<unicode string>", line 3, column 1'),
     ("roles:\n  a: []\nidentities:\n  x: [a]\n  y: [b]\n", "policy.yaml:5: error: identities.y: there is no role 'b'"),
     ("roles:\n  a:\n  - a.B/C\n  - methods: [a.B/C]\n", "policy.yaml:4: error: roles.a[1]: when is missing"),
 ])  # fmt: skip

@@ -101,7 +101,21 @@ def test_which_key():
     nameless = signed(GOOD, "ec-1", "ES256", kid=None)
     assert one.verify(nameless) == ALICE
     assert two.reason(nameless) == "token: it does not say which key it is signed with"
+    assert two.source.looks == 0, "a token that names no key is no reason to ask for keys"
     assert two.reason(signed(GOOD, "ec-1", "ES256", kid="x")) == "token: there is no key 'x'"
+    assert two.source.looks == 1
+
+
+def test_tokens_of_another_sort_are_no_reason_to_ask_for_keys():
+    """They may be the service's own, which `FirstOf` joins with these: nobody who has one waits for the issuer."""
+    bed = Bed("ec-1", "ec-2")
+    bed.source.pending = Future()
+    own = sign({"sub": "alice"}, b"k" * 32)
+    assert isinstance(bed.verifier.verify(Token(own)), Refusal)
+    header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"new"}').rstrip(b"=").decode()
+    named = f"{header}.{own.partition('.')[2]}"
+    assert isinstance(bed.verifier.verify(Token(named)), Refusal)
+    assert bed.source.looks == 0
 
 
 def test_a_new_key_is_fetched_when_a_token_names_it():

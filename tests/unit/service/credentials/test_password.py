@@ -5,6 +5,7 @@ from concurrent.futures import Future
 import pytest
 
 from roadstead.service import passwords as module
+from roadstead.service.credentials.cache import VerifiedCache
 from roadstead.service.credentials.client import set_current_client
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.presented import NamePassword
@@ -178,7 +179,7 @@ def test_one_who_guesses_at_a_name_is_not_told_of_its_right_password_either(bed,
     assert attempt(RIGHT, "203.0.113.9") == "RESOURCE_EXHAUSTED"
     assert attempt(RIGHT, "198.51.100.1") == "OK", "she herself is not kept out"
     assert attempt(RIGHT, "203.0.113.10") == "OK"
-    bed.now += 2.0
+    bed.now += 20.0
     assert attempt(RIGHT, "203.0.113.9") == "OK"
 
 
@@ -273,3 +274,32 @@ def test_a_login_counts_for_the_client_that_is_being_handled(bed):
         return codes
 
     assert asyncio.run(attempts()) == ["UNAUTHENTICATED"] * 30 + ["RESOURCE_EXHAUSTED"] * 2
+
+
+def ask(bed: Bed, claim: NamePassword, client: str) -> str:
+    found = bed.verifier.verify(claim, lambda: client)
+    return code(found.result(10) if isinstance(found, Future) else found)
+
+
+def test_one_client_who_guesses_all_the_time_keeps_nobody_else_out(hashing):
+    """Somebody with an old password that he tries again and again is such a one, too."""
+    bed = Bed(cache=VerifiedCache(lifetime=0.0))
+    refused_in_a_row = longest = 0
+    for tick in range(1, 2400):
+        bed.now = tick * 0.05
+        ask(bed, WRONG, "203.0.113.9")
+        if tick % 40 == 0:
+            refused_in_a_row = 0 if ask(bed, RIGHT, "198.51.100.1") == "OK" else refused_in_a_row + 1
+            longest = max(longest, refused_in_a_row)
+    bed.verifier.close()
+    assert longest <= 1, "at most for the time in which an attempt comes back"
+
+
+def test_who_has_no_attempts_left_cannot_make_room_for_more_by_names_that_he_makes_up(bed):
+    assert ask(bed, RIGHT, "198.51.100.1") == "OK"
+    for number in range(5):
+        ask(bed, NamePassword("alice", f"guess-{number}"), "203.0.113.9")
+    answers = {ask(bed, NamePassword(f"name-{number}", "x"), "203.0.113.9") for number in range(12_000)}
+    assert answers == {"UNAUTHENTICATED", "RESOURCE_EXHAUSTED"}
+    assert ask(bed, RIGHT, "203.0.113.9") == "RESOURCE_EXHAUSTED", "he is not told that this is the right one"
+    assert ask(bed, RIGHT, "198.51.100.1") == "OK"

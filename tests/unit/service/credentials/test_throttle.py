@@ -39,3 +39,11 @@ def test_it_remembers_only_so_many_names():
     for number in range(1000):
         throttle.charge(f"user-{number}", 0)
     assert len(throttle.touched) == 10
+
+
+def test_what_was_touched_last_is_forgotten_last():
+    throttle = Throttle(burst=2, capacity=3)
+    for name in ("first", "second", "third", "first", "fourth"):
+        throttle.charge(name, 0)
+    assert list(throttle.touched) == ["third", "first", "fourth"]
+    assert throttle.wait("first", 0) > 0

@@ -115,3 +115,14 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "roadstead.service.interceptors.audit")
     with pytest.raises(ModuleNotFoundError, match=r"roadstead\[metrics\]"):
         importlib.import_module("roadstead.service.interceptors.audit")
+
+
+def test_methods_that_are_not_here_are_counted_as_one(registry, serving, server_sort, recorder):
+    """Anybody can think of any number of names."""
+    with serving(server_sort, Audit(registry), recorder, Authentication(Passwords())) as client:
+        for number in range(5):
+            client.call("unary_unary", b"", method=f"Made-{number}")
+        recorder.wait(5)
+    (metric,) = registry.collect()
+    (sample,) = [sample for sample in metric.samples if sample.name.endswith("_total")]
+    assert (sample.labels["grpc_service"], sample.labels["grpc_method"], sample.value) == ("unknown", "unknown", 5)

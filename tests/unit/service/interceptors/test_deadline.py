@@ -1,6 +1,9 @@
+import time
+
 import pytest
 
 from roadstead.service.interceptors import Call, Deadline
+from roadstead.service.interceptors.overdue import is_overdue
 
 CENTURIES = 9e9
 
@@ -37,3 +40,12 @@ def limit(stage: Deadline, remaining: float | None, *, streams: bool = False) ->
 ])  # fmt: skip
 def test_limits(default, cap, remaining, streams, expected):
     assert limit(Deadline(default, cap), remaining, streams=streams) == expected
+
+
+def test_a_limit_counts_from_when_it_is_set():
+    """Until then a call may have waited for a thread, or for its password to be hashed."""
+    call = Call("a.B/C", (), time.monotonic() - 100)
+    call.limit(50)
+    assert not is_overdue(call)
+    call.limit(-1)
+    assert is_overdue(call)

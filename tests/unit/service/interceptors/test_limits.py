@@ -5,7 +5,8 @@ from grpc_health.v1 import health_pb2
 from polling import wait_until
 
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors import Call, Concurrency, Rate, Stage
+from roadstead.service.interceptors import Call, Concurrency, Deadline, Rate, Stage
+from roadstead.service.interceptors.limits import caller_of
 
 
 class Named(Stage):
@@ -83,3 +84,48 @@ def test_health_is_neither_refused_nor_counted(serving, server_sort):
         assert client.call("unary_unary", b"hello").code == "OK", "the second of two: no probe took one"
         assert client.call("unary_unary", b"hello").details == "too many calls"
         assert health.Check(CHECK, timeout=10).status == 1
+
+
+@pytest.mark.parametrize(("make", "problem"), [
+    (lambda: Concurrency(0), "Concurrency: limit must be 1 or more, not 0"),
+    (lambda: Rate(0), "Rate: per_second must be more than 0, not 0"),
+    (lambda: Rate(float("nan")), "Rate: per_second must be more than 0, not nan"),
+    (lambda: Rate(5, burst=0), "Rate: burst must be 1 or more, not 0"),
+    (lambda: Deadline(default=0), "Deadline: default must be more than 0 seconds, not 0"),
+    (lambda: Deadline(cap=-1), "Deadline: cap must be more than 0 seconds, not -1"),
+])  # fmt: skip
+def test_a_limit_that_would_refuse_everybody_is_a_mistake(make, problem):
+    with pytest.raises(ValueError, match=problem):
+        make()
+
+
+@pytest.mark.parametrize(("one", "other", "are_one"), [
+    ("ipv4:192.0.2.1:5", "ipv4:192.0.2.1:6", True),
+    ("ipv4:192.0.2.1:5", "ipv4:192.0.2.2:5", False),
+    ("ipv6:%5B2001:db8::1%5D:5", "ipv6:%5B2001:db8::2%5D:5", True),
+    ("ipv6:%5B2001:db8::1%5D:5", "ipv6:%5B2001:db8:0:1::1%5D:5", False),
+    ("ipv6:%5B::ffff:192.0.2.1%5D:5", "ipv4:192.0.2.1:6", True),
+    ("unix:/run/a", "unix:/run/a", True),
+])  # fmt: skip
+def test_whom_an_address_stands_for(one, other, are_one):
+    callers = {caller_of(Call("a.B/C", (), 0.0, peer=peer)) for peer in (one, other)}
+    assert len(callers) == (1 if are_one else 2)
+
+
+def test_an_identity_is_no_address():
+    call = Call("a.B/C", (), 0.0, peer="ipv4:192.0.2.1:5")
+    stranger = caller_of(call)
+    call.identity = Identity(name="192.0.2.1", proof="token")
+    assert caller_of(call) != stranger
+
+
+def test_ten_thousand_callers_do_not_make_room_for_more_calls_of_one():
+    stage = Rate(1, burst=2, clock=lambda: 0.0)
+
+    def call(name: str) -> bool:
+        made = Call("a.B/C", (), 0.0, identity=Identity(name=name, proof="token"))
+        return stage.enter(made) is None
+
+    assert [call("mallory") for _ in range(3)] == [True, True, False]
+    assert all(call(f"user-{number}") for number in range(20_000))
+    assert not call("mallory")
