@@ -128,7 +128,7 @@ class FakeCluster:
         number, key = next(iter(self._queue))
         del self._queue[number, key]
         controller = self.controllers[number]
-        live = asyncio.run(controller.look(_Client(self), self, key)) if controller.look else None
+        live = asyncio.run(controller.look(ServerOf(self), self, key)) if controller.look else None
         failure = self._failures.pop((number, key), "")
         for action in controller.decide(Situation(self, key, self.now, failure, live)):
             try:
@@ -220,7 +220,7 @@ class FakeCluster:
         raise AssertionError("the cluster does not come to rest")
 
 
-class _Client:
+class ServerOf:
     """What `look` asks of a server."""
 
     def __init__(self, cluster):

@@ -7,6 +7,7 @@ plugin/pkg/auth/authorizer/rbac/bootstrappolicy). Roles are data: name, labels, 
 from collections.abc import Iterator, Sequence
 
 from roadstead.api.objects import Object
+from roadstead.api.storage import DRIVER, STANDARD
 from roadstead.apiserver.admission.scheduling import SYSTEM_CLASSES
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -53,6 +54,14 @@ def objects() -> Iterator[Object]:
             "value": value,
             "description": description,
         }
+    yield {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": STANDARD, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": DRIVER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
     yield from _roles()
 
 

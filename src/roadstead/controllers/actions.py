@@ -102,3 +102,12 @@ def guard(obj: ReadOnlyObject) -> Object:
     """Return the metadata of a patch that must meet the very object that the plan saw."""
     metadata = obj["metadata"]
     return {name: metadata[name] for name in ("uid", "resourceVersion") if name in metadata}
+
+
+def releasing(obj: ReadOnlyObject, finalizer: str) -> list[Action]:
+    """Return the patch that takes a finalizer away, or nothing if it is not there."""
+    finalizers = obj["metadata"].get("finalizers") or ()
+    if finalizer not in finalizers:
+        return []
+    kept = [each for each in finalizers if each != finalizer]
+    return [Patch(obj, {"metadata": {**guard(obj), "finalizers": kept or None}})]

@@ -10,6 +10,7 @@ from typing import Any
 from roadstead.api.budgets import covers
 from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.selectors import label_selector_from, label_selector_of
+from roadstead.api.storage import claims_of
 from roadstead.controllers import (
     daemonset,
     deployment,
@@ -23,9 +24,11 @@ from roadstead.controllers import (
 )
 from roadstead.controllers.actions import Action, creating
 from roadstead.controllers.autoscaling import autoscaling_controller
+from roadstead.controllers.claim_templates import has_claim
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
 from roadstead.controllers.emptying import namespace_controller
+from roadstead.controllers.storage import claim_controller, volume_controller
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _DAEMONSET,
         _JOB,
         autoscaling_controller(),
+        claim_controller(),
+        volume_controller(),
         _DISRUPTION,
         namespace_controller(),
         garbage_controller(),
@@ -142,7 +147,10 @@ def _decide_scheduling(situation: Situation) -> list[Action]:
         for other in view.all("Pod"):
             name = (other.get("spec") or {}).get("nodeName") or ""
             load[name] = load.get(name, 0) + 1
-    return scheduler.plan(scheduler.Observed(pod, nodes, load), situation.now)
+    claims = {
+        name: view.get("PersistentVolumeClaim", ObjectKey(situation.key.namespace, name)) for name in claims_of(pod)
+    }
+    return scheduler.plan(scheduler.Observed(pod, nodes, load, claims), situation.now)
 
 
 def _unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
@@ -162,7 +170,17 @@ def _as_seen_by_scheduler(node: Object) -> tuple[object, ...]:
     return statuses, node.get("spec"), labels_of(node), is_deleting(node)
 
 
-_SCHEDULER = Controller("default-scheduler", {"Pod": _unscheduled, "Node": _all_unscheduled}, _decide_scheduling)
+def _unscheduled_users(view: View, claim: Object) -> Iterable[Hashable]:
+    key = key_of(claim)
+    pods = [pod for pod in view.in_namespace("Pod", key.namespace) if scheduler.wants_scheduling(pod)]
+    return [key_of(pod) for pod in pods if key.name in claims_of(pod)]
+
+
+_SCHEDULER = Controller(
+    "default-scheduler",
+    {"Pod": _unscheduled, "Node": _all_unscheduled, "PersistentVolumeClaim": each(_unscheduled_users)},
+    _decide_scheduling,
+)
 
 
 # --- endpointslice
@@ -211,15 +229,20 @@ def _decide_statefulset(situation: Situation) -> list[Action]:
     return creating(found, statefulset.plan(observed, situation.now), situation.failure)
 
 
+def _statefulsets_of_claim(view: View, claim: Object) -> Iterable[Hashable]:
+    key = key_of(claim)
+    return [key_of(found) for found in view.in_namespace("StatefulSet", key.namespace) if has_claim(found, key.name)]
+
+
 _STATEFULSET = Controller(
     "statefulset-controller",
     {
         "StatefulSet": itself,
         "Pod": each(_controlled_by("StatefulSet")),
         "ControllerRevision": each(_controlled_by("StatefulSet")),
+        "PersistentVolumeClaim": each(_statefulsets_of_claim),
     },
     _decide_statefulset,
-    reads=("PersistentVolumeClaim",),
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, metadata_of
-from roadstead.controllers.actions import Action, Delete, Patch, guard
+from roadstead.controllers.actions import Action, Delete, Patch, guard, releasing
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 
@@ -37,9 +37,9 @@ def plan(observed: Observed) -> list[Action]:
     finalizers = metadata_of(item).get("finalizers") or ()
     if is_deleting(item):
         if ORPHAN in finalizers:
-            return [*(_forget(entry, {_uid(item)}) for entry in observed.dependents), _released(item, ORPHAN)]
+            return [*(_forget(entry, {_uid(item)}) for entry in observed.dependents), *releasing(item, ORPHAN)]
         if FOREGROUND in finalizers and not any(_blocks(entry, item) for entry in observed.dependents):
-            return [_released(item, FOREGROUND)]
+            return releasing(item, FOREGROUND)
         return []
     return _follow_owners(observed)
 
@@ -78,11 +78,6 @@ def _forget(item: ReadOnlyObject, uids: set[str]) -> Patch:
     references = metadata_of(item).get("ownerReferences") or ()
     kept = [entry for entry in references if entry.get("uid") not in uids]
     return Patch(item, {"metadata": {**guard(item), "ownerReferences": kept or None}})
-
-
-def _released(item: ReadOnlyObject, finalizer: str) -> Patch:
-    kept = [entry for entry in metadata_of(item).get("finalizers") or () if entry != finalizer]
-    return Patch(item, {"metadata": {**guard(item), "finalizers": kept or None}})
 
 
 def _uid(obj: ReadOnlyObject) -> str:

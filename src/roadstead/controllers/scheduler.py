@@ -5,7 +5,7 @@ are not counted: a laptop that runs a system made for a cluster could not hold i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,11 +22,12 @@ _KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A pod, all nodes, and how many pods each node has."""
+    """A pod, all nodes, how many pods each node has, and the claims that the pod names, None if one is not there."""
 
     pod: ReadOnlyObject
     nodes: Sequence[Object]
     load: Mapping[str, int]
+    claims: Mapping[str, ReadOnlyObject | None] = field(default_factory=dict)
 
 
 def plan(observed: Observed, now: datetime) -> list[Action]:
@@ -40,9 +41,12 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     refusals = {metadata_of(node)["name"]: refusal(pod, node) for node in observed.nodes}
     fitting = sorted((observed.load.get(name, 0), name) for name, why in refusals.items() if not why)
     if not fitting:
-        message = _explanation(list(refusals.values()))
-        waits = _wait(pod, "Unschedulable", message, now)
-        return [*waits, Event(pod, "Warning", "FailedScheduling", message)] if waits else []
+        return _unschedulable(pod, _explanation(list(refusals.values())), now)
+    problems = [why for name, claim in observed.claims.items() if (why := _claim_problem(name, claim))]
+    if problems:
+        return _unschedulable(pod, f"0/{len(refusals)} nodes are available: {problems[0]}.", now)
+    if not all(_is_bound(claim) for claim in observed.claims.values() if claim is not None):
+        return []  # that pod is what the claim has waited for: it will be bound now, and that is heard of
     node = fitting[0][1]
     told = Event(pod, "Normal", "Scheduled", f"Successfully assigned {key_of(pod)} to {node}")
     return [Bind(pod, node, told)]
@@ -106,11 +110,30 @@ def _term_matches(term: Mapping[str, Any], node: ReadOnlyObject) -> bool:
     )
 
 
+def _claim_problem(name: str, claim: ReadOnlyObject | None) -> str:
+    if claim is None:
+        return f'persistentvolumeclaim "{name}" not found'
+    if is_deleting(claim):
+        return f'persistentvolumeclaim "{name}" is being deleted'
+    if (claim.get("status") or {}).get("phase") == "Lost":
+        return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim["spec"]["volumeName"]}"'
+    return ""
+
+
+def _is_bound(claim: ReadOnlyObject) -> bool:
+    return (claim.get("status") or {}).get("phase") == "Bound"
+
+
 def _explanation(refusals: Sequence[str]) -> str:
     if not refusals:
         return "no nodes available to schedule pods"
     counted = ", ".join(f"{refusals.count(why)} {why}" for why in sorted(set(refusals)))
     return f"0/{len(refusals)} nodes are available: {counted}."
+
+
+def _unschedulable(pod: ReadOnlyObject, message: str, now: datetime) -> list[Action]:
+    waits = _wait(pod, "Unschedulable", message, now)
+    return [*waits, Event(pod, "Warning", "FailedScheduling", message)] if waits else []
 
 
 def _wait(pod: ReadOnlyObject, reason: str, message: str, now: datetime) -> list[Action]:

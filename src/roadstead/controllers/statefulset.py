@@ -1,7 +1,6 @@
 """StatefulSets: numbered pods that come and go in order and keep their names.
 
-Kubernetes' pkg/controller/statefulset. Claims of `volumeClaimTemplates` are created and kept; what they are worth is
-the node's matter.
+Kubernetes' pkg/controller/statefulset. `claim_templates` has the claims of their volumes.
 """
 
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from datetime import datetime
 from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, labels_of, metadata_of, owner_reference
 from roadstead.api.selectors import label_selector_from
 from roadstead.controllers.actions import Action, Create, Delete, Event, Requeue, status_patch
+from roadstead.controllers.claim_templates import claims_by_volume, missing_claims, owned_claims
 from roadstead.controllers.history import HASH_LABEL, record
 from roadstead.controllers.ownership import claim
 from roadstead.controllers.pods import is_over, is_ready, pod_from_template, seconds_until_available
@@ -43,7 +43,9 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     if stateful_set["spec"].get("podManagementPolicy") != "Parallel":
         steps = steps[:1]
     actions = [action for step in steps for action in step]
-    return [*claimed.actions, *history.actions, *actions, *_status(stateful_set, pods, history.hash, old, now)]
+    first = _start(stateful_set)
+    owned = owned_claims(stateful_set, range(first, first + _replicas(stateful_set)), pods, observed.claims)
+    return [*claimed.actions, *history.actions, *owned, *actions, *_status(stateful_set, pods, history.hash, old, now)]
 
 
 def ordinal_of(stateful_set: ReadOnlyObject, pod: ReadOnlyObject) -> int | None:
@@ -65,7 +67,9 @@ def _steps(observed: Observed, pods: dict[int, Object], new: str, old: str, now:
         elif is_over(pod) and not is_deleting(pod):
             steps.append([_delete(stateful_set, pod)])
         elif not _is_available(stateful_set, pod, now):
-            steps.append([])  # the next one waits for it
+            # The next one waits for it. A pod that waits for a claim that somebody has deleted gets another one.
+            waits = not pod["spec"].get("nodeName")
+            steps.append(missing_claims(stateful_set, ordinal, observed.claims) if waits else [])
     surplus = sorted((ordinal for ordinal in pods if ordinal not in wanted), reverse=True)
     going = [pods[ordinal] for ordinal in surplus]
     steps += [[] if is_deleting(pod) else [_delete(stateful_set, pod)] for pod in going]
@@ -124,19 +128,17 @@ def _create(observed: Observed, ordinal: int, hash_: str) -> list[Action]:
     marks = {HASH_LABEL: hash_, POD_NAME: name, POD_INDEX: str(ordinal)}
     pod["metadata"] |= {"name": name, "labels": {**(pod["metadata"].get("labels") or {}), **marks}}
     spec = {**pod["spec"], "hostname": name, "subdomain": stateful_set["spec"].get("serviceName") or ""}
-    claims = _claims(stateful_set, ordinal)
+    claims = claims_by_volume(stateful_set, ordinal)
     volumes = [volume for volume in spec.get("volumes") or () if volume.get("name") not in claims]
     for volume, made in claims.items():
         volumes.append({"name": volume, "persistentVolumeClaim": {"claimName": made["metadata"]["name"]}})
     if volumes:
         spec["volumes"] = volumes
     pod["spec"] = spec
-    present = {metadata_of(entry).get("name") for entry in observed.claims}
-    missing = [made for made in claims.values() if made["metadata"]["name"] not in present]
     told = Event(
         stateful_set, "Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {metadata['name']} successful"
     )
-    return [*(Create(made) for made in missing), Create(pod, announce=told)]
+    return [*missing_claims(stateful_set, ordinal, observed.claims), Create(pod, announce=told)]
 
 
 def _template(observed: Observed, hash_: str) -> Object:
@@ -146,23 +148,6 @@ def _template(observed: Observed, hash_: str) -> Object:
             template.pop("$patch", None)
             return template
     return dict(observed.stateful_set["spec"]["template"])
-
-
-def _claims(stateful_set: ReadOnlyObject, ordinal: int) -> dict[str, Object]:
-    """Return the PersistentVolumeClaims of one pod by the name of the volume."""
-    metadata = stateful_set["metadata"]
-    labels = (stateful_set["spec"].get("selector") or {}).get("matchLabels") or {}
-    made: dict[str, Object] = {}
-    for template in stateful_set["spec"].get("volumeClaimTemplates") or ():
-        volume = template["metadata"]["name"]
-        about = {
-            "name": f"{volume}-{metadata['name']}-{ordinal}",
-            "namespace": metadata.get("namespace") or "",
-            "labels": {**(template["metadata"].get("labels") or {}), **labels},
-        }
-        kind = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
-        made[volume] = {**kind, "metadata": about, "spec": template.get("spec") or {}}
-    return made
 
 
 def _delete(stateful_set: ReadOnlyObject, pod: Object) -> Delete:

@@ -40,10 +40,14 @@ from roadstead.node.pod_worker import Surroundings
 from roadstead.node.project import Project, ProjectError, read_project
 from roadstead.node.runtime import NamespacedRuntime, PlainRuntime, Runtime
 from roadstead.node.start_queue import StartGate
+from roadstead.node.volume_folders import VolumeFolders
 
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_SECONDS = 10.0
-_KINDS = ("Pod", "Namespace", "NetworkPolicy", "Service", "EndpointSlice", "ConfigMap", "Secret")
+_KINDS = (
+    "Pod", "Namespace", "NetworkPolicy", "Service", "EndpointSlice", "ConfigMap", "Secret",
+    "PersistentVolumeClaim", "PersistentVolume",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,7 @@ class Node:
         await self._start_dns()
         self._start_hosts()
         self.agent.start()
+        VolumeFolders(self._config.folder / "claims").follow(self._informers["PersistentVolume"])
         self._background(self.agent.refresh(), "volumes")
         self._background(self._heartbeat(), "heartbeat")
         self._background(self.meter.run(), "meter")
@@ -184,7 +189,8 @@ class Node:
 
     def _lookup(self, namespace: str) -> Lookup:
         def find(kind: str, name: str) -> ReadOnlyObject | None:
-            found = self._informers[kind].objects.get(ObjectKey(namespace, name))
+            place = ObjectKey(namespace if resource(kind).namespaced else "", name)
+            found = self._informers[kind].objects.get(place)
             return None if found is None else {**found, "kind": kind}
 
         return find

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from roadstead.api.errors import ApiError
 from roadstead.api.objects import ReadOnlyObject, key_of
+from roadstead.api.storage import STANDARD
 from roadstead.node.environment import Lookup, ReferenceProblem
 from roadstead.node.pod_spec import is_in_memory
+from roadstead.node.volume_folders import folder_of, is_folder, volume_of_claim
 from roadstead.node.volumes import OBJECT_VOLUMES, TokenRequest, token_requests, volume_files, volume_kind, write_volume
 
 RequestToken = Callable[[ReadOnlyObject, TokenRequest], Awaitable[bytes]]
@@ -45,17 +47,16 @@ class PodVolumes:
                 files = volume_files(volume, pod, lookup, tokens)
                 await asyncio.to_thread(write_volume, folder, files)
                 return folder
-            return self._folder_for(pod, volume, kind, folder)
+            return self._folder_for(volume, kind, folder, lookup)
         except (OSError, ApiError) as error:
             raise ReferenceProblem(f'volume "{name}": {error}') from error
 
-    def _folder_for(self, pod: ReadOnlyObject, volume: ReadOnlyObject, kind: str, folder: Path) -> Path:
+    def _folder_for(self, volume: ReadOnlyObject, kind: str, folder: Path, lookup: Lookup) -> Path:
         if kind == "hostPath":
             return _host_path(volume["name"], volume["hostPath"])
         if kind == "persistentVolumeClaim":
-            claim = volume[kind].get("claimName") or ""
-            folder = self._claims / key_of(pod).namespace / claim
-        elif kind not in ("emptyDir", "ephemeral"):
+            return self._claimed(str(volume["name"]), str(volume[kind].get("claimName") or ""), lookup)
+        if kind not in ("emptyDir", "ephemeral"):
             raise ReferenceProblem(
                 f'volume "{volume["name"]}": {kind or "a volume without a source"} is not available on this node; '
                 "there are emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim"
@@ -63,6 +64,19 @@ class PodVolumes:
         if not is_in_memory(volume):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def _claimed(self, name: str, claim: str, lookup: Lookup) -> Path:
+        volume = volume_of_claim(claim, lookup)
+        if is_folder(volume):
+            folder = folder_of(volume, self._claims)
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+        source = volume["spec"].get("hostPath") or volume["spec"].get("local")
+        if source is None:
+            there = f'hostPath, local, and the class "{STANDARD}"'
+            what = f'persistentvolume "{key_of(volume).name}" is not available on this node; there are {there}'
+            raise ReferenceProblem(f'volume "{name}": {what}')
+        return _host_path(name, source)
 
     async def _token(self, pod: ReadOnlyObject, volume: str, request: TokenRequest) -> bytes:
         known = self._tokens.get((volume, request.path))

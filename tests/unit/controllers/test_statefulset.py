@@ -155,3 +155,59 @@ def test_numbers_may_start_elsewhere(cluster):
     cluster.create(database(replicas=2, ordinals={"start": 5}))
     all_ready(cluster)
     assert names(cluster) == ["db-5", "db-6"]
+
+
+TEMPLATES = [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
+
+
+def test_a_claim_that_somebody_deleted_is_made_again_while_its_pod_waits_for_it(cluster):
+    cluster.create(database(replicas=1, volumeClaimTemplates=TEMPLATES))
+    cluster.settle()
+    cluster.delete("PersistentVolumeClaim", "data-db-0", "default")
+    cluster.settle()
+    assert [claim["metadata"]["name"] for claim in cluster.all("PersistentVolumeClaim")] == ["data-db-0"]
+    cluster.patch("Pod", ObjectKey("default", "db-0"), {"spec": {"nodeName": "n"}})
+    cluster.delete("PersistentVolumeClaim", "data-db-0", "default")
+    cluster.settle()
+    assert cluster.all("PersistentVolumeClaim") == [], "a pod that runs keeps what it has"
+
+
+def owners(cluster) -> dict[str, list[str]]:
+    return {
+        claim["metadata"]["name"]: [each["name"] for each in claim["metadata"].get("ownerReferences") or ()]
+        for claim in cluster.all("PersistentVolumeClaim")
+    }
+
+
+@pytest.mark.parametrize(("when_deleted", "when_scaled", "before", "after"), [
+    ("Retain", "Retain", [], []),
+    ("Delete", "Retain", ["db"], ["db"]),
+    ("Retain", "Delete", [], ["db-1"]),
+    ("Delete", "Delete", ["db"], ["db-1"]),
+])  # fmt: skip
+def test_claims_go_with_the_set_or_with_a_surplus_pod(cluster, when_deleted, when_scaled, before, after):
+    policy = {"whenDeleted": when_deleted, "whenScaled": when_scaled}
+    spec = {"volumeClaimTemplates": TEMPLATES, "persistentVolumeClaimRetentionPolicy": policy}
+    cluster.create(database(replicas=2, **spec))
+    all_ready(cluster)
+    assert owners(cluster) == {"data-db-0": before, "data-db-1": before}
+    cluster.patch("Pod", ObjectKey("default", "db-1"), {"metadata": {"finalizers": ["example.com/slow"]}})
+    cluster.patch("StatefulSet", KEY, {"spec": {"replicas": 1}})
+    cluster.settle()
+    assert cluster.get("Pod", ObjectKey("default", "db-1"))["metadata"]["deletionTimestamp"]
+    assert owners(cluster) == {"data-db-0": before, "data-db-1": after}
+
+
+def test_owners_of_others_are_left_alone(cluster):
+    policy = {"whenDeleted": "Delete", "whenScaled": "Retain"}
+    cluster.create(database(replicas=1, volumeClaimTemplates=TEMPLATES, persistentVolumeClaimRetentionPolicy=policy))
+    cluster.settle()
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "u"}
+    key = ObjectKey("default", "data-db-0")
+    cluster.patch("PersistentVolumeClaim", key, {"metadata": {"ownerReferences": [other]}})
+    cluster.settle()
+    assert owners(cluster) == {"data-db-0": ["other", "db"]}
+    policy = {"whenDeleted": "Retain"}
+    cluster.patch("StatefulSet", KEY, {"spec": {"persistentVolumeClaimRetentionPolicy": policy}})
+    cluster.settle()
+    assert owners(cluster) == {"data-db-0": ["other"]}

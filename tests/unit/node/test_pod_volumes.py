@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from roadstead.api.errors import NotFound
+from roadstead.api.storage import DRIVER
 from roadstead.node.environment import ReferenceProblem
 from roadstead.node.pod_volumes import PodVolumes
 
@@ -14,7 +15,17 @@ def pod(*volumes):
     return {"metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": {"volumes": list(volumes)}}
 
 
-def prepare(tmp_path: Path, *volumes, token=b"T0K", times: int = 1):
+def bound(name: str, **source):
+    """A claim with its volume, as a pod's volume finds them."""
+    claim = {"metadata": {"name": "disk"}, "spec": {"volumeName": name}, "status": {"phase": "Bound"}}
+    return {"PersistentVolumeClaim": claim, "PersistentVolume": {"metadata": {"name": name}, "spec": source}}
+
+
+FOLDER = bound("pvc-1", csi={"driver": DRIVER, "volumeHandle": "../../etc"})
+DISK = {"name": "v", "persistentVolumeClaim": {"claimName": "disk"}}
+
+
+def prepare(tmp_path: Path, *volumes, token=b"T0K", times: int = 1, storage=FOLDER):
     asked = []
 
     async def request_token(of, wanted):
@@ -27,7 +38,7 @@ def prepare(tmp_path: Path, *volumes, token=b"T0K", times: int = 1):
 
     async def run():
         for _ in range(times):
-            await made.prepare(pod(*volumes), lambda kind, name: {"kind": kind, "data": {"a": "1"}})
+            await made.prepare(pod(*volumes), lambda kind, _: storage.get(kind, {"kind": kind, "data": {"a": "1"}}))
 
     asyncio.run(run())
     return made.sources, asked
@@ -43,7 +54,7 @@ def test_every_volume_has_its_place(tmp_path: Path):
     )
     assert sources["data"].is_dir()
     assert (sources["config"] / "a").read_text() == "1"
-    assert sources["kept"] == tmp_path / "claims" / "shop" / "disk" and sources["kept"].is_dir()
+    assert sources["kept"] == tmp_path / "claims" / "pvc-1" and sources["kept"].is_dir()
     assert sources["host"] == tmp_path / "made" and sources["host"].is_dir()
 
 
@@ -84,6 +95,30 @@ def test_a_token_is_rotated_before_it_ends(tmp_path: Path):
 def test_what_is_not_available_is_named(tmp_path: Path, volume, words):
     with pytest.raises(ReferenceProblem, match=words):
         prepare(tmp_path, {"name": "v", **volume})
+
+
+@pytest.mark.parametrize("source", ["hostPath", "local"])
+def test_a_volume_may_be_a_folder_of_the_machine(tmp_path: Path, source):
+    sources, _ = prepare(tmp_path, DISK, storage=bound("mine", **{source: {"path": str(tmp_path)}}))
+    assert sources["v"] == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ({"PersistentVolumeClaim": None}, 'persistentvolumeclaim "disk" not found'),
+        (
+            {"PersistentVolumeClaim": {"spec": {}, "status": {"phase": "Pending"}}},
+            'persistentvolumeclaim "disk" is not bound',
+        ),
+        ({**FOLDER, "PersistentVolume": None}, 'persistentvolume "pvc-1" of persistentvolumeclaim "disk" not found'),
+        (bound("far", nfs={"server": "x"}), 'volume "v": persistentvolume "far" is not available on this node'),
+        (bound("gone", local={"path": "/no/such"}), "hostPath /no/such does not exist"),
+    ],
+)
+def test_a_claim_that_cannot_be_had_is_named(tmp_path: Path, storage, words):
+    with pytest.raises(ReferenceProblem, match=words):
+        prepare(tmp_path, DISK, storage=storage)
 
 
 def test_a_token_that_is_refused_is_told(tmp_path: Path):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from roadstead.api.errors import invalid
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.resources import Resource
+from roadstead.api.storage import CLAIM_PROTECTION, VOLUME_PROTECTION
 from roadstead.apiserver import causes
 from roadstead.apiserver.admission.scheduling import keep_priority, tolerate_lost_nodes
 
@@ -65,8 +66,20 @@ def qos_class(spec: ReadOnlyObject) -> str:
     return "Guaranteed"
 
 
-def _new_volume(obj: Object, _: str) -> None:
+def _new_claim(obj: Object, _: str) -> None:
     obj["status"] = {"phase": "Pending"}
+    _hold(obj, CLAIM_PROTECTION)
+
+
+def _new_volume(obj: Object, now: str) -> None:
+    obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": now}
+    _hold(obj, VOLUME_PROTECTION)
+
+
+def _hold(obj: Object, finalizer: str) -> None:
+    finalizers = obj["metadata"].get("finalizers") or []
+    if isinstance(finalizers, list) and finalizer not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, finalizer]
 
 
 def _new_job(obj: Object, _: str) -> None:
@@ -86,15 +99,13 @@ def _new_job(obj: Object, _: str) -> None:
 
 def _new_definition(obj: Object, _: str) -> None:
     """A definition stays until its objects are gone."""
-    finalizers = obj["metadata"].get("finalizers") or []
-    if isinstance(finalizers, list) and CLEANUP not in finalizers:
-        obj["metadata"]["finalizers"] = [*finalizers, CLEANUP]
+    _hold(obj, CLEANUP)
 
 
 _NEW: dict[tuple[str, str], Callable[[Object, str], None]] = {
     ("", "Namespace"): _new_namespace,
     ("", "Pod"): _new_pod,
-    ("", "PersistentVolumeClaim"): _new_volume,
+    ("", "PersistentVolumeClaim"): _new_claim,
     ("", "PersistentVolume"): _new_volume,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): _new_definition,
     ("batch", "Job"): _new_job,

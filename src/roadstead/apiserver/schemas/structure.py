@@ -72,7 +72,9 @@ class Schema:
         self.merge_key: str = raw.get("x-kubernetes-patch-merge-key", "")
         self.list_type: str = raw.get("x-kubernetes-list-type", getattr(self, "list_type", "atomic"))
         self.map_keys: tuple[str, ...] = tuple(raw.get("x-kubernetes-list-map-keys", getattr(self, "map_keys", ())))
-        self.atomic: bool = raw.get("x-kubernetes-map-type") == "atomic" or getattr(self, "atomic", False)
+        kind = raw.get("x-kubernetes-map-type")
+        # A field may be granular though its type is atomic: `claimRef` of a PersistentVolume.
+        self.atomic: bool = kind == "atomic" if kind else getattr(self, "atomic", False)
         self.nullable = bool(raw.get("nullable", self.nullable))
 
     def child(self, name: str) -> "Schema | None":

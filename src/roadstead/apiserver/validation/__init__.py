@@ -29,6 +29,7 @@ from roadstead.apiserver.validation.limits import VALIDATORS as LIMITS
 from roadstead.apiserver.validation.metadata import validate_metadata
 from roadstead.apiserver.validation.network import VALIDATORS as NETWORK
 from roadstead.apiserver.validation.others import VALIDATORS as OTHERS
+from roadstead.apiserver.validation.persistent_volumes import VALIDATORS as PERSISTENT_VOLUMES
 from roadstead.apiserver.validation.pods import validate_pod
 from roadstead.apiserver.validation.services import VALIDATORS as SERVICES
 from roadstead.apiserver.validation.storage import VALIDATORS as STORAGE
@@ -46,6 +47,7 @@ _VALIDATORS: dict[tuple[str, str], Validator] = {
     **LIMITS,
     **NETWORK,
     **OTHERS,
+    **PERSISTENT_VOLUMES,
     **SERVICES,
     **STORAGE,
     **WORKLOADS,

@@ -1,5 +1,7 @@
 """Claims of storage (kubernetes pkg/apis/core/validation, pkg/apis/storage/validation)."""
 
+from decimal import Decimal
+
 from roadstead.api.objects import Object, ReadOnlyObject
 from roadstead.api.quantities import parse_quantity
 from roadstead.apiserver import causes
@@ -8,6 +10,7 @@ from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, label_selector, one_of
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+VOLUME_MODES = ("Block", "Filesystem")
 _FIXED = "field is immutable"
 _IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
@@ -20,15 +23,11 @@ def validate_claim(new: Object, old: Object | None) -> Causes:
 
 def claim_spec(spec: ReadOnlyObject, path: str) -> Causes:
     """Return what is wrong with what a claim, or a template of one, asks for."""
-    modes = spec.get("accessModes") or ()
     found: Causes = []
-    if not modes:
+    if not spec.get("accessModes"):
         found.append(causes.required(f"{path}.accessModes", "at least 1 access mode is required"))
     found += label_selector(spec.get("selector"), f"{path}.selector")
-    found += [causes.not_supported(f"{path}.accessModes", mode, _MODES) for mode in modes if mode not in _MODES]
-    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
-        detail = "may not use ReadWriteOncePod with other access modes"
-        found.append(causes.forbidden(f"{path}.accessModes", detail))
+    found += access_modes(spec, path)
     size, field = ((spec.get("resources") or {}).get("requests") or {}).get("storage"), f"{path}.resources[storage]"
     if size is None:
         found.append(causes.required(field))
@@ -37,7 +36,16 @@ def claim_spec(spec: ReadOnlyObject, path: str) -> Causes:
     if spec.get("storageClassName"):
         name = spec["storageClassName"]
         found += complain(f"{path}.storageClassName", name, names.subdomain_complaints(name))
-    return found + one_of(f"{path}.volumeMode", spec.get("volumeMode"), ("Block", "Filesystem"))
+    return found + one_of(f"{path}.volumeMode", spec.get("volumeMode"), VOLUME_MODES)
+
+
+def access_modes(spec: ReadOnlyObject, path: str) -> Causes:
+    """Return what is wrong with the access modes that a claim asks for or a volume has."""
+    modes, field = spec.get("accessModes") or (), f"{path}.accessModes"
+    found = [causes.not_supported(field, mode, _MODES) for mode in modes if mode not in _MODES]
+    if "ReadWriteOncePod" in modes and len(set(modes)) > 1:
+        found.append(causes.forbidden(field, "may not use ReadWriteOncePod with other access modes"))
+    return found
 
 
 def _claim_changes(new: Object, old: Object) -> Causes:
@@ -45,11 +53,29 @@ def _claim_changes(new: Object, old: Object) -> Causes:
     after, before = dict(new.get("spec") or {}), dict(old.get("spec") or {})
     if not before.get("volumeName"):
         after.pop("volumeName", None)
-    if (new.get("status") or {}).get("phase") == "Bound":
-        for spec in (after, before):
-            spec.pop("resources", None)
-            spec.pop("volumeAttributesClassName", None)
-    return [] if after == before else [causes.forbidden("spec", _IMMUTABLE)]
+    if "storageClassName" not in before:
+        after.pop("storageClassName", None)  # a default class has come since
+    status = new.get("status") or {}
+    if status.get("phase") != "Bound":
+        return [] if after == before else [causes.forbidden("spec", _IMMUTABLE)]
+    for spec in (after, before):
+        spec.pop("resources", None)
+        spec.pop("volumeAttributesClassName", None)
+    if after != before:
+        return [causes.forbidden("spec", _IMMUTABLE)]
+    return _shrinking(new, old, (status.get("capacity") or {}).get("storage"))
+
+
+def _shrinking(new: Object, old: Object, capacity: object) -> Causes:
+    """A request may go back, if making it larger did not work, but not to what there is already."""
+    after, before = (_requested(obj["spec"]) for obj in (new, old))
+    if after >= before or after > parse_quantity(str(capacity or 0)):
+        return []
+    return [causes.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")]
+
+
+def _requested(spec: ReadOnlyObject) -> Decimal:
+    return parse_quantity(str(spec["resources"]["requests"]["storage"]))
 
 
 def validate_storage_class(new: Object, old: Object | None) -> Causes:

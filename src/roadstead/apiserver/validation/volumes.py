@@ -52,12 +52,13 @@ def _volume(volume: ReadOnlyObject, path: str) -> Causes:
     given = [kind for kind in _KINDS if volume.get(kind) is not None]
     if not given:
         return [causes.required(path, "must specify a volume type")]
-    found = _source(volume[given[0]], given[0], f"{path}.{given[0]}")
+    found = volume_source(volume[given[0]], given[0], f"{path}.{given[0]}")
     detail = "may not specify more than 1 volume type"
     return found + [causes.forbidden(f"{path}.{kind}", detail) for kind in given[1:]]
 
 
-def _source(source: ReadOnlyObject, kind: str, path: str) -> Causes:
+def volume_source(source: ReadOnlyObject, kind: str, path: str) -> Causes:
+    """Return what is wrong with the source of a volume, of a kind that pods and persistent volumes share."""
     found = [causes.required(f"{path}.{key}") for key in _REQUIRED.get(kind, ()) if not source.get(key)]
     found += _mode(source, "defaultMode", path)
     if kind in ("configMap", "secret"):

@@ -31,3 +31,12 @@ def test_a_job_with_a_selector_of_its_own_is_left_alone() -> None:
     made = admitted(job(manualSelector=True, selector={"matchLabels": {"a": "b"}}))
     assert made["spec"]["selector"] == {"matchLabels": {"a": "b"}}
     assert "metadata" not in made["spec"]["template"]
+
+
+def test_claims_and_volumes_are_held_while_they_are_used() -> None:
+    claim = admitted({"kind": "PersistentVolumeClaim", "metadata": {"finalizers": ["example.com/mine"]}})
+    assert claim["metadata"]["finalizers"] == ["example.com/mine", "kubernetes.io/pvc-protection"]
+    assert claim["status"] == {"phase": "Pending"}
+    volume = admitted({"kind": "PersistentVolume"})
+    assert volume["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    assert volume["status"] == {"phase": "Pending", "lastPhaseTransitionTime": NOW}

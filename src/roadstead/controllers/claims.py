@@ -1,0 +1,184 @@
+"""Claims of storage: each gets a volume, one that is there or a new folder, and stays as long as a pod uses it.
+
+Kubernetes' pkg/controller/volume/persistentvolume and pvcprotection. One machine has one kind of storage, so a class
+that is not here, or that another provisioner serves elsewhere, gets a folder all the same. Next: `volumes`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, labels_of, metadata_of
+from roadstead.api.quantities import parse_quantity
+from roadstead.api.selectors import label_selector_from
+from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, claims_of, class_of, is_for
+from roadstead.controllers.actions import Action, Create, Event, Patch, guard, releasing, status_patch
+from roadstead.controllers.pods import is_over
+
+_BY_HAND = "kubernetes.io/no-provisioner"
+_COMPLETED = "pv.kubernetes.io/bind-completed"
+_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A claim, all volumes, its class if that is here, the pods of its namespace, and the default class's name."""
+
+    claim: ReadOnlyObject
+    volumes: Sequence[Object]
+    storage_class: ReadOnlyObject | None
+    pods: Sequence[Object]
+    default_class: str | None = None
+
+
+def plan(observed: Observed) -> list[Action]:
+    """Bind the claim, tell what keeps it waiting, or let go of it."""
+    claim = observed.claim
+    if is_deleting(claim):
+        return releasing(claim, CLAIM_PROTECTION) if not any(is_used_by(claim, pod) for pod in observed.pods) else []
+    name = claim["spec"].get("volumeName")
+    if name:
+        volume = next((each for each in observed.volumes if key_of(each).name == name), None)
+        return _bound(claim, volume)
+    if class_of(claim) is None and observed.default_class:
+        # It was made when there was no default class (KEP-3333).
+        return [Patch(claim, {"metadata": guard(claim), "spec": {"storageClassName": observed.default_class}})]
+    taken = next((each for each in observed.volumes if is_for(each, claim)), None)
+    if taken is not None:
+        return [_naming(claim, taken)]
+    if _is_delayed(observed) and not any(_may_start(claim, pod) for pod in observed.pods):
+        told = "waiting for first consumer to be created before binding"
+        return [Event(claim, "Normal", "WaitForFirstConsumer", told)]
+    fitting = [each for each in observed.volumes if _fits(each, claim)]
+    if fitting:
+        return [_taking(min(fitting, key=_preference(claim)), claim)]
+    return _provisioned(observed)
+
+
+def is_used_by(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
+    """Say whether a pod that was given to a node, and is not over, has this claim among its volumes."""
+    has_begun = bool((pod.get("spec") or {}).get("nodeName")) and not is_over(pod)
+    return has_begun and key_of(claim).name in claims_of(pod)
+
+
+def _may_start(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
+    waits = is_over(pod) or is_deleting(pod) or pod["spec"].get("schedulingGates")
+    return not waits and key_of(claim).name in claims_of(pod)
+
+
+def _bound(claim: ReadOnlyObject, volume: ReadOnlyObject | None) -> list[Action]:
+    """Plan for a claim that names its volume: its author did, or we did a moment ago."""
+    was_bound = _COMPLETED in (metadata_of(claim).get("annotations") or {})
+    if volume is None or (was_bound and not is_for(volume, claim)):
+        return _lost(claim) if was_bound else []
+    if not is_for(volume, claim):
+        if _is_open_to(volume, claim):
+            return [_taking(volume, claim)]
+        told = f'volume "{key_of(volume).name}" already bound to a different claim.'
+        return [Event(claim, "Warning", "FailedBinding", told)]
+    if not was_bound:
+        return [Patch(claim, {"metadata": {**guard(claim), "annotations": {_COMPLETED: "yes"}}})]
+    spec = volume["spec"]
+    bound = {"phase": "Bound", "accessModes": spec.get("accessModes"), "capacity": spec.get("capacity")}
+    return status_patch(claim, bound)
+
+
+def _lost(claim: ReadOnlyObject) -> list[Action]:
+    changed = status_patch(claim, {"phase": "Lost", "accessModes": None, "capacity": None})
+    told = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
+    return [*changed, Event(claim, "Warning", "ClaimLost", told)] if changed else []
+
+
+def _naming(claim: ReadOnlyObject, volume: ReadOnlyObject) -> Patch:
+    metadata = {**guard(claim), "annotations": {_COMPLETED: "yes", _BY_CONTROLLER: "yes"}}
+    return Patch(claim, {"metadata": metadata, "spec": {"volumeName": key_of(volume).name}})
+
+
+def _taking(volume: ReadOnlyObject, claim: ReadOnlyObject) -> Patch:
+    metadata = {**guard(volume), "annotations": {_BY_CONTROLLER: "yes"}}
+    return Patch(volume, {"metadata": metadata, "spec": {"claimRef": _reference(claim)}})
+
+
+def _reference(claim: ReadOnlyObject) -> Object:
+    key, metadata = key_of(claim), metadata_of(claim)
+    reference = {"kind": "PersistentVolumeClaim", "apiVersion": "v1", "namespace": key.namespace, "name": key.name}
+    return {**reference, "uid": metadata["uid"], "resourceVersion": metadata.get("resourceVersion")}
+
+
+def _is_delayed(observed: Observed) -> bool:
+    """Say whether the claim waits for a pod: classes say so, and one that is not here is taken for such a class."""
+    if not class_of(observed.claim):
+        return False
+    found = observed.storage_class
+    return found is None or found.get("volumeBindingMode") == "WaitForFirstConsumer"
+
+
+# --- volumes that are there
+
+
+def _fits(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    spec, wanted = volume["spec"], claim["spec"]
+    return (
+        not is_deleting(volume)
+        and _is_open_to(volume, claim)
+        and (class_of(volume) or "") == (class_of(claim) or "")
+        and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
+        and (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
+        and _size(spec.get("capacity")) >= _size((wanted.get("resources") or {}).get("requests"))
+        and (not wanted.get("selector") or label_selector_from(wanted["selector"]).matches(labels_of(volume)))
+    )
+
+
+def _is_open_to(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    """Say whether nobody has the volume, or its author has kept it for a claim of this name."""
+    reference = volume["spec"].get("claimRef")
+    if not reference:
+        return True
+    kept_for = (reference.get("namespace") or "", reference.get("name") or "")
+    return not reference.get("uid") and kept_for == tuple(key_of(claim))
+
+
+def _preference(claim: ReadOnlyObject) -> Any:
+    """Return the order of volumes: those that were kept for this claim, then the smallest."""
+
+    def order(volume: ReadOnlyObject) -> tuple[bool, Any, str]:
+        return not volume["spec"].get("claimRef"), _size(volume["spec"].get("capacity")), key_of(volume).name
+
+    return order
+
+
+def _size(quantities: Any) -> Any:
+    return parse_quantity(str((quantities or {}).get("storage") or "0"))
+
+
+# --- new volumes
+
+
+def _provisioned(observed: Observed) -> list[Action]:
+    claim, found, name = observed.claim, observed.storage_class, class_of(observed.claim)
+    if not name:
+        told = "no persistent volumes available for this claim and no storage class is set"
+        return [Event(claim, "Normal", "FailedBinding", told)]
+    if found is not None and found.get("provisioner") == _BY_HAND:
+        told = f'no persistent volumes available for this claim, and none are made for class "{name}"'
+        return [Event(claim, "Normal", "FailedBinding", told)]
+    volume = _new_volume(claim, name, (found or {}).get("reclaimPolicy") or "Delete")
+    told = f"Successfully provisioned volume {volume['metadata']['name']}"
+    if found is None or found.get("provisioner") != DRIVER:
+        told += f', a folder of this machine: nothing else serves class "{name}" here'
+    return [Create(volume, Event(claim, "Normal", "ProvisioningSucceeded", told))]
+
+
+def _new_volume(claim: ReadOnlyObject, storage_class: str, reclaim: str) -> Object:
+    wanted, name = claim["spec"], f"pvc-{metadata_of(claim)['uid']}"
+    spec: Object = {
+        "accessModes": wanted["accessModes"],
+        "capacity": {"storage": wanted["resources"]["requests"]["storage"]},
+        "claimRef": _reference(claim),
+        "csi": {"driver": DRIVER, "volumeHandle": name},
+        "persistentVolumeReclaimPolicy": reclaim,
+        "storageClassName": storage_class,
+        "volumeMode": wanted.get("volumeMode") or "Filesystem",
+    }
+    metadata = {"name": name, "annotations": {PROVISIONED_BY: DRIVER}}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}

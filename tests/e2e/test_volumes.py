@@ -1,0 +1,127 @@
+"""Claims of storage in a whole cluster: their data outlives pods, and goes with them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from e2e.client_cluster import cluster, shell_pod
+from e2e.commands import Commands, eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with cluster(tmp_path_factory.mktemp("volumes"), "volumes") as commands:
+        yield commands
+
+
+def apply(commands: Commands, *objects: dict[str, Any]) -> None:
+    (commands.home / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+    commands.kubectl("apply", "-f", str(commands.home / "objects.yaml"))
+
+
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    size = {"requests": {"storage": "1Gi"}}
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": size, **spec},
+    }  # fmt: skip
+
+
+def writer(name: str, of: str) -> dict[str, Any]:
+    """A pod that adds a line to a file of the claim, and tells how many there are."""
+    pod = shell_pod(name, "echo x >> /data/log; wc -l < /data/log; sleep 1000")
+    pod["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": of}}]
+    pod["spec"]["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    return pod
+
+
+def lines_written(commands: Commands, name: str) -> str:
+    commands.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+    return eventually(lambda: commands.kubectl("logs", name).strip(), bool)
+
+
+def folders(commands: Commands) -> list[Path]:
+    return list(commands.home.glob("state/**/claims/*"))
+
+
+def test_data_stays_with_its_claim_and_goes_with_it(commands: Commands) -> None:
+    apply(commands, claim("data"))
+    waiting = commands.get("pvc", "data")
+    assert (waiting["status"]["phase"], waiting["spec"]["storageClassName"]) == ("Pending", "standard")
+    apply(commands, writer("first", "data"))
+    assert lines_written(commands, "first") == "1"
+    commands.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/data", "--timeout=20s")
+    commands.kubectl("delete", "pod", "first")
+    apply(commands, writer("second", "data"))
+    assert lines_written(commands, "second") == "2", "the next pod finds what the first has written"
+
+    commands.kubectl("delete", "pvc", "data", "--wait=false")
+    assert commands.get("pvc", "data")["metadata"]["deletionTimestamp"], "a pod uses it"
+    commands.kubectl("delete", "pod", "second")
+    commands.kubectl("wait", "--for=delete", "pvc/data", "--timeout=20s")
+    eventually(lambda: commands.get("pv")["items"], lambda found: not found)
+    eventually(lambda: folders(commands), lambda found: not found)
+
+    apply(commands, claim("data"), writer("third", "data"))
+    assert lines_written(commands, "third") == "1", "a namesake begins with nothing"
+
+
+def test_a_volume_of_the_users_own_is_found_and_kept(commands: Commands, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("x\n" * 4)
+    capacity = {"storage": "2Gi"}
+    mine = {
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "mine"},
+        "spec": {"capacity": capacity, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(tmp_path)}},
+    }  # fmt: skip
+    apply(commands, mine, claim("found", storageClassName=""), writer("reader", "found"))
+    assert lines_written(commands, "reader") == "5"
+    assert commands.get("pvc", "found")["status"]["capacity"] == capacity
+    commands.kubectl("delete", "pod/reader", "pvc/found")
+    eventually(lambda: commands.get("pv", "mine")["status"]["phase"], lambda phase: phase == "Released")
+    assert (tmp_path / "log").read_text() == "x\n" * 5
+
+
+def test_a_pod_says_which_claim_it_waits_for(commands: Commands) -> None:
+    apply(commands, writer("patient", "absent"))
+    told = '0/1 nodes are available: persistentvolumeclaim "absent" not found.'
+    eventually(
+        lambda: commands.get("pod", "patient")["status"].get("conditions") or [],
+        lambda found: any(each.get("message") == told for each in found),
+    )
+    assert told in commands.kubectl("describe", "pod", "patient")
+    apply(commands, claim("absent", storageClassName="made-for-elsewhere"))
+    assert lines_written(commands, "patient") == "1"
+
+
+def test_claims_of_a_stateful_set_go_with_pods_that_are_not_wanted_any_more(commands: Commands) -> None:
+    pod = writer("ignored", "ignored")["spec"]
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": {**pod, "restartPolicy": "Always", "volumes": []}}
+    made = {"metadata": {"name": "data"}, "spec": claim("ignored")["spec"]}
+    policy = {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    stateful_set = {
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "default"},
+        "spec": {
+            "replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template,
+            "volumeClaimTemplates": [made], "persistentVolumeClaimRetentionPolicy": policy,
+        },
+    }  # fmt: skip
+    before = len(folders(commands))
+    apply(commands, stateful_set)
+    commands.kubectl("rollout", "status", "statefulset/db", "--timeout=60s")
+    assert [lines_written(commands, name) for name in ("db-0", "db-1")] == ["1", "1"]
+    assert len(folders(commands)) == before + 2
+
+    commands.kubectl("scale", "statefulset/db", "--replicas=1")
+    commands.kubectl("wait", "--for=delete", "pvc/data-db-1", "--timeout=30s")
+    commands.kubectl("delete", "pvc", "data-db-0", "--wait=false")
+    commands.kubectl("delete", "pod", "db-0")
+    eventually(lambda: commands.run("kubectl", "get", "pod", "db-0").returncode, lambda code: code == 0)
+    assert lines_written(commands, "db-0") == "1", "it has a new claim, with nothing in it"
+
+    commands.kubectl("delete", "statefulset", "db")
+    commands.kubectl("wait", "--for=delete", "pvc/data-db-0", "--timeout=30s")
+    eventually(lambda: len(folders(commands)), lambda found: found == before)

@@ -1,0 +1,254 @@
+"""Claims and volumes, with the scheduler that waits for them."""
+
+import asyncio
+
+import pytest
+from fake_cluster import FakeCluster, ServerOf, named
+
+from roadstead.api.objects import ObjectKey, key_of
+from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, VOLUME_PROTECTION
+from roadstead.controllers.actions import Delete
+from roadstead.controllers.catalog import ClusterFacts, all_controllers
+from roadstead.controllers.controller import Situation
+from roadstead.controllers.storage import volume_controller
+
+CONTROLLERS = [
+    entry
+    for entry in all_controllers(ClusterFacts("PEM"))
+    if entry.name in ("persistentvolume-controller", "persistentvolume-reclaimer", "default-scheduler")
+]
+DATA = ObjectKey("shop", "data")
+
+
+@pytest.fixture
+def cluster():
+    made = FakeCluster(*CONTROLLERS)
+    made.create(named("Node", "n", status={"conditions": [{"type": "Ready", "status": "True"}]}))
+    made.create(storage_class("standard", DRIVER))
+    return made
+
+
+def storage_class(name: str, provisioner: str, binding: str = "WaitForFirstConsumer", reclaim: str = "Delete"):
+    return named("StorageClass", name, provisioner=provisioner, volumeBindingMode=binding, reclaimPolicy=reclaim)
+
+
+def claim(name: str = "data", storage_class: str = "standard", size: str = "1Gi", **spec):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **spec}
+    made = named("PersistentVolumeClaim", name, "shop", spec={**spec, "storageClassName": storage_class})
+    made["metadata"]["finalizers"] = [CLAIM_PROTECTION]
+    return {**made, "status": {"phase": "Pending"}}
+
+
+def volume(name: str, size: str = "1Gi", storage_class: str = "", **spec):
+    modes = ["ReadWriteOnce", "ReadOnlyMany"]
+    spec = {"accessModes": modes, "capacity": {"storage": size}, "storageClassName": storage_class, **spec}
+    made = named("PersistentVolume", name, spec=spec)
+    made["metadata"]["finalizers"] = [VOLUME_PROTECTION]
+    return {**made, "status": {"phase": "Pending"}}
+
+
+def pod(name: str = "web", *claims: str, **spec):
+    volumes = [{"name": each, "persistentVolumeClaim": {"claimName": each}} for each in claims or ("data",)]
+    return named("Pod", name, "shop", spec={"volumes": volumes, **spec}, status={"phase": "Pending"})
+
+
+def phase(cluster, key=DATA) -> str:
+    return cluster.get("PersistentVolumeClaim", key)["status"]["phase"]
+
+
+def phases(cluster) -> dict[str, str]:
+    return {each["metadata"]["name"]: each["status"]["phase"] for each in cluster.all("PersistentVolume")}
+
+
+def node_of(cluster, name: str = "web") -> str | None:
+    return cluster.get("Pod", ObjectKey("shop", name))["spec"].get("nodeName")
+
+
+def reasons(cluster) -> list[str]:
+    return [reason for _, reason, _ in cluster.events]
+
+
+def test_a_claim_gets_a_volume_when_a_pod_wants_it(cluster):
+    cluster.create(claim())
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Pending", {})
+    assert reasons(cluster) == ["WaitForFirstConsumer"]
+    cluster.create(pod())
+    cluster.settle()
+    found = cluster.get("PersistentVolumeClaim", DATA)
+    name = f"pvc-{found['metadata']['uid']}"
+    assert found["spec"]["volumeName"] == name
+    assert found["status"] == {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}
+    assert phases(cluster) == {name: "Bound"}
+    made = cluster.get("PersistentVolume", ObjectKey("", name))
+    assert made["metadata"]["annotations"] == {PROVISIONED_BY: DRIVER}
+    assert made["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+    assert node_of(cluster) == "n", "the pod is given to a node when it has its volume"
+
+
+def test_a_class_may_bind_at_once(cluster):
+    cluster.create(storage_class("fast", DRIVER, binding="Immediate", reclaim="Retain"))
+    cluster.create(claim(storage_class="fast"))
+    cluster.settle()
+    assert phase(cluster) == "Bound"
+    assert cluster.all("PersistentVolume")[0]["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("classes", [[], [storage_class("gp3", "ebs.csi.aws.com")]])
+def test_a_class_that_nothing_serves_here_is_a_folder_too(cluster, classes):
+    for each in classes:
+        cluster.create(each)
+    cluster.create(claim(storage_class="gp3"))
+    cluster.create(pod())
+    cluster.settle()
+    assert (phase(cluster), node_of(cluster)) == ("Bound", "n")
+    told = next(message for _, reason, message in cluster.events if reason == "ProvisioningSucceeded")
+    assert told.endswith('a folder of this machine: nothing else serves class "gp3" here')
+
+
+def test_a_pod_waits_for_a_claim_that_is_not_there(cluster):
+    cluster.create(pod())
+    cluster.settle()
+    assert node_of(cluster) is None
+    (condition,) = cluster.get("Pod", ObjectKey("shop", "web"))["status"]["conditions"]
+    assert condition["message"] == '0/1 nodes are available: persistentvolumeclaim "data" not found.'
+    cluster.create(claim())
+    cluster.settle()
+    assert node_of(cluster) == "n"
+
+
+@pytest.mark.parametrize(("others", "wanted", "taken"), [
+    ([volume("small", "500Mi"), volume("large", "5Gi"), volume("fitting", "2Gi")], {}, "fitting"),
+    ([volume("small", "500Mi")], {}, None),
+    ([volume("shared")], {"accessModes": ["ReadWriteMany"]}, None),
+    ([volume("shared"), volume("disk", volumeMode="Block")], {"volumeMode": "Block"}, "disk"),
+    ([volume("fast", storage_class="fast")], {}, None),
+    ([volume("kept", "9Gi", claimRef={"namespace": "shop", "name": "data"}), volume("free")], {}, "kept"),
+    ([volume("kept", claimRef={"namespace": "shop", "name": "other"})], {}, None),
+    ([volume("any"), volume("named", "9Gi")], {"volumeName": "named"}, "named"),
+    ([volume("plain")], {"selector": {"matchLabels": {"tier": "gold"}}}, None),
+])  # fmt: skip
+def test_a_claim_without_a_class_takes_a_volume_that_fits(cluster, others, wanted, taken):
+    for each in others:
+        cluster.create(each)
+    cluster.create(claim(storage_class="", **wanted))
+    cluster.settle()
+    assert phase(cluster) == ("Bound" if taken else "Pending")
+    assert {name for name, its in phases(cluster).items() if its == "Bound"} == ({taken} if taken else set())
+    if taken is None:
+        assert reasons(cluster)[-1] == "FailedBinding"
+
+
+def test_a_volume_that_comes_later_is_taken(cluster):
+    cluster.create(storage_class("by-hand", "kubernetes.io/no-provisioner", binding="Immediate"))
+    cluster.create(claim(storage_class="by-hand"))
+    cluster.settle()
+    assert phase(cluster) == "Pending"
+    cluster.create(volume("late", storage_class="by-hand"))
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Bound", {"late": "Bound"})
+
+
+def test_a_claim_from_before_there_was_a_default_class_gets_it(cluster):
+    old = claim()
+    del old["spec"]["storageClassName"]
+    cluster.create(old)
+    cluster.create(pod())
+    cluster.settle()
+    assert phase(cluster) == "Pending"
+    default = storage_class("later", DRIVER)
+    default["metadata"]["annotations"] = {"storageclass.kubernetes.io/is-default-class": "true"}
+    cluster.create(default)
+    cluster.settle()
+    assert cluster.get("PersistentVolumeClaim", DATA)["spec"]["storageClassName"] == "later"
+    assert (phase(cluster), node_of(cluster)) == ("Bound", "n")
+
+
+def test_two_claims_never_have_one_volume(cluster):
+    cluster.create(volume("only"))
+    for name in ("data", "more"):
+        cluster.create(claim(name, storage_class=""))
+    cluster.settle()
+    assert sorted(phase(cluster, ObjectKey("shop", name)) for name in ("data", "more")) == ["Bound", "Pending"]
+
+
+def test_a_claim_that_names_a_volume_of_another_says_so(cluster):
+    cluster.create(volume("only"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.create(claim("more", storage_class="", volumeName="only"))
+    cluster.settle()
+    assert cluster.events[-1][1:] == ("FailedBinding", 'volume "only" already bound to a different claim.')
+
+
+def used_claim(cluster):
+    cluster.create(claim())
+    cluster.create(pod())
+    cluster.settle()
+
+
+def test_a_claim_stays_as_long_as_a_pod_uses_it(cluster):
+    used_claim(cluster)
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert cluster.get("PersistentVolumeClaim", DATA)["metadata"]["deletionTimestamp"]
+    assert list(phases(cluster).values()) == ["Bound"]
+    cluster.patch("Pod", ObjectKey("shop", "web"), {"status": {"phase": "Succeeded"}}, "status")
+    cluster.settle()
+    assert cluster.get("PersistentVolumeClaim", DATA) is None
+    assert phases(cluster) == {}, "and its volume goes with it"
+
+
+def test_a_pod_is_not_started_with_a_claim_that_is_going(cluster):
+    used_claim(cluster)
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.create(pod("late"))
+    cluster.settle()
+    assert node_of(cluster, "late") is None
+    assert cluster.events[-1][2] == '0/1 nodes are available: persistentvolumeclaim "data" is being deleted.'
+
+
+def test_a_volume_that_is_bound_stays(cluster):
+    cluster.create(volume("only"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.delete("PersistentVolume", "only")
+    cluster.settle()
+    assert phases(cluster) == {"only": "Bound"}
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert phases(cluster) == {}
+
+
+def test_what_is_to_be_retained_is_released_and_not_given_to_a_namesake(cluster):
+    cluster.create(volume("kept", persistentVolumeReclaimPolicy="Retain"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert phases(cluster) == {"kept": "Released"}
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Pending", {"kept": "Released"})
+
+
+def test_a_claim_whose_volume_is_gone_is_lost(cluster):
+    used_claim(cluster)
+    cluster.kinds["PersistentVolume"].clear()
+    cluster.patch("PersistentVolumeClaim", DATA, {"metadata": {"labels": {"a": "b"}}})
+    cluster.settle()
+    assert phase(cluster) == "Lost"
+    assert cluster.events[-1][1] == "ClaimLost"
+
+
+def test_no_data_goes_on_the_word_of_a_cache_that_is_late(cluster):
+    """The server knows the claim, though nobody has heard of it here."""
+    used_claim(cluster)
+    (volume,) = cluster.all("PersistentVolume")
+    late = FakeCluster()
+    late.kinds["PersistentVolume"] = cluster.kinds["PersistentVolume"]
+    key, reclaimer = key_of(volume), volume_controller()
+    found = asyncio.run(reclaimer.look(ServerOf(cluster), late, key))
+    assert reclaimer.decide(Situation(late, key, late.now, live=found)) == []
+    gone = asyncio.run(reclaimer.look(ServerOf(late), late, key))
+    assert Delete(volume) in reclaimer.decide(Situation(late, key, late.now, live=gone))
