@@ -80,7 +80,7 @@ def channel(
     if not encrypted:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
 
-    def secure_channel(content: Content) -> grpc.aio.Channel:
+    def secure_channel(content: Content[bytes]) -> grpc.aio.Channel:
         shown = grpc.ssl_channel_credentials(content.authorities, content.key, content.certificate)
         return grpc.aio.secure_channel(target, shown, options=arguments, interceptors=interceptors)
 

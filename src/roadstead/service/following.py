@@ -26,7 +26,7 @@ class FollowingChannel(grpc.aio.Channel):
     The files are looked at when a call is made, at most once a second.
     """
 
-    def __init__(self, files: TlsFiles, open_channel: Callable[[Content], grpc.aio.Channel]) -> None:
+    def __init__(self, files: TlsFiles, open_channel: Callable[[Content[bytes]], grpc.aio.Channel]) -> None:
         self._files = files
         self._open = open_channel
         self._current = _Opened(files(), open_channel)
@@ -100,7 +100,7 @@ class FollowingChannel(grpc.aio.Channel):
 class _Opened:
     """A channel with what it shows, and the number of its calls that have not ended."""
 
-    def __init__(self, content: Content, open_channel: Callable[[Content], grpc.aio.Channel]) -> None:
+    def __init__(self, content: Content[bytes], open_channel: Callable[[Content[bytes]], grpc.aio.Channel]) -> None:
         self.content = content
         self.channel = open_channel(content)
         self._running = 0

@@ -1,22 +1,23 @@
 """Certificates mounted from a Secret, taken up without a restart: by servers, and by channels that show one.
 
-A server's grpc asks for the certificate at each handshake, a channel of ours at each call; `WatchedFile` keeps that
+A server's grpc asks for the certificate at each handshake, a channel of ours at each call; `WatchedFiles` keeps that
 cheap. New files are tried out first: while the kubelet swaps them, or when somebody stored a key that does not fit, the
 old ones go on serving.
 """
 
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 import msgspec
-import structlog
 
-from roadstead.service.files import WatchedFile
+from roadstead.service.files import WatchedFiles
 
-_log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _Configuration: TypeAlias = grpc.ServerCertificateConfiguration
 
 
@@ -35,12 +36,12 @@ class Tls(msgspec.Struct, frozen=True):
         return cls(certificate=str(folder / "tls.crt"), key=str(folder / "tls.key"), client_ca=ca)
 
 
-class Content(NamedTuple):
-    """What stands in the files, as PEM; None for a file that is not named."""
+class Content(NamedTuple, Generic[T]):
+    """Of each file its PEM, or its path; None for a file that is not named."""
 
-    certificate: bytes | None = None
-    key: bytes | None = None
-    authorities: bytes | None = None
+    certificate: T | None = None
+    key: T | None = None
+    authorities: T | None = None
 
 
 class TlsFiles:
@@ -49,38 +50,33 @@ class TlsFiles:
     Raises OSError or ValueError if it is not usable at first. A certificate comes with its key, or neither is there.
     """
 
-    def __init__(self, certificate: str | None, key: str | None, authorities: str | None) -> None:
-        self._paths = certificate, key, authorities
-        self._files = tuple(WatchedFile(path, bytes) if path else None for path in self._paths)
-        self._tried = self._read()
-        self._check(self._tried)
-        self._good = self._tried
+    def __init__(
+        self,
+        certificate: str | None,
+        key: str | None,
+        authorities: str | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._paths = Content(certificate, key, authorities)
+        named = [path for path in self._paths if path is not None]
+        # Together: a new certificate with an old key would be worse than either pair.
+        self._files = WatchedFiles(named, self._checked, clock=clock)
 
-    def __call__(self) -> Content:
+    def __call__(self) -> Content[bytes]:
         """Return the content in force, at most a second old; from any thread."""
-        found = self._read()
-        if found != self._tried:
-            self._tried = found
-            try:
-                self._check(found)
-            except ValueError as error:
-                _log.error("certificate not taken up: the old one stays", error=str(error))
-            else:
-                self._good = found
-                _log.info("certificate taken up", path=self._paths[0] or self._paths[2])
-        return self._good
+        return self._files.current()
 
-    def _read(self) -> Content:
-        return Content(*(file.current() if file else None for file in self._files))
-
-    def _check(self, content: Content) -> None:
+    def _checked(self, *read: bytes) -> Content[bytes]:
+        contents = iter(read)
+        content = Content(*(None if path is None else next(contents) for path in self._paths))
         certificate, key, authorities = self._paths
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if certificate:
+        if certificate is not None:
             try:
-                # The ssl module takes only paths, so the files are read once more: after a swap in between the pair is
-                # judged by what comes next, and looked at again with that change. With a password, though it has none:
-                # else OpenSSL would ask for that of an encrypted key, where there is a terminal, and wait.
+                # The ssl module takes only paths, so the files are read once more: they are taken up only if they are
+                # the same before and after. With a password, though it has none: else OpenSSL would ask for that of an
+                # encrypted key, where there is a terminal, and wait.
                 context.load_cert_chain(certificate, key, password="")
             except (OSError, ValueError) as error:
                 raise ValueError(f"{certificate} and {key} are no certificate and its key: {error}") from error
@@ -89,6 +85,7 @@ class TlsFiles:
                 context.load_verify_locations(cadata=content.authorities.decode("ascii", "replace"))
             except (OSError, ValueError) as error:
                 raise ValueError(f"{authorities} has no certificates of authorities: {error}") from error
+        return content
 
 
 def server_credentials(tls: Tls) -> grpc.ServerCredentials:
@@ -116,6 +113,6 @@ def server_credentials(tls: Tls) -> grpc.ServerCredentials:
     )
 
 
-def _configuration(content: Content) -> _Configuration:
+def _configuration(content: Content[bytes]) -> _Configuration:
     pair = (content.key or b"", content.certificate or b"")  # both are named, so both are there
     return grpc.ssl_server_certificate_configuration([pair], content.authorities)

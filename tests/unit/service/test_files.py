@@ -1,7 +1,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from roadstead.service.files import WatchedFile
+from roadstead.service.files import WatchedFile, WatchedFiles
 
 
 class Clock:
@@ -108,3 +108,79 @@ def test_a_path_that_cannot_be_asked_keeps_the_content(tmp_path, clock):
     with capture_logs() as logs:
         assert watched.current() == 1
     assert [entry["event"] for entry in logs] == ["file not reloaded: the old content stays in force"]
+
+
+def test_what_is_gone_is_said_once(tmp_path, clock):
+    path = tmp_path / "n"
+    path.write_text("1")
+    watched = WatchedFile(path, number, clock=clock)
+    path.unlink()
+    with capture_logs() as logs:
+        for clock.now in (2, 4, 6):
+            assert watched.current() == 1
+    assert [(log["event"], log["path"]) for log in logs] == [
+        ("file not reloaded: the old content stays in force", str(path))
+    ]
+
+
+class Pair:
+    """Two files that say the same number, swapped together as the kubelet does; `parse` insists on it."""
+
+    def __init__(self, folder) -> None:
+        self.folder = folder
+        self.during_reading = []
+        self.swap("1")
+
+    def swap(self, text: str) -> None:
+        made = self.folder / f"..{text}"
+        made.mkdir()
+        for name in ("a", "b"):
+            (made / name).write_text(text)
+        (self.folder / "..new").symlink_to(made)
+        (self.folder / "..new").replace(self.folder / "data")
+
+    def paths(self):
+        return [self.folder / "data" / name for name in ("a", "b")]
+
+    def parse(self, a: bytes, b: bytes) -> int:
+        if self.during_reading:
+            self.swap(self.during_reading.pop())
+            raise ValueError("half of it is old")
+        assert a == b
+        return int(a)
+
+
+def test_files_that_belong_together_change_together(tmp_path, clock):
+    pair = Pair(tmp_path)
+    watched = WatchedFiles(pair.paths(), pair.parse, clock=clock)
+    assert watched.current() == 1
+    pair.swap("2")
+    clock.now = 2
+    assert watched.current() == 2
+
+
+def test_a_swap_while_they_are_read_is_no_fault(tmp_path, clock):
+    pair = Pair(tmp_path)
+    pair.during_reading = ["2"]
+    watched = WatchedFiles(pair.paths(), pair.parse, clock=clock)
+    assert watched.current() == 2
+    pair.swap("3")
+    pair.during_reading = ["4"]
+    clock.now = 2
+    with capture_logs() as logs:
+        assert watched.current() == 4
+    assert [log["event"] for log in logs] == ["file reloaded"]
+
+
+def test_files_that_never_rest_keep_the_old_content_and_nobody_waiting(tmp_path, clock):
+    pair = Pair(tmp_path)
+    watched = WatchedFiles(pair.paths(), pair.parse, clock=clock)
+    pair.swap("2")
+    pair.during_reading = list("9876543")
+    clock.now = 2
+    with capture_logs() as logs:
+        assert watched.current() == 1
+    assert [log["error"] for log in logs] == ["it is changed all the time while it is read"]
+    pair.during_reading.clear()
+    clock.now = 4
+    assert watched.current() == 5

@@ -129,9 +129,8 @@ def test_a_key_that_does_not_fit_changes_nothing(loop_thread, certificates, serv
             shutil.copy(certificates.write("other.example.com") / "tls.key", mounted / "new")
             (mounted / "new").replace(mounted / "tls.key")
             with capture_logs() as logs:
-                await until(
-                    lambda: client.current() and any("certificate not taken up" in log["event"] for log in logs)
-                )
+                await until(lambda: client.current() and any("not reloaded" in log["event"] for log in logs))
+            assert "are no certificate and its key" in logs[0]["error"]
             return await shown(client)
 
     assert loop_thread.run(scenario()) == "one.example.com"

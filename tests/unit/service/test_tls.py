@@ -1,5 +1,7 @@
 """A server's certificate: followed without a restart, and handshakes that nothing ends."""
 
+import itertools
+import random
 import socket
 import ssl
 import subprocess
@@ -10,10 +12,11 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import load_pem_x509_certificate
 from polling import wait_until
 
 from roadstead.service import Tls
-from roadstead.service.tls import server_credentials
+from roadstead.service.tls import TlsFiles, server_credentials
 
 SERVER = """
 import sys
@@ -39,6 +42,29 @@ def test_grpc_is_told_of_a_change_once(monkeypatch, certificates, tmp_path):
     wait_until(lambda: told.append(change()) or told[-1] is not None)
     assert isinstance(told[-1], grpc.ServerCertificateConfiguration)
     assert [change(), change()] == [None, None]
+
+
+def test_a_certificate_is_never_taken_up_without_its_key(certificates, tmp_path):
+    mounted = certificates.write("one").rename(tmp_path / "mounted")
+    uneven = random.Random(1)  # so that one file would be looked at in another second than its neighbour
+    ticks = itertools.accumulate(uneven.choice((0.0, 0.1, 0.7)) for _ in itertools.count())
+    files = TlsFiles(*map(str, (mounted / "tls.crt", mounted / "tls.key", mounted / "ca.crt")), clock=ticks.__next__)
+    seen = {files()}
+    for name in ("two", "three", "four"):
+        fresh = certificates.write(name)
+        for file in ("tls.crt", "tls.key"):
+            (fresh / file).replace(mounted / file)
+        seen |= {files() for _ in range(10)}
+    assert len(seen) == 4
+    for content in seen:
+        assert public_key(load_pem_x509_certificate(content.certificate)) == public_key(
+            serialization.load_pem_private_key(content.key, None)
+        )
+
+
+def public_key(holder) -> bytes:
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return holder.public_key().public_bytes(*form)
 
 
 @pytest.fixture
