@@ -30,11 +30,16 @@ class Bearer(Protocol):
     def identity(self) -> Identity | None:
         """Who calls."""
 
+    @property
+    def client(self) -> str:
+        """The address that is asked for, of a call to an open method (`credentials/client.py`); else ""."""
+
 
 class Stranger(msgspec.Struct, frozen=True):
     """A caller without an RPC, for tests of handlers."""
 
-    identity: Identity | None
+    identity: Identity | None = None
+    client: str = ""
 
 
 # One variable for the RPC and its caller: each that is set takes time at every call.

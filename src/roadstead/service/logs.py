@@ -55,9 +55,18 @@ def as_json_line(_logger: object, method: str, event: MutableMapping[str, Any]) 
     line = {"time": f"{_second(int(now))}.{int(now % 1 * 1e6):06d}Z", "level": _LEVELS.get(method, method), **event}
     try:
         return _ENCODER.encode(line)
-    except UnicodeEncodeError:
-        # Half a character, as in the name of a file that is no UTF-8: the line is worth more than its beauty.
-        return json.dumps(line, default=str).encode()
+    except Exception:  # noqa: BLE001  half a character, a list within itself, a `__str__` that raises
+        # Whoever logs goes on, and the line is worth more than its beauty.
+        return json.dumps({str(key): _plain(value) for key, value in line.items()}).encode()
+
+
+def _plain(value: object) -> str | int | None:
+    if value is None or isinstance(value, str | int):
+        return value
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  likewise
+        return f"<{type(value).__name__}>"
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=str)

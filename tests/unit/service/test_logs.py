@@ -2,6 +2,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from roadstead.service.logs import as_json_line
 
 
@@ -12,9 +14,28 @@ def test_a_line_has_its_time_and_level():
     assert len(line["time"]) == len("2026-11-22T12:00:00.000000Z")
 
 
-def test_half_a_character_costs_no_line():
-    line = json.loads(as_json_line(None, "error", {"event": "rpc", "reason": "report-\udcfc.txt", "path": object}))
-    assert line["reason"] == "report-\udcfc.txt"
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+
+OWN = [1]
+OWN.append(OWN)
+DEEP = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    ("report-\udcfc.txt", "report-\udcfc.txt"),
+    (OWN, "[1, [...]]"),
+    (DEEP, "<list>"),
+    (Unspeakable(), "<Unspeakable>"),
+])  # fmt: skip
+def test_a_value_that_is_no_json_costs_no_line(value, shown):
+    line = json.loads(as_json_line(None, "error", {"event": "rpc", "reason": value, "count": 1, "none": None}))
+    assert line["level"] == "error"
+    assert (line["event"], line["reason"], line["count"], line["none"]) == ("rpc", shown, 1, None)
 
 
 PROGRAM = """

@@ -6,16 +6,15 @@ name or network; from anybody else the header is what the client wants us to bel
 
 import ipaddress
 from collections.abc import Iterable
-from contextvars import ContextVar
 from functools import lru_cache
 
 from roadstead.service.credentials.connection import address_of
 from roadstead.service.credentials.forwarded import Names, TrustedGateways
+from roadstead.service.identity import bearer
 
 HEADER = "x-forwarded-for"
 # What one household or machine gets of IPv6: somebody who guesses has all of it.
 _PREFIX = 64
-_client: ContextVar[str] = ContextVar("roadstead_client", default="")
 
 
 def client_of(peer: str, shown: Names, metadata: Iterable[tuple[str, str | bytes]], gateways: TrustedGateways) -> str:
@@ -40,12 +39,8 @@ def client_of(peer: str, shown: Names, metadata: Iterable[tuple[str, str | bytes
 
 def current_client() -> str:
     """Return the client of the RPC to an open method that is being handled; "" elsewhere."""
-    return _client.get()
-
-
-def set_current_client(client: str) -> None:
-    """Make `client` the one of this RPC for the rest of its context."""
-    _client.set(client)
+    found = bearer.get(None)
+    return "" if found is None else found.client
 
 
 def _is_address(text: str) -> bool:

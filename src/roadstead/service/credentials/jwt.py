@@ -10,6 +10,7 @@ token that was good is remembered for two minutes, at most until it expires, and
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 
 import grpc
@@ -23,6 +24,7 @@ from roadstead.service.identity import Identity
 from roadstead.service.refusal import Refusal, unauthenticated
 
 Checked = Identity | Refusal
+_LONGEST_REASON = 300
 
 
 class KeySource(Protocol):
@@ -62,7 +64,7 @@ class JwtVerifier:
         try:
             header = _header(claim.text)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            return unauthenticated(f"token: {error}")
+            return _wrong(error)
         keys = self._source.current()
         # The issuer is asked for a key that the token names, if it can be one of its: tokens of others, which name none
         # or another sort, would have everybody wait.
@@ -97,10 +99,15 @@ class JwtVerifier:
         try:
             identity = self._expected.identity(_payload(text, header, keys), now)
         except (ValueError, msgspec.DecodeError, RecursionError) as error:
-            return unauthenticated(f"token: {error}")
+            return _wrong(error)
         until = (identity.expires or now) + self._expected.skew
         self._cache.put(key, identity, now, until - now)
         return identity
+
+
+def _wrong(error: Exception) -> Refusal:
+    """Return a refusal whose reason, which is logged, quotes no more of a stranger's token than helps."""
+    return unauthenticated(f"token: {error}"[:_LONGEST_REASON])
 
 
 def _header(text: str) -> _Header:
@@ -122,4 +129,7 @@ def _payload(text: str, header: _Header, keys: KeySet) -> bytes:
     fit: list[PinnedKey] = [key for key in named if header.alg in key.algorithms]
     if not fit:
         raise ValueError(f"its algorithm {header.alg!r} is not what its key is for")
-    return payload_signed_by(fit[0], text)
+    for key in fit[:-1]:  # several only if the issuer has given one name to some
+        with suppress(ValueError):
+            return payload_signed_by(key, text)
+    return payload_signed_by(fit[-1], text)

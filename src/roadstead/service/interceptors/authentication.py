@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from roadstead.service.credentials.certificate import AuthContext, shown_names
-from roadstead.service.credentials.client import client_of, set_current_client
+from roadstead.service.credentials.client import client_of
 from roadstead.service.credentials.connection import is_encrypted, is_inside
 from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.credentials.presented import Malformed, NamePassword, Presented, Token, presented
@@ -72,8 +72,8 @@ class Authentication(Stage):
     def admit(self, call: Call) -> "Admission | Future[Admission]":
         """Check what the metadata presents, or else the certificate."""
         if self._is_open(call.method):
-            # For a handler, such as that of a login, which takes a password in its request.
-            set_current_client(self._client(call))
+            # For limits, and for a handler, such as that of a login, which takes a password in its request.
+            call.client = self._client(call)
             return None
         claim = presented(call.metadata)
         if claim is not None and not self._is_inside(call.peer) and not is_encrypted(call.context.auth_context()):

@@ -1,7 +1,8 @@
 """Not too much at once, and not too often: limits for each caller, so that one does not starve the others.
 
-A caller is an identity, or for open methods the peer's address. Put these stages after `Authentication`. Health is
-neither refused nor counted: probes share an address with others, and a pod whose probes are refused is killed.
+A caller is an identity, or for open methods the client's address: behind a gateway that `Authentication` trusts, the
+one that it names. Put these stages after `Authentication`. Health is neither refused nor counted: probes share an
+address with others, and a pod whose probes are refused is killed.
 """
 
 import threading
@@ -22,13 +23,13 @@ _MOST_CALLERS = 200_000
 
 
 def caller_of(call: Call) -> str:
-    """Return a name for who calls: the identity's, or the peer's address without its port, of IPv6 its /64.
+    """Return a name for who calls: the identity's, or the client's address without its port, of IPv6 its /64.
 
     No identity has the name of an address.
     """
     if call.identity is not None:
         return f"identity {call.identity.name}"
-    return f"address {network_of(address_of(call.peer)) or call.peer}"
+    return f"address {call.client or network_of(address_of(call.peer)) or call.peer}"
 
 
 class Concurrency(Stage):

@@ -48,6 +48,8 @@ class Call(msgspec.Struct, eq=False):
     # "unary", "client_stream", "server_stream" or "bidi_stream"; "" for a method that is not here.
     kind: str = ""
     identity: Identity | None = None
+    # From where an open method is called: behind a gateway that is trusted, the address that it names.
+    client: str = ""
     # Who may do it, as far as that has been judged.
     decision: Decision | None = None
     context: Any = None

@@ -1,10 +1,11 @@
 import base64
+import json
 from concurrent.futures import Future
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jwt_keys import key, key_set, signed
+from jwt_keys import key, key_set, published, signed
 
 from roadstead.service.credentials import key_set as key_set_module
 from roadstead.service.credentials.claims import Expectations
@@ -104,6 +105,21 @@ def test_which_key():
     assert two.source.looks == 0, "a token that names no key is no reason to ask for keys"
     assert two.reason(signed(GOOD, "ec-1", "ES256", kid="x")) == "token: there is no key 'x'"
     assert two.source.looks == 1
+
+
+@pytest.mark.parametrize("name", ["ec-1", "ec-2"])
+def test_each_of_several_keys_of_one_name_counts(name):
+    bed = Bed()
+    same = [published(each, kid="2026") for each in ("ed-1", "ec-1", "ec-2")]
+    bed.source.keys = parse_key_set(json.dumps({"keys": same}).encode())
+    assert bed.verify(signed(GOOD, name, "ES256", kid="2026")) == ALICE
+    assert "wrong signature" in bed.reason(signed(GOOD, "ec-3", "ES256", kid="2026"))
+
+
+def test_of_a_long_name_a_part_is_quoted():
+    reason = Bed("ec-1").reason(signed(GOOD, "ec-1", "ES256", kid="x" * 5000))
+    assert reason.startswith("token: there is no key 'xxx")
+    assert len(reason) < 400
 
 
 def test_tokens_of_another_sort_are_no_reason_to_ask_for_keys():

@@ -6,11 +6,10 @@ import pytest
 
 from roadstead.service import passwords as module
 from roadstead.service.credentials.cache import VerifiedCache
-from roadstead.service.credentials.client import set_current_client
 from roadstead.service.credentials.password import PasswordVerifier
 from roadstead.service.credentials.presented import NamePassword
 from roadstead.service.credentials.throttle import Throttle
-from roadstead.service.identity import Identity
+from roadstead.service.identity import Identity, Stranger, bearer
 from roadstead.service.passwords import PasswordFile, PasswordRecord
 from roadstead.service.refusal import Refusal, RpcError
 
@@ -262,14 +261,14 @@ def test_right_ones_cost_the_client_nothing_and_are_remembered(hashing):
 
 def test_a_login_counts_for_the_client_that_is_being_handled(bed):
     async def attempts() -> list[str]:
-        set_current_client("203.0.113.9")
+        bearer.set(Stranger(client="203.0.113.9"))
         codes = []
         for number in range(32):
             try:
                 await bed.verifier.identify(f"user-{number}", "x")
             except RpcError as error:
                 codes.append(error.code.name)
-        set_current_client("198.51.100.1")
+        bearer.set(Stranger(client="198.51.100.1"))
         assert (await bed.verifier.identify("alice", "wonderland")).name == "alice"
         return codes
 

@@ -4,8 +4,9 @@ from echo_service import GATE, OWN_SERVERS
 from grpc_health.v1 import health_pb2
 from polling import wait_until
 
+from roadstead.service.credentials.forwarded import TrustedGateways
 from roadstead.service.identity import Identity
-from roadstead.service.interceptors import Call, Concurrency, Deadline, Rate, Stage
+from roadstead.service.interceptors import Authentication, Call, Concurrency, Deadline, Rate, Stage
 from roadstead.service.interceptors.limits import caller_of
 
 
@@ -49,6 +50,20 @@ def test_a_caller_has_so_many_calls_per_second(serving, server_sort, kind):
         assert [call(), call()] == ["OK", "RESOURCE_EXHAUSTED"]
         told = client.call(kind, b"hello", metadata=ALICE)
         assert (told.code, told.trailing["grpc-retry-pushback-ms"]) == ("RESOURCE_EXHAUSTED", "100")
+
+
+def test_behind_a_gateway_that_is_named_each_client_has_limits_of_his_own(serving, server_sort, kind):
+    gateways = TrustedGateways.of(networks=["127.0.0.0/8"])
+    authentication = Authentication(is_open=lambda _: True, gateways=gateways)
+    places = Concurrency(5)
+    with serving(server_sort, authentication, Rate(1, burst=1, clock=lambda: 0.0), places) as client:
+
+        def call(address: str) -> str:
+            return client.call(kind, b"hello", metadata=(("x-forwarded-for", address),)).code
+
+        assert [call("198.51.100.1"), call("198.51.100.1")] == ["OK", "RESOURCE_EXHAUSTED"]
+        assert call("198.51.100.2") == "OK"
+        wait_until(lambda: places._running == {})
 
 
 def test_callers_who_have_left_are_forgotten():
