@@ -74,9 +74,9 @@ def channel(
         arguments.append(("grpc.default_authority", authority))
         if encrypted:
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
-    hedge = _Hedge(idempotent, hedging) if hedging is not None else None
+    hedge = _Hedge(hedging) if hedging is not None else None
     # Tracing outside: a call is one span however often it is sent.
-    interceptors = [*_tracing(target, tracing), *_interceptors(credentials or tuple, timeout, hedge)]
+    interceptors = [*_tracing(target, tracing), *_interceptors(credentials or tuple, timeout, _Repeated(idempotent), hedge)]
     if not encrypted:
         return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
 
@@ -126,7 +126,7 @@ def service_config(idempotent: Iterable[str], *, balance: bool) -> dict[str, Any
     if balance:
         config["loadBalancingConfig"] = [{"round_robin": {}}]
     if names := [_method_name(method) for method in _names(idempotent)]:
-        config["methodConfig"] = [{"name": names, "waitForReady": True, "retryPolicy": _RETRY}]
+        config["methodConfig"] = [{"name": names, "retryPolicy": _RETRY}]
     return config
 
 
@@ -149,7 +149,9 @@ def _method_name(method: str) -> dict[str, str]:
 def _arguments(idempotent: Iterable[str], balance: bool) -> list[tuple[str, Any]]:
     return [
         ("grpc.service_config", json.dumps(service_config(idempotent, balance=balance))),
-        # Look again soon: a Service's address stays while the pods behind it change.
+        # Look again soon, after a connection and after names: a Service's address stays while the pods behind it
+        # change, and those of a headless one change. grpc's own 30 s between look-ups outlast a rolling update.
+        ("grpc.dns_min_time_between_resolutions_ms", 500),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2000),
@@ -163,9 +165,12 @@ def _arguments(idempotent: Iterable[str], balance: bool) -> list[tuple[str, Any]
 class _Details:
     """Adds what is missing to the details of one call."""
 
-    def __init__(self, credentials: Credentials, timeout: float | None, hedge: "_Hedge | None") -> None:
+    def __init__(
+        self, credentials: Credentials, timeout: float | None, repeated: "_Repeated", hedge: "_Hedge | None"
+    ) -> None:
         self._credentials = credentials
         self._timeout = timeout
+        self._repeated = repeated
         self._hedge = hedge
 
     def complete(self, details: Any, *, unary: bool) -> grpc.aio.ClientCallDetails:
@@ -174,9 +179,11 @@ class _Details:
             if metadata.get(key) is None:
                 metadata.add(key, value)
         timeout = self._timeout if unary and details.timeout is None else details.timeout
-        complete = grpc.aio.ClientCallDetails(
-            details.method, timeout, metadata, details.credentials, details.wait_for_ready
-        )
+        waits = details.wait_for_ready
+        if waits is None and self._repeated.covers(details.method):
+            # Said of each call, since a service config counts only once the target's name has been found.
+            waits = True
+        complete = grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, waits)
         return _with_timeout(complete, shorter(timeout, time_left()))
 
 
@@ -193,7 +200,7 @@ def _with_timeout(details: grpc.aio.ClientCallDetails, timeout: float | None) ->
 class _UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor, _Details):
     async def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         details = self.complete(client_call_details, unary=True)
-        if self._hedge is None or not self._hedge.covers(details.method):
+        if self._hedge is None or not self._repeated.covers(details.method):
             return await continuation(details, request)
         return await self._hedge.call(continuation, details, request)
 
@@ -244,17 +251,23 @@ class _TrueStatus:
             await self._inner.send_receive_close()
 
 
-class _Hedge:
-    """Which methods are hedged, and how."""
+class _Repeated:
+    """Which methods may be carried out more than once."""
 
-    def __init__(self, idempotent: Iterable[str], hedging: Hedging) -> None:
-        self._names = frozenset(idempotent)
-        self._hedging = hedging
-        self._budget = Budget(hedging.budget)
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
 
     def covers(self, method: str | bytes) -> bool:
         path = (method.decode() if isinstance(method, bytes) else method).removeprefix("/")
         return path in self._names or path.partition("/")[0] in self._names
+
+
+class _Hedge:
+    """How calls are hedged."""
+
+    def __init__(self, hedging: Hedging) -> None:
+        self._hedging = hedging
+        self._budget = Budget(hedging.budget)
 
     async def call(self, continuation: Any, details: grpc.aio.ClientCallDetails, request: Any) -> Any:
         started = time.monotonic()
@@ -269,7 +282,7 @@ class _Hedge:
 
 
 def _interceptors(
-    credentials: Credentials, timeout: float | None, hedge: _Hedge | None
+    credentials: Credentials, timeout: float | None, repeated: _Repeated, hedge: _Hedge | None
 ) -> list[grpc.aio.ClientInterceptor]:
     kinds = (_UnaryUnary, _UnaryStream, _StreamUnary, _StreamStream)
-    return [kind(credentials, timeout, hedge) for kind in kinds]
+    return [kind(credentials, timeout, repeated, hedge) for kind in kinds]
