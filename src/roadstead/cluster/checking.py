@@ -16,6 +16,8 @@ from roadstead.cluster.bootstrap import OBJECTS
 from roadstead.cluster.certificates import AUTHORITY_NAME, secret_manifest
 from roadstead.cluster.checks import policies, reflection, workloads
 from roadstead.cluster.checks.admission import admit, stored_as_is
+from roadstead.cluster.checks.balancing import check_balancing
+from roadstead.cluster.checks.claims import check_claims
 from roadstead.cluster.checks.finding import Checked, Finding, unreadable
 from roadstead.cluster.checks.overlap import check_overlap
 from roadstead.cluster.checks.routing import check_routing
@@ -60,6 +62,8 @@ def _of_workloads(
     yield from workloads.check_references(pods, there)
     yield from workloads.check_services(objects, pods)
     yield from workloads.check_policies(objects)
+    yield from check_balancing(objects, pods)
+    yield from check_claims(objects, pods)
 
 
 def _keys(obj: Object) -> set[str]:

@@ -15,7 +15,8 @@ from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, clai
 from roadstead.controllers.actions import Action, Create, Event, Patch, guard, releasing, status_patch
 from roadstead.controllers.pods import is_over
 
-_BY_HAND = "kubernetes.io/no-provisioner"
+BY_HAND = "kubernetes.io/no-provisioner"
+"""What classes name as their provisioner whose volumes somebody makes."""
 _COMPLETED = "pv.kubernetes.io/bind-completed"
 _BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
@@ -49,7 +50,7 @@ def plan(observed: Observed) -> list[Action]:
     if _is_delayed(observed) and not any(_may_start(claim, pod) for pod in observed.pods):
         told = "waiting for first consumer to be created before binding"
         return [Event(claim, "Normal", "WaitForFirstConsumer", told)]
-    fitting = [each for each in observed.volumes if _fits(each, claim)]
+    fitting = [each for each in observed.volumes if fits(each, claim)]
     if fitting:
         return [_taking(min(fitting, key=_preference(claim)), claim)]
     return _provisioned(observed)
@@ -116,7 +117,8 @@ def _is_delayed(observed: Observed) -> bool:
 # --- volumes that are there
 
 
-def _fits(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+def fits(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    """Say whether a claim may have this volume: nobody else has it, and it is all that the claim asks for."""
     spec, wanted = volume["spec"], claim["spec"]
     return (
         not is_deleting(volume)
@@ -159,7 +161,7 @@ def _provisioned(observed: Observed) -> list[Action]:
     if not name:
         told = "no persistent volumes available for this claim and no storage class is set"
         return [Event(claim, "Normal", "FailedBinding", told)]
-    if found is not None and found.get("provisioner") == _BY_HAND:
+    if found is not None and found.get("provisioner") == BY_HAND:
         told = f'no persistent volumes available for this claim, and none are made for class "{name}"'
         return [Event(claim, "Normal", "FailedBinding", told)]
     volume = _new_volume(claim, name, (found or {}).get("reclaimPolicy") or "Delete")

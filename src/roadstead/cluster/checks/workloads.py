@@ -36,6 +36,11 @@ class Template(NamedTuple):
         """The labels of such pods."""
         return (self.content.get("metadata") or {}).get("labels") or {}
 
+    def volumes(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield each volume with its path."""
+        for number, volume in enumerate((self.content.get("spec") or {}).get("volumes") or ()):
+            yield f"{self.path}spec.volumes[{number}]", volume
+
     def containers(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield each container with its path."""
         for field in ("initContainers", "containers"):
@@ -94,8 +99,7 @@ def check_references(
 
 def _needed(pod: Template) -> Iterator[tuple[str, str, str, str]]:
     """Yield path, kind, name and key (`""`: any) of what a pod does not start without."""
-    for number, volume in enumerate((pod.content.get("spec") or {}).get("volumes") or ()):
-        path = f"{pod.path}spec.volumes[{number}]"
+    for path, volume in pod.volumes():
         for field, kind, name in (("secret", "Secret", "secretName"), ("configMap", "ConfigMap", "name")):
             yield from _one(f"{path}.{field}", kind, volume.get(field), name)
     for path, container in pod.containers():
