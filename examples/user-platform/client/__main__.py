@@ -25,10 +25,9 @@ IDEMPOTENT = ("com.example.User/Login", "com.example.User/GetUser")
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="client", description=__doc__.splitlines()[0])
-    parser.add_argument("--login", default="foo-svc:50051", metavar="TARGET", help="where Login is called")
-    parser.add_argument("--users", default="bar-svc:50051", metavar="TARGET", help="where GetUser is called")
+    parser.add_argument("--login", default="foo-pods:50051", metavar="TARGET", help="where Login is called")
+    parser.add_argument("--users", default="bar-pods:50051", metavar="TARGET", help="where GetUser is called")
     parser.add_argument("--rate", type=float, default=20.0, metavar="N", help="calls per second")
-    parser.add_argument("--connections", type=int, default=4, metavar="N", help="connections to each target")
     parser.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS")
     parser.add_argument("--ca-file", metavar="FILE", help="use TLS and trust these authorities")
     parser.add_argument("--login-host", metavar="NAME", help="host name to ask for at the Login target")
@@ -53,18 +52,15 @@ class Client:
 
     async def run(self) -> None:
         arguments = self._arguments
-        logins = [self._open(arguments.login, arguments.login_host) for _ in range(arguments.connections)]
-        users = [self._open(arguments.users, arguments.users_host) for _ in range(arguments.connections)]
-        calls = [
-            call for pair in zip(map(self._login, logins), map(self._get_user, users), strict=True) for call in pair
-        ]
+        logins = self._open(arguments.login, arguments.login_host)
+        users = self._open(arguments.users, arguments.users_host)
         try:
-            await self._keep_calling(calls)
+            await self._keep_calling([self._login(logins), self._get_user(users)])
         finally:
             await asyncio.gather(*self._running)
             self._report()
             print(f"total {self._total.line()}", flush=True)
-            await asyncio.gather(*(each.close() for each in (*logins, *users)))
+            await asyncio.gather(logins.close(), users.close())
 
     async def _keep_calling(self, calls: list[Callable[[], Awaitable[Any]]]) -> None:
         begun = time.monotonic()
@@ -114,8 +110,6 @@ class Client:
             timeout=arguments.timeout,
             ca_file=arguments.ca_file,
             authority=host,
-            # A Service balances connections: several of them, so that more than one pod is heard of.
-            options=[("grpc.use_local_subchannel_pool", 1)],
         )
 
     def _login(self, opened: grpc.aio.Channel) -> Callable[[], Any]:

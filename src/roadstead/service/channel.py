@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from roadstead.service.addresses import Addresses, name_in
 from roadstead.service.deadline import shorter, time_left
 from roadstead.service.following import FollowingChannel
 from roadstead.service.hedging import Budget, Hedging, hedged
@@ -62,10 +63,10 @@ def channel(
     themselves. TLS is used if `tls` is true, or `ca_file` (a PEM file of authorities to trust instead of the system's)
     or `certificate` (to show, for mutual TLS; its `client_ca` is trusted where there is no `ca_file`) is given;
     `authority` is the host name that the server should answer for, if it is not the target's. With `balance`, RPCs are
-    spread over all addresses that the name has (a headless Service). With `tracing`, each call is a span of
-    OpenTelemetry (extra `tracing`) that the server's span joins. When files of certificates change, calls go over to a
-    new connection that shows and trusts what they say now. Raises OSError or ValueError if they are unusable at first,
-    ValueError or TypeError for a name in `idempotent` that is none.
+    spread over all addresses that the name has (a headless Service), and over those that it gets later. With `tracing`,
+    each call is a span of OpenTelemetry (extra `tracing`) that the server's span joins. When files of certificates
+    change, calls go over to a new connection that shows and trusts what they say now. Raises OSError or ValueError if
+    they are unusable at first, ValueError or TypeError for a name in `idempotent` that is none.
     """
     idempotent = _names(idempotent)
     encrypted = bool(tls or ca_file or certificate)
@@ -76,16 +77,19 @@ def channel(
             arguments.append(("grpc.ssl_target_name_override", authority.partition(":")[0]))
     hedge = _Hedge(hedging) if hedging is not None else None
     # Tracing outside: a call is one span however often it is sent.
-    interceptors = [*_tracing(target, tracing), *_interceptors(credentials or tuple, timeout, _Repeated(idempotent), hedge)]
-    if not encrypted:
-        return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
+    details = _interceptors(credentials or tuple, timeout, _Repeated(idempotent), hedge)
+    interceptors = [*_tracing(target, tracing), *details]
 
-    def secure_channel(content: Content[bytes]) -> grpc.aio.Channel:
+    def open_channel(content: Content[bytes]) -> grpc.aio.Channel:
+        if not encrypted:
+            return grpc.aio.insecure_channel(target, options=arguments, interceptors=interceptors)
         shown = grpc.ssl_channel_credentials(content.authorities, content.key, content.certificate)
         return grpc.aio.secure_channel(target, shown, options=arguments, interceptors=interceptors)
 
-    files = _files(ca_file, certificate)
-    return secure_channel(Content()) if files is None else FollowingChannel(files, secure_channel)
+    files, name = _files(ca_file, certificate), name_in(target) if balance else None
+    if files is None and name is None:
+        return open_channel(Content())
+    return FollowingChannel(open_channel, files, Addresses(name) if name else None)
 
 
 def _names(idempotent: Iterable[str]) -> tuple[str, ...]:

@@ -1,55 +1,81 @@
-"""A channel that follows its files: grpcio reads a client's certificate once, so a new one needs a new channel.
+"""A channel that follows its files and its name, by opening another one.
 
-It is opened beside the old one and takes over when it has a connection, so no call waits for it and none is lost; the
-old one is closed when its last call has ended. Stubs hold on to the `FollowingChannel` and notice nothing.
+grpcio reads a client's certificate once, and looks a name up again only when a connection ends. The new channel is
+opened beside the old one and takes over when it has a connection, so no call waits for it and none is lost; the old one
+is closed when its last call has ended. Stubs hold on to the `FollowingChannel` and notice nothing.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import grpc.aio
 import structlog
 
 from roadstead.lib.tasks import cancel_all, spawn
+from roadstead.service.addresses import Addresses
 from roadstead.service.tls import Content, TlsFiles
 
 _log = structlog.get_logger(__name__)
-# How long a new channel may take to connect before it takes over all the same: the files are what is to be shown.
+# How long a new channel may take to connect.
 _PATIENCE = 10.0
+
+
+class State(NamedTuple):
+    """What a channel is opened for: the content of files, and how often its name has got new addresses."""
+
+    content: Content[bytes]
+    generation: int
 
 
 class FollowingChannel(grpc.aio.Channel):
     """A `grpc.aio.Channel` over channels that `open_channel` makes of what stands in `files`, one after the other.
 
-    The files are looked at when a call is made, at most once a second.
+    Another one is opened when the files have changed, or the name has new addresses. Both are looked at when a call is
+    made, the files at most once a second.
     """
 
-    def __init__(self, files: TlsFiles, open_channel: Callable[[Content[bytes]], grpc.aio.Channel]) -> None:
+    def __init__(
+        self,
+        open_channel: Callable[[Content[bytes]], grpc.aio.Channel],
+        files: TlsFiles | None = None,
+        addresses: Addresses | None = None,
+    ) -> None:
         self._files = files
+        self._addresses = addresses
         self._open = open_channel
-        self._current = _Opened(files(), open_channel)
+        self._current = _Opened(self._state(), open_channel)
         self._retired: set[_Opened] = set()
         self._renewal: asyncio.Task[None] | None = None
 
     def current(self) -> "_Opened":
         """Return the channel for the next call; begins to open a new one if the files have changed."""
-        if self._renewal is None and self._files() != self._current.content:
-            self._renewal = spawn(self._renew(), name="channel with a new certificate")
+        if self._renewal is None and self._state() != self._current.state:
+            self._renewal = spawn(self._renew(), name="another channel")
             self._renewal.add_done_callback(self._renewed)
         return self._current
+
+    def _state(self) -> State:
+        content = Content[bytes]() if self._files is None else self._files()
+        return State(content, 0 if self._addresses is None else self._addresses())
 
     def _renewed(self, _task: "asyncio.Task[None]") -> None:
         self._renewal = None
 
     async def _renew(self) -> None:
-        fresh = _Opened(self._files(), self._open)
+        fresh = _Opened(self._state(), self._open)
         self._retired.add(fresh)  # `close` closes it, too
         try:
             async with asyncio.timeout(_PATIENCE):
                 await fresh.channel.channel_ready()
         except TimeoutError:
+            if fresh.state.content == self._current.state.content:
+                # Nobody is there whom the name means now; those whom it meant before may still be.
+                self._current.state = fresh.state
+                fresh.close_when_idle(lambda: self._retired.discard(fresh))
+                return
+            # The files are what is to be shown, come what may.
             _log.warning("no connection with the new certificate yet")
         self._retired.remove(fresh)
         old, self._current = self._current, fresh
@@ -58,6 +84,8 @@ class FollowingChannel(grpc.aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """Close every channel that is open; calls may take `grace` seconds to end."""
+        if self._addresses is not None:
+            self._addresses.close()
         if self._renewal is not None:
             await cancel_all([self._renewal])
         await asyncio.gather(*(each.channel.close(grace) for each in (self._current, *self._retired)))
@@ -100,9 +128,9 @@ class FollowingChannel(grpc.aio.Channel):
 class _Opened:
     """A channel with what it shows, and the number of its calls that have not ended."""
 
-    def __init__(self, content: Content[bytes], open_channel: Callable[[Content[bytes]], grpc.aio.Channel]) -> None:
-        self.content = content
-        self.channel = open_channel(content)
+    def __init__(self, state: State, open_channel: Callable[[Content[bytes]], grpc.aio.Channel]) -> None:
+        self.state = state
+        self.channel = open_channel(state.content)
         self._running = 0
         self._on_idle: Callable[[], None] | None = None
 

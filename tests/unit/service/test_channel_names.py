@@ -1,10 +1,13 @@
 """A channel to a headless Service: its name has an address for each pod, and they change with every rolling update."""
 
 import asyncio
+import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import dns.asyncquery
 import dns.message
 import dns.rrset
 import grpc
@@ -13,8 +16,11 @@ from echo_service import async_handlers
 from polling import until
 
 from roadstead.lib.tasks import cancel_all, spawn
-from roadstead.service import Server
+from roadstead.service import Server, following
+from roadstead.service.addresses import Addresses, Name
 from roadstead.service.channel import channel
+from roadstead.service.following import FollowingChannel
+from roadstead.service.interceptors import Stage
 from roadstead.service.lifecycle import Drain
 
 METHOD = "test.Echo/unary_unary"
@@ -43,6 +49,14 @@ class Names(asyncio.DatagramProtocol):
             reply.answer = [dns.rrset.from_text(question.name, 5, "IN", "A", *found)]
         self._transport.sendto(reply.to_wire(), sender)
 
+    async def lookup(self, host: str, _port: int) -> frozenset[str]:
+        """Return what `Addresses` is told, by a query of its own."""
+        address, port = self._transport.get_extra_info("sockname")
+        reply = await dns.asyncquery.udp(dns.message.make_query(host, "A"), address, port=port)
+        if not reply.answer:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return frozenset(str(record) for each in reply.answer for record in each)
+
 
 @asynccontextmanager
 async def name_server() -> AsyncIterator[tuple[Names, str]]:
@@ -55,9 +69,20 @@ async def name_server() -> AsyncIterator[tuple[Names, str]]:
         transport.close()
 
 
+class SayingWhere(Stage):
+    """Tells callers the address that answers."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def admit(self, call) -> None:
+        call.reply_metadata = (("served-by", self._address),)
+
+
 async def pod(address: str, port: int = 0) -> Server:
     """Start a server as a pod has it, with an address of its own and the port of all."""
-    server = Server(port=port, address=address, drain=Drain(lame_duck=0.2, grace=5.0))
+    stages = [SayingWhere(address)]
+    server = Server(port=port, address=address, drain=Drain(lame_duck=0.2, grace=5.0), stages=stages)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", async_handlers()),))
     await server.start()
     return server
@@ -124,3 +149,70 @@ def test_calls_follow_the_pods_of_a_rolling_update(loop_thread):
     ended, asked = loop_thread.run(scenario(), timeout=60)
     assert set(ended) == {"re:hello"}
     assert asked < 60, "no more often than there is a reason for"
+
+
+@asynccontextmanager
+async def followed(names: Names, prefix: str, port: int) -> AsyncIterator[FollowingChannel]:
+    """Yield a channel to `pods.test` that looks after new addresses twenty times as often as others."""
+
+    def opened(_content) -> grpc.aio.Channel:
+        return channel(f"{prefix}pods.test:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+    addresses = Addresses(Name("pods.test", port), names.lookup, clock=lambda: time.monotonic() * 20)
+    async with FollowingChannel(opened, addresses=addresses) as client:
+        yield client
+
+
+async def answering(client: grpc.aio.Channel, calls: int = 12) -> set[str]:
+    """Return the addresses that calls go to."""
+    seen = set()
+    for _ in range(calls):
+        call = client.unary_unary(f"/{METHOD}")(b"hello")
+        await call
+        seen.add((await call.initial_metadata())["served-by"])
+    return seen
+
+
+async def until_answering(client: grpc.aio.Channel, expected: set[str]) -> None:
+    async with asyncio.timeout(20):
+        while await answering(client) != expected:
+            pass
+
+
+def test_new_pods_get_calls_while_the_old_ones_live_on(loop_thread):
+    """To grpc a name is settled as long as its connections hold: a Service that is scaled up would gain nothing."""
+
+    async def scenario() -> None:
+        pods = [await pod("127.0.0.31")]
+        port = pods[0].port
+        async with name_server() as (names, prefix):
+            names.addresses["pods.test"] = ["127.0.0.31"]
+            async with followed(names, prefix, port) as client:
+                assert await answering(client) == {"127.0.0.31"}
+                pods += [await pod("127.0.0.32", port), await pod("127.0.0.33", port)]
+                names.addresses["pods.test"] += ["127.0.0.32", "127.0.0.33"]
+                await until_answering(client, {"127.0.0.31", "127.0.0.32", "127.0.0.33"})
+        for server in pods:
+            await server.stop()
+
+    loop_thread.run(scenario(), timeout=60)
+
+
+def test_an_address_that_nobody_has_costs_no_call(loop_thread, monkeypatch):
+    """The old connections are kept where a new channel gets none."""
+    monkeypatch.setattr(following, "_PATIENCE", 0.3)
+
+    async def scenario() -> None:
+        server = await pod("127.0.0.41")
+        async with name_server() as (names, prefix):
+            names.addresses["pods.test"] = ["127.0.0.41"]
+            async with followed(names, prefix, server.port) as client:
+                assert await answering(client) == {"127.0.0.41"}
+                names.addresses["pods.test"] = ["127.0.0.49"]
+                opened, asked = client.current(), names.asked["pods.test"]
+                while names.asked["pods.test"] < asked + 8:
+                    assert await answering(client) == {"127.0.0.41"}
+                assert client.current() is opened
+        await server.stop()
+
+    loop_thread.run(scenario(), timeout=60)
