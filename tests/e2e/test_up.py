@@ -52,6 +52,44 @@ def test_a_system_comes_up_and_answers(commands, tmp_path) -> None:
     assert fetch(report) == b"hello"
 
 
+def test_every_kind_of_workload_is_waited_for(commands, tmp_path) -> None:
+    """Each pod is ready a second after it has begun, and the second of the StatefulSet begins when the first is."""
+    slow = "sleep 1; touch /tmp/ready; sleep 1000"
+    container = {
+        "name": "slow", "image": "roadstead.dev/tools", "command": ["sh", "-c", slow],
+        "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
+    }  # fmt: skip
+    template = {"metadata": {"labels": {"app": "slow"}}, "spec": {"containers": [container]}}
+    selected = {"selector": {"matchLabels": {"app": "slow"}}, "template": template}
+    once = {**container, "command": ["sleep", "1"], "readinessProbe": None}
+    made = [
+        workload("apps/v1", "StatefulSet", {"serviceName": "slow", "replicas": 2, **selected}),
+        workload("apps/v1", "DaemonSet", selected),
+        workload("batch/v1", "Job", {"template": {"spec": {"restartPolicy": "Never", "containers": [once]}}}),
+        workload("v1", "Pod", template["spec"]),
+    ]
+    code, report, said = up(commands, small.write(tmp_path / "project", made))
+    assert code == 0, said
+    assert {entry["kind"]: (entry["state"], entry["message"]) for entry in report["objects"]} == {
+        "StatefulSet": ("ready", "2/2 ready"),
+        "DaemonSet": ("ready", "1/1 ready"),
+        "Job": ("ready", "completed"),
+        "Pod": ("ready", "ready"),
+    }
+
+
+def workload(version: str, kind: str, spec) -> dict:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "slow"}, "spec": spec}
+
+
+def test_a_job_that_fails_did_not_come_up(commands, tmp_path) -> None:
+    container = {"name": "once", "image": "roadstead.dev/tools", "command": ["false"]}
+    spec = {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}
+    code, report, _ = up(commands, small.write(tmp_path / "project", [workload("batch/v1", "Job", spec)]))
+    assert code == 1
+    assert standing(report, "Job", "slow") == ("failed", "Job has reached the specified backoff limit")
+
+
 @pytest.mark.parametrize("isolation", ["namespaces", "none"])
 def test_both_kinds_of_isolation_serve(commands, tmp_path, isolation) -> None:
     code, report, said = up(commands, small.write(tmp_path / "project", small.whole()), "--isolation", isolation)

@@ -85,6 +85,38 @@ def test_a_volume_of_the_users_own_is_found_and_kept(commands: Commands, tmp_pat
     assert (tmp_path / "log").read_text() == "x\n" * 5
 
 
+def test_a_part_of_a_volume_is_made_when_it_is_mounted(commands: Commands) -> None:
+    pod = shell_pod("parts", "echo x > /part/file; echo y > /fast/file; cat /all/a/b/file /whole/c/file; sleep 1000")
+    pod["spec"]["volumes"] = [
+        {"name": "data", "persistentVolumeClaim": {"claimName": "parts"}},
+        {"name": "fast", "emptyDir": {"medium": "Memory"}},
+    ]
+    pod["spec"]["containers"][0]["volumeMounts"] = [
+        {"name": "data", "mountPath": "/all"},
+        {"name": "data", "mountPath": "/part", "subPath": "a/b"},
+        {"name": "fast", "mountPath": "/whole"},
+        {"name": "fast", "mountPath": "/fast", "subPath": "c"},
+    ]
+    apply(commands, claim("parts"), pod)
+    assert lines_written(commands, "parts").split() == ["x", "y"]
+
+
+def test_a_link_in_a_volume_shows_nobody_the_machine(commands: Commands) -> None:
+    maker = writer("maker", "shared")
+    maker["spec"]["containers"][0]["command"] = ["sh", "-c", "ln -s /etc /data/link; sleep 1000"]
+    apply(commands, claim("shared"), maker)
+    commands.kubectl("wait", "--for=condition=Ready", "pod/maker", "--timeout=60s")
+    eventually(lambda: [one for folder in folders(commands) for one in folder.glob("link")], bool)
+    victim = writer("victim", "shared")
+    victim["spec"]["containers"][0]["volumeMounts"][0]["subPath"] = "link"
+    apply(commands, victim)
+    told = "volumeMounts /data: subPath 'link' is not within the volume: a link leads out of it"
+    eventually(
+        lambda: commands.get("pod", "victim")["status"].get("containerStatuses") or [],
+        lambda found: any(each["state"].get("waiting", {}).get("message") == told for each in found),
+    )
+
+
 def test_a_pod_says_which_claim_it_waits_for(commands: Commands) -> None:
     apply(commands, writer("patient", "absent"))
     told = '0/1 nodes are available: persistentvolumeclaim "absent" not found.'

@@ -17,7 +17,7 @@ from roadstead.client.manifests import Document, read_manifests
 from roadstead.cluster.inventory import Inventory
 from roadstead.cluster.layout import Layout
 from roadstead.cluster.reach import entries
-from roadstead.cluster.readiness import Standing
+from roadstead.cluster.standing import Standing
 from roadstead.node.project import Project
 
 FIELD_MANAGER = "roadstead-up"

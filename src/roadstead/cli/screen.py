@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from roadstead.api.objects import Object, ObjectKey
 from roadstead.cluster.reach import Entry
-from roadstead.cluster.readiness import Standing
+from roadstead.cluster.standing import Standing
 
 _SIGNS = {"ready": "[green]✓[/]", "waiting": "[yellow]…[/]", "failed": "[red]✗[/]"}
 

@@ -9,21 +9,11 @@ from collections.abc import Callable
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource, resource
 from roadstead.client import ApiClient, Informer
-from roadstead.cluster.readiness import Standing, standings
+from roadstead.cluster.readiness import JUDGED, standings
+from roadstead.cluster.standing import Standing
 from roadstead.lib import tasks
 
-WATCHED = (
-    "Deployment",
-    "Pod",
-    "Gateway",
-    "GRPCRoute",
-    "HTTPRoute",
-    "TLSRoute",
-    "TCPRoute",
-    "Ingress",
-    "Service",
-    "Event",
-)
+WATCHED = (*JUDGED, "Service", "Event")
 
 
 class Inventory:

@@ -13,7 +13,8 @@ from roadstead.node.environment import Lookup, ReferenceProblem, command_of, env
 from roadstead.node.images import Installation, Runnable, UnknownImage, resolve_image, with_virtual_environment
 from roadstead.node.netd_protocol import StartContainer
 from roadstead.node.network.services import cluster_address
-from roadstead.node.pod_spec import hostname_of, is_read_only, mounts_of, user_of
+from roadstead.node.pod_spec import hostname_of, is_read_only, mounts_of, sub_paths_of, user_of
+from roadstead.node.pod_volumes import make_sub_path
 from roadstead.node.project import Project
 from roadstead.node.records import ContainerRecord
 from roadstead.node.runtime import Runtime, service_names, with_addresses
@@ -111,6 +112,8 @@ class ContainerStart:
         argv = command_of(manifest, runnable.command, variables)
         if not argv:
             raise ReferenceProblem("no command specified")
+        for part in sub_paths_of(pod, manifest, sources, variables):
+            make_sub_path(part)
         return StartContainer(
             0, key, argv, variables,
             directory=manifest.get("workingDir") or runnable.directory,

@@ -6,7 +6,7 @@ Next: `pod_volumes` puts the volumes on disk, `pod_worker` runs the containers.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from roadstead.api.objects import ReadOnlyObject, key_of
 from roadstead.node.environment import ReferenceProblem, expand
@@ -122,31 +122,56 @@ def mounts_of(
     `variables` are those for `subPathExpr`. Raises ReferenceProblem for a mount of a volume that is not there.
     """
     volumes = {volume["name"]: volume for volume in (pod.get("spec") or {}).get("volumes") or ()}
-    return [_mount(entry, volumes, sources, variables) for entry in container.get("volumeMounts") or ()]
+    found = []
+    for entry in container.get("volumeMounts") or ():
+        volume = volumes.get(entry["name"])
+        if volume is None:
+            raise ReferenceProblem(f"volumeMounts: there is no volume {entry['name']!r} in spec.volumes")
+        read_only = bool(entry.get("readOnly")) or volume_kind(volume) in OBJECT_VOLUMES
+        if is_in_memory(pod, volume):
+            found.append(Mount(entry["name"], entry["mountPath"], read_only, memory=True))
+        else:
+            part = _sub_path(entry, variables)
+            found.append(Mount(str(sources[entry["name"]] / part), entry["mountPath"], read_only))
+    return found
 
 
-def _mount(
-    entry: ReadOnlyObject,
-    volumes: Mapping[str, ReadOnlyObject],
-    sources: Mapping[str, Path],
-    variables: Mapping[str, str],
-) -> Mount:
-    volume = volumes.get(entry["name"])
-    if volume is None:
-        raise ReferenceProblem(f"volumeMounts: there is no volume {entry['name']!r} in spec.volumes")
-    kind = volume_kind(volume)
-    read_only = bool(entry.get("readOnly")) or kind in OBJECT_VOLUMES
-    inner = expand(entry["subPathExpr"], variables) if entry.get("subPathExpr") else entry.get("subPath") or ""
-    if inner.startswith("/") or ".." in Path(inner).parts:
-        raise ReferenceProblem(f"volumeMounts {entry['mountPath']}: subPath {inner!r} must stay inside the volume")
-    if is_in_memory(volume) and not inner:
-        return Mount(entry["name"], entry["mountPath"], read_only, memory=True)
-    return Mount(str(sources[entry["name"]] / inner), entry["mountPath"], read_only)
+class SubPath(NamedTuple):
+    """A part of a volume that a container sees; `folder` is the volume's, `is_made` says whether it may be missing."""
+
+    mount_path: str
+    folder: Path
+    part: str
+    is_made: bool
 
 
-def is_in_memory(volume: ReadOnlyObject) -> bool:
-    """Say whether a volume is an emptyDir in memory."""
-    return (volume.get("emptyDir") or {}).get("medium") == "Memory"
+def sub_paths_of(
+    pod: ReadOnlyObject, container: ReadOnlyObject, sources: Mapping[str, Path], variables: Mapping[str, str]
+) -> list[SubPath]:
+    """Return the parts of volumes that a container mounts. `variables` are those for `subPathExpr`."""
+    kinds = {volume["name"]: volume_kind(volume) for volume in (pod.get("spec") or {}).get("volumes") or ()}
+    return [
+        SubPath(entry["mountPath"], sources[entry["name"]], part, kinds[entry["name"]] not in OBJECT_VOLUMES)
+        for entry in container.get("volumeMounts") or ()
+        if entry["name"] in kinds and (part := _sub_path(entry, variables))
+    ]
+
+
+def _sub_path(entry: ReadOnlyObject, variables: Mapping[str, str]) -> str:
+    part = str(expand(entry["subPathExpr"], variables) if entry.get("subPathExpr") else entry.get("subPath") or "")
+    if part.startswith("/") or ".." in Path(part).parts:
+        raise ReferenceProblem(f"volumeMounts {entry['mountPath']}: subPath {part!r} must stay inside the volume")
+    return part
+
+
+def is_in_memory(pod: ReadOnlyObject, volume: ReadOnlyObject) -> bool:
+    """Say whether a volume is an emptyDir in memory. One of which a container sees a part is a folder all the same."""
+    if (volume.get("emptyDir") or {}).get("medium") != "Memory":
+        return False
+    mounts = [entry for container in containers_of(pod).values() for entry in container.get("volumeMounts") or ()]
+    return not any(
+        entry["name"] == volume["name"] and (entry.get("subPath") or entry.get("subPathExpr")) for entry in mounts
+    )
 
 
 def referenced_objects(pod: ReadOnlyObject) -> set[tuple[str, str]]:

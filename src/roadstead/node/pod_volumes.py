@@ -13,7 +13,7 @@ from roadstead.api.errors import ApiError
 from roadstead.api.objects import ReadOnlyObject, key_of
 from roadstead.api.storage import STANDARD
 from roadstead.node.environment import Lookup, ReferenceProblem
-from roadstead.node.pod_spec import is_in_memory
+from roadstead.node.pod_spec import SubPath, is_in_memory
 from roadstead.node.volume_folders import folder_of, is_folder, volume_of_claim
 from roadstead.node.volumes import OBJECT_VOLUMES, TokenRequest, token_requests, volume_files, volume_kind, write_volume
 
@@ -47,11 +47,11 @@ class PodVolumes:
                 files = volume_files(volume, pod, lookup, tokens)
                 await asyncio.to_thread(write_volume, folder, files)
                 return folder
-            return self._folder_for(volume, kind, folder, lookup)
+            return self._folder_for(pod, volume, kind, folder, lookup)
         except (OSError, ApiError) as error:
             raise ReferenceProblem(f'volume "{name}": {error}') from error
 
-    def _folder_for(self, volume: ReadOnlyObject, kind: str, folder: Path, lookup: Lookup) -> Path:
+    def _folder_for(self, pod: ReadOnlyObject, volume: ReadOnlyObject, kind: str, folder: Path, lookup: Lookup) -> Path:
         if kind == "hostPath":
             return _host_path(volume["name"], volume["hostPath"])
         if kind == "persistentVolumeClaim":
@@ -61,7 +61,7 @@ class PodVolumes:
                 f'volume "{volume["name"]}": {kind or "a volume without a source"} is not available on this node; '
                 "there are emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim"
             )
-        if not is_in_memory(volume):
+        if not is_in_memory(pod, volume):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -85,6 +85,25 @@ class PodVolumes:
         token = await self._request_token(pod, request)
         self._tokens[(volume, request.path)] = token, self._clock() + _REFRESH_AT * request.seconds
         return token
+
+
+def make_sub_path(wanted: SubPath) -> None:
+    """Make the part of a volume that a container is to see, as the kubelet does. Raises ReferenceProblem.
+
+    A container may have put a link there, which would show the machine's files to whom it is mounted for.
+    """
+    path = wanted.folder / wanted.part
+    try:
+        is_inside = path.resolve().is_relative_to(wanted.folder.resolve())
+        if is_inside and wanted.is_made and not path.exists():
+            path.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # the latter for a link to itself
+        raise ReferenceProblem(f"volumeMounts {wanted.mount_path}: subPath {wanted.part!r}: {error}") from error
+    if not is_inside:
+        what = "is not within the volume: a link leads out of it"
+        raise ReferenceProblem(f"volumeMounts {wanted.mount_path}: subPath {wanted.part!r} {what}")
+    if not path.exists():
+        raise ReferenceProblem(f"volumeMounts {wanted.mount_path}: subPath {wanted.part!r} is not in the volume")
 
 
 def _host_path(name: str, source: ReadOnlyObject) -> Path:

@@ -14,6 +14,7 @@ from roadstead.node.pod_spec import (
     mounts_of,
     priority_of,
     referenced_objects,
+    sub_paths_of,
     user_of,
 )
 
@@ -109,6 +110,29 @@ def test_mounts_are_where_the_volumes_are():
         Mount("/v/data/web-0/x", "/data"),
         Mount("fast", "/cache", memory=True),
         Mount("/v/config", "/etc/app", read_only=True),
+    ]
+
+
+def test_a_volume_in_memory_of_which_a_part_is_mounted_is_a_folder():
+    whole, part = ({"name": "fast", "mountPath": "/a"}, {"name": "fast", "mountPath": "/b", "subPath": "x"})
+    containers = [{"name": "one", "volumeMounts": [whole]}, {"name": "two", "volumeMounts": [part]}]
+    manifest = pod(volumes=[{"name": "fast", "emptyDir": {"medium": "Memory"}}], containers=containers)
+    sources = {"fast": Path("/v/fast")}
+    seen = [mounts_of(manifest, container, sources, {}) for container in containers]
+    assert seen == [[Mount("/v/fast", "/a")], [Mount("/v/fast/x", "/b")]]
+
+
+def test_parts_of_volumes():
+    manifest = pod(volumes=[{"name": "data", "emptyDir": {}}, {"name": "config", "configMap": {"name": "c"}}])
+    container = {"volumeMounts": [
+        {"name": "data", "mountPath": "/data", "subPathExpr": "$(POD)/x"},
+        {"name": "data", "mountPath": "/all"},
+        {"name": "config", "mountPath": "/etc/app.conf", "subPath": "app.conf"},
+    ]}  # fmt: skip
+    sources = {"data": Path("/v/data"), "config": Path("/v/config")}
+    assert sub_paths_of(manifest, container, sources, {"POD": "web-0"}) == [
+        ("/data", Path("/v/data"), "web-0/x", True),
+        ("/etc/app.conf", Path("/v/config"), "app.conf", False),
     ]
 
 

@@ -8,7 +8,8 @@ import pytest
 from roadstead.api.errors import NotFound
 from roadstead.api.storage import DRIVER
 from roadstead.node.environment import ReferenceProblem
-from roadstead.node.pod_volumes import PodVolumes
+from roadstead.node.pod_spec import SubPath
+from roadstead.node.pod_volumes import PodVolumes, make_sub_path
 
 
 def pod(*volumes):
@@ -129,3 +130,40 @@ def test_a_token_that_is_refused_is_told(tmp_path: Path):
             {"name": "id", "projected": {"sources": [source]}},
             token=NotFound('serviceaccounts "default" not found'),
         )
+
+
+def test_a_part_of_a_volume_is_made_where_it_is_missing(tmp_path: Path):
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    for _ in range(2):
+        make_sub_path(SubPath("/data", volume, "deep/part", is_made=True))
+    assert (volume / "deep" / "part").is_dir()
+    (volume / "file").write_text("kept")
+    make_sub_path(SubPath("/data", volume, "file", is_made=True))
+    assert (volume / "file").read_text() == "kept"
+
+
+def test_a_key_that_a_config_map_lacks_is_no_folder(tmp_path: Path):
+    """In Kubernetes the container finds an empty folder there, and its author looks for the reason for long."""
+    with pytest.raises(ReferenceProblem, match=r"volumeMounts /app\.conf: subPath 'app\.conf' is not in the volume"):
+        make_sub_path(SubPath("/app.conf", tmp_path, "app.conf", is_made=False))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["/etc", "..", "../other", "part/../../other"])
+def test_a_link_that_a_container_has_made_leads_nowhere_else(tmp_path: Path, target):
+    volume = tmp_path / "volume"
+    (volume / "part").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (volume / "link").symlink_to(target)
+    for part in ("link", "link/more"):
+        with pytest.raises(ReferenceProblem, match="a link leads out of it"):
+            make_sub_path(SubPath("/data", volume, part, is_made=True))
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["link", "missing"])
+def test_a_link_to_nothing_is_said(tmp_path: Path, target):
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(ReferenceProblem, match="volumeMounts /data: subPath 'link': "):
+        make_sub_path(SubPath("/data", tmp_path, "link", is_made=True))
