@@ -104,6 +104,14 @@ def guard(obj: ReadOnlyObject) -> Object:
     return {name: metadata[name] for name in ("uid", "resourceVersion") if name in metadata}
 
 
+def protecting(obj: ReadOnlyObject, finalizer: str) -> list[Action]:
+    """Return the patch that puts a finalizer on an object from which somebody has taken it, or nothing."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if finalizer in finalizers:
+        return []
+    return [Patch(obj, {"metadata": {**guard(obj), "finalizers": [*finalizers, finalizer]}})]
+
+
 def releasing(obj: ReadOnlyObject, finalizer: str) -> list[Action]:
     """Return the patch that takes a finalizer away, or nothing if it is not there."""
     finalizers = obj["metadata"].get("finalizers") or ()

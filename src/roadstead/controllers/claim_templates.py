@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, metadata_of, owner_reference
 from roadstead.controllers.actions import Action, Create, Patch, guard
 
+_COPIED = ("annotations", "finalizers", "ownerReferences")
+
 
 def claims_by_volume(stateful_set: ReadOnlyObject, ordinal: int) -> dict[str, Object]:
     """Return the PersistentVolumeClaims of one pod by the name of the volume."""
@@ -17,6 +19,7 @@ def claims_by_volume(stateful_set: ReadOnlyObject, ordinal: int) -> dict[str, Ob
     for template in stateful_set["spec"].get("volumeClaimTemplates") or ():
         volume = template["metadata"]["name"]
         about = {
+            **{field: template["metadata"][field] for field in _COPIED if template["metadata"].get(field)},
             "name": f"{volume}-{metadata['name']}-{ordinal}",
             "namespace": metadata.get("namespace") or "",
             "labels": {**(template["metadata"].get("labels") or {}), **labels},

@@ -12,7 +12,7 @@ from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, l
 from roadstead.api.quantities import parse_quantity
 from roadstead.api.selectors import label_selector_from
 from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, claims_of, class_of, is_for
-from roadstead.controllers.actions import Action, Create, Event, Patch, guard, releasing, status_patch
+from roadstead.controllers.actions import Action, Create, Event, Patch, guard, protecting, releasing, status_patch
 from roadstead.controllers.pods import is_over
 
 BY_HAND = "kubernetes.io/no-provisioner"
@@ -36,7 +36,9 @@ def plan(observed: Observed) -> list[Action]:
     """Bind the claim, tell what keeps it waiting, or let go of it."""
     claim = observed.claim
     if is_deleting(claim):
-        return releasing(claim, CLAIM_PROTECTION) if not any(is_used_by(claim, pod) for pod in observed.pods) else []
+        return releasing(claim, CLAIM_PROTECTION) if not any(_is_used_by(claim, pod) for pod in observed.pods) else []
+    if protection := protecting(claim, CLAIM_PROTECTION):
+        return protection
     name = claim["spec"].get("volumeName")
     if name:
         volume = next((each for each in observed.volumes if key_of(each).name == name), None)
@@ -56,10 +58,12 @@ def plan(observed: Observed) -> list[Action]:
     return _provisioned(observed)
 
 
-def is_used_by(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
-    """Say whether a pod that was given to a node, and is not over, has this claim among its volumes."""
-    has_begun = bool((pod.get("spec") or {}).get("nodeName")) and not is_over(pod)
-    return has_begun and key_of(claim).name in claims_of(pod)
+def _is_used_by(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
+    """Say whether a pod that was given to a node has this claim among its volumes.
+
+    Also one that is over, as in Kubernetes: what it has written is there as long as somebody may ask what it did.
+    """
+    return bool((pod.get("spec") or {}).get("nodeName")) and key_of(claim).name in claims_of(pod)
 
 
 def _may_start(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from roadstead.api.errors import NotFound
-from roadstead.api.objects import Object, ObjectKey, key_of
+from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of
 from roadstead.api.resources import resource
 from roadstead.api.storage import claims_of, class_of, default_class, is_for
 from roadstead.client.client import ApiClient
@@ -18,7 +18,7 @@ _CLAIM, _VOLUME, _CLASS = "PersistentVolumeClaim", "PersistentVolume", "StorageC
 def claim_controller() -> Controller:
     """Return the controller that gives claims their volumes."""
     triggers = {_CLAIM: itself, "Pod": each(_claims_of_pod), _VOLUME: each(_claims_of_volume), _CLASS: each(_waiting)}
-    return Controller("persistentvolume-controller", triggers, _decide_claim)
+    return Controller("persistentvolume-controller", triggers, _decide_claim, look=_pods_beside_claim)
 
 
 def volume_controller() -> Controller:
@@ -33,7 +33,7 @@ def _decide_claim(situation: Situation) -> list[Action]:
     if claim is None:
         return []
     storage_class = view.get(_CLASS, ObjectKey("", class_of(claim) or ""))
-    pods = view.in_namespace("Pod", key.namespace)
+    pods = view.in_namespace("Pod", key.namespace) if situation.live is None else situation.live
     default = default_class(view.all(_CLASS))
     return claims.plan(claims.Observed(claim, view.all(_VOLUME), storage_class, pods, default))
 
@@ -43,6 +43,12 @@ def _decide_volume(situation: Situation) -> list[Action]:
     if volume is None:
         return []
     return volumes.plan(volumes.Observed(volume, situation.live), situation.now)
+
+
+async def _pods_beside_claim(client: ApiClient, view: View, key: Any) -> list[Object] | None:
+    """Return the pods that may use a claim that is to go; the server is asked before it is found unused."""
+    claim = view.get(_CLAIM, key)
+    return await client.list(resource("Pod"), key.namespace) if claim is not None and is_deleting(claim) else None
 
 
 async def _claim_of_volume(client: ApiClient, view: View, key: Any) -> Object | None:
@@ -76,8 +82,10 @@ def _waiting(view: View, _changed: Object) -> Iterable[Hashable]:
 
 
 def _volume_of_claim(view: View, claim: Object) -> Iterable[Hashable]:
-    name = claim["spec"].get("volumeName")
-    return [ObjectKey("", name)] if name else []
+    """Return the volume that a claim names, and those that name it: a claim may go before it has heard of its own."""
+    name, key = claim["spec"].get("volumeName"), key_of(claim)
+    naming = [key_of(volume) for volume in view.all(_VOLUME) if key in _claim_named_by(volume)]
+    return [*naming, *([ObjectKey("", name)] if name else [])]
 
 
 def _claim_named_by(volume: Object) -> list[ObjectKey]:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from roadstead.api.objects import ReadOnlyObject, annotations_of, is_deleting
 from roadstead.api.storage import DRIVER, PROVISIONED_BY, VOLUME_PROTECTION, is_for
-from roadstead.controllers.actions import Action, Delete, releasing, status_patch
+from roadstead.controllers.actions import Action, Delete, protecting, releasing, status_patch
 from roadstead.lib.clock import rfc3339
 
 
@@ -26,6 +26,8 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     volume, phase = observed.volume, _phase(observed)
     if is_deleting(volume) and phase != "Bound":
         return releasing(volume, VOLUME_PROTECTION)
+    if not is_deleting(volume) and (protection := protecting(volume, VOLUME_PROTECTION)):
+        return protection
     moved = {"phase": phase, "lastPhaseTransitionTime": rfc3339(now)}
     changed = status_patch(volume, moved) if (volume.get("status") or {}).get("phase") != phase else []
     ours = annotations_of(volume).get(PROVISIONED_BY) == DRIVER

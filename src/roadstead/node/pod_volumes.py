@@ -55,7 +55,9 @@ class PodVolumes:
         if kind == "hostPath":
             return _host_path(volume["name"], volume["hostPath"])
         if kind == "persistentVolumeClaim":
-            return self._claimed(str(volume["name"]), str(volume[kind].get("claimName") or ""), lookup)
+            # Once found it stays: the pod is among those for which the claim and its data are kept.
+            known = self.sources.get(volume["name"])
+            return known or self._claimed(str(volume["name"]), str(volume[kind].get("claimName") or ""), lookup)
         if kind not in ("emptyDir", "ephemeral"):
             raise ReferenceProblem(
                 f'volume "{volume["name"]}": {kind or "a volume without a source"} is not available on this node; '

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, key_of
-from roadstead.api.storage import DRIVER
+from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, is_deleting, key_of
+from roadstead.api.storage import DRIVER, is_for
 from roadstead.client import Informer
 from roadstead.lib.tasks import spawn
 from roadstead.node.environment import Lookup, ReferenceProblem
@@ -17,16 +17,23 @@ _log = structlog.get_logger(__name__)
 
 
 def volume_of_claim(name: str, lookup: Lookup) -> ReadOnlyObject:
-    """Return the volume that a claim is bound to. Raises ReferenceProblem that says what is missing."""
+    """Return the volume that a claim is bound to. Raises ReferenceProblem that says what is missing.
+
+    A claim that is being deleted is not begun with: its data may go at any moment.
+    """
     claim = lookup("PersistentVolumeClaim", name)
     if claim is None:
         raise ReferenceProblem(f'persistentvolumeclaim "{name}" not found')
+    if is_deleting(claim):
+        raise ReferenceProblem(f'persistentvolumeclaim "{name}" is being deleted')
     if (claim.get("status") or {}).get("phase") != "Bound":
         raise ReferenceProblem(f'persistentvolumeclaim "{name}" is not bound')
     bound_to = str(claim["spec"].get("volumeName") or "")
     volume = lookup("PersistentVolume", bound_to)
     if volume is None:
         raise ReferenceProblem(f'persistentvolume "{bound_to}" of persistentvolumeclaim "{name}" not found')
+    if not is_for(volume, claim):
+        raise ReferenceProblem(f'persistentvolume "{bound_to}" is not bound to persistentvolumeclaim "{name}"')
     return volume
 
 

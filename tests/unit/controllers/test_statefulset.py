@@ -151,6 +151,15 @@ def test_claims_are_made_once_and_mounted(cluster):
     assert len(cluster.all("PersistentVolumeClaim")) == len(cluster.all("Pod")) == 1
 
 
+def test_a_claim_has_all_that_its_template_says(cluster):
+    about = {"name": "data", "labels": {"tier": "db"}, "annotations": {"a": "b"}, "finalizers": ["example.com/backup"]}
+    cluster.create(database(replicas=1, volumeClaimTemplates=[{"metadata": about, "spec": {}}]))
+    all_ready(cluster)
+    made = cluster.all("PersistentVolumeClaim")[0]["metadata"]
+    assert made["labels"] == {"tier": "db", "app": "db"}
+    assert (made["annotations"], made["finalizers"]) == ({"a": "b"}, ["example.com/backup"])
+
+
 def test_numbers_may_start_elsewhere(cluster):
     cluster.create(database(replicas=2, ordinals={"start": 5}))
     all_ready(cluster)

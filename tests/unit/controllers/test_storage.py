@@ -10,7 +10,7 @@ from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, VOLU
 from roadstead.controllers.actions import Delete
 from roadstead.controllers.catalog import ClusterFacts, all_controllers
 from roadstead.controllers.controller import Situation
-from roadstead.controllers.storage import volume_controller
+from roadstead.controllers.storage import claim_controller, volume_controller
 
 CONTROLLERS = [
     entry
@@ -195,8 +195,38 @@ def test_a_claim_stays_as_long_as_a_pod_uses_it(cluster):
     assert list(phases(cluster).values()) == ["Bound"]
     cluster.patch("Pod", ObjectKey("shop", "web"), {"status": {"phase": "Succeeded"}}, "status")
     cluster.settle()
+    assert phase(cluster) == "Bound", "also by one that has ended, until it is deleted"
+    cluster.delete("Pod", "web", "shop")
+    cluster.end("web", "shop")
+    cluster.settle()
     assert cluster.get("PersistentVolumeClaim", DATA) is None
     assert phases(cluster) == {}, "and its volume goes with it"
+
+
+def test_a_claim_does_not_go_on_the_word_of_a_cache_that_is_late(cluster):
+    """The server knows the pod, though nobody has heard of it here."""
+    used_claim(cluster)
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    late = FakeCluster()
+    late.kinds["PersistentVolumeClaim"] = cluster.kinds["PersistentVolumeClaim"]
+    binder = claim_controller()
+    found = asyncio.run(binder.look(ServerOf(cluster), late, DATA))
+    assert binder.decide(Situation(late, DATA, late.now, live=found)) == []
+    gone = asyncio.run(binder.look(ServerOf(late), late, DATA))
+    assert len(binder.decide(Situation(late, DATA, late.now, live=gone))) == 1
+
+
+@pytest.mark.parametrize(("kind", "key", "finalizer"), [
+    ("PersistentVolumeClaim", DATA, CLAIM_PROTECTION), ("PersistentVolume", ObjectKey("", "only"), VOLUME_PROTECTION),
+])  # fmt: skip
+def test_who_takes_the_protection_away_has_it_put_back(cluster, kind, key, finalizer):
+    """As somebody does who replaces an object by a manifest."""
+    cluster.create(volume("only"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.patch(kind, key, {"metadata": {"finalizers": ["example.com/mine"]}})
+    cluster.settle()
+    assert cluster.get(kind, key)["metadata"]["finalizers"] == ["example.com/mine", finalizer]
 
 
 def test_a_pod_is_not_started_with_a_claim_that_is_going(cluster):
@@ -230,6 +260,22 @@ def test_what_is_to_be_retained_is_released_and_not_given_to_a_namesake(cluster)
     cluster.create(claim(storage_class=""))
     cluster.settle()
     assert (phase(cluster), phases(cluster)) == ("Pending", {"kept": "Released"})
+
+
+def test_a_volume_whose_claim_goes_before_it_has_heard_of_it_goes_too():
+    """Between the two steps of binding: the volume names the claim, and the claim does not yet name the volume."""
+    cluster = FakeCluster(volume_controller())
+    taken = cluster.create(claim())
+    made = volume("pvc-1", storage_class="standard", persistentVolumeReclaimPolicy="Delete")
+    made["spec"]["claimRef"] = {"namespace": "shop", "name": "data", "uid": taken["metadata"]["uid"]}
+    made["metadata"]["annotations"] = {PROVISIONED_BY: DRIVER}
+    cluster.create(made)
+    cluster.settle()
+    assert phases(cluster) == {"pvc-1": "Bound"}
+    cluster.patch("PersistentVolumeClaim", DATA, {"metadata": {"finalizers": None}})
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert phases(cluster) == {}
 
 
 def test_a_claim_whose_volume_is_gone_is_lost(cluster):

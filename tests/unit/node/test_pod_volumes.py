@@ -18,8 +18,15 @@ def pod(*volumes):
 
 def bound(name: str, **source):
     """A claim with its volume, as a pod's volume finds them."""
-    claim = {"metadata": {"name": "disk"}, "spec": {"volumeName": name}, "status": {"phase": "Bound"}}
-    return {"PersistentVolumeClaim": claim, "PersistentVolume": {"metadata": {"name": name}, "spec": source}}
+    claim = {"metadata": {"name": "disk", "uid": "c"}, "spec": {"volumeName": name}, "status": {"phase": "Bound"}}
+    spec = {"claimRef": {"namespace": "shop", "name": "disk", "uid": "c"}, **source}
+    return {"PersistentVolumeClaim": claim, "PersistentVolume": {"metadata": {"name": name}, "spec": spec}}
+
+
+def going(storage):
+    """The same storage when somebody has deleted the claim."""
+    claim = storage["PersistentVolumeClaim"]
+    return {**storage, "PersistentVolumeClaim": {**claim, "metadata": {**claim["metadata"], "deletionTimestamp": "x"}}}
 
 
 FOLDER = bound("pvc-1", csi={"driver": DRIVER, "volumeHandle": "../../etc"})
@@ -113,6 +120,11 @@ def test_a_volume_may_be_a_folder_of_the_machine(tmp_path: Path, source):
             'persistentvolumeclaim "disk" is not bound',
         ),
         ({**FOLDER, "PersistentVolume": None}, 'persistentvolume "pvc-1" of persistentvolumeclaim "disk" not found'),
+        (going(FOLDER), 'persistentvolumeclaim "disk" is being deleted'),
+        (
+            bound("pvc-1", claimRef={"uid": "a namesake's"}),
+            'persistentvolume "pvc-1" is not bound to persistentvolumeclaim',
+        ),
         (bound("far", nfs={"server": "x"}), 'volume "v": persistentvolume "far" is not available on this node'),
         (bound("gone", local={"path": "/no/such"}), "hostPath /no/such does not exist"),
     ],
@@ -167,3 +179,15 @@ def test_a_link_to_nothing_is_said(tmp_path: Path, target):
     (tmp_path / "link").symlink_to(target)
     with pytest.raises(ReferenceProblem, match="volumeMounts /data: subPath 'link': "):
         make_sub_path(SubPath("/data", tmp_path, "link", is_made=True))
+
+
+def test_a_pod_keeps_its_claim_while_that_waits_to_be_deleted(tmp_path: Path):
+    """A container that is started once more, or a Secret that has changed, has all volumes looked at again."""
+
+    async def run() -> Path:
+        made = PodVolumes(tmp_path / "pod", tmp_path / "claims", None)
+        await made.prepare(pod(DISK), lambda kind, _: FOLDER[kind])
+        await made.prepare(pod(DISK), lambda kind, _: going(FOLDER)[kind])
+        return made.sources["v"]
+
+    assert asyncio.run(run()) == tmp_path / "claims" / "pvc-1"
