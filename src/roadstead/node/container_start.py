@@ -12,7 +12,7 @@ from roadstead.node.container_logs import ContainerLog
 from roadstead.node.environment import Lookup, ReferenceProblem, command_of, environment, service_variables
 from roadstead.node.images import Installation, Runnable, UnknownImage, resolve_image, with_virtual_environment
 from roadstead.node.netd_protocol import StartContainer
-from roadstead.node.network.services import cluster_address
+from roadstead.node.network.services import cluster_address, stand_in_address
 from roadstead.node.pod_spec import hostname_of, is_read_only, mounts_of, sub_paths_of, user_of
 from roadstead.node.pod_volumes import make_sub_path
 from roadstead.node.project import Project
@@ -83,14 +83,14 @@ class ContainerStart:
 
     def _with_addresses(self, request: StartContainer, tell: Tell) -> StartContainer:
         """Stand in for the DNS, which a process without a network namespace has not."""
-        found = ((key_of(service), cluster_address(service)) for service in self.services())
+        found = ((key_of(one), cluster_address(one) or stand_in_address(one)) for one in self.services())
         addresses = {f"{key.name}.{key.namespace}": address for key, address in found if address is not None}
         for name in sorted(service_names(request, self.domain) - addresses.keys()):
             tell(
                 "Warning",
                 "NameNotResolved",
-                f"There is no DNS without namespaces, and no Service {name} with a ClusterIP whose address could "
-                "stand for its name: create it, then start the pod again",
+                f"There is no DNS without namespaces, and no Service {name} whose address could stand for its name: "
+                "create it, then start the pod again",
             )
         return with_addresses(request, addresses, self.domain)
 

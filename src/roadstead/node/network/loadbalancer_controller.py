@@ -88,7 +88,7 @@ class LoadBalancerController:
         """Open, close and write what is due; say whether all of it could be done."""
         services = list(self._services.objects.values())
         addresses = allocate(services, self._cluster, self._range)
-        table = None if self._isolated else services_from(services, self._slices.objects.values())
+        table = None if self._isolated else services_from(services, self._slices.objects.values(), stand_ins=True)
         wanted = wanted_listeners(services, addresses, self._pods.objects.values(), table, self._node_ports)
         due = changes(self._opened, self._outcomes, wanted)
         for place in due.close:

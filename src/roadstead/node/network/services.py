@@ -7,12 +7,14 @@ Endpoints come from EndpointSlices, as in kube-proxy, so whoever writes slices d
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
 from typing import Any, TypeGuard
 
 import msgspec
 
 from roadstead.api.objects import ObjectKey, ReadOnlyObject, key_of, labels_of
 
+_STAND_INS = ipaddress.IPv4Network("127.97.0.0/16")
 SERVICE_NAME = "kubernetes.io/service-name"
 """The label by which an EndpointSlice names its Service (discovery/v1 well_known_labels.go)."""
 
@@ -43,8 +45,10 @@ class ServiceTable(msgspec.Struct, frozen=True):
     ports: tuple[ServicePort, ...] = ()
 
 
-def services_from(services: Iterable[ReadOnlyObject], endpoint_slices: Iterable[ReadOnlyObject]) -> ServiceTable:
-    """Return the table of all Services with a ClusterIP.
+def services_from(
+    services: Iterable[ReadOnlyObject], endpoint_slices: Iterable[ReadOnlyObject], *, stand_ins: bool = False
+) -> ServiceTable:
+    """Return the table of all Services with a ClusterIP; with `stand_ins`, of headless ones too.
 
     Ready endpoints serve; if none is ready, those that still serve while they terminate do (KEP-1669).
     """
@@ -56,7 +60,7 @@ def services_from(services: Iterable[ReadOnlyObject], endpoint_slices: Iterable[
     ports = {
         (port.address, port.protocol, port.port): port
         for service in services
-        for port in _ports_of(service, slices[key_of(service)])
+        for port in (*_ports_of(service, slices[key_of(service)]), *_stand_in_ports(service, slices, stand_ins))
     }
     return ServiceTable(tuple(sorted(ports.values())))
 
@@ -68,6 +72,18 @@ def cluster_address(service: ReadOnlyObject) -> str | None:
         return None
     candidates = spec.get("clusterIPs") or [spec.get("clusterIP")]
     return next((address for address in candidates if is_ipv4(address)), None)
+
+
+def stand_in_address(service: ReadOnlyObject) -> str | None:
+    """Return the loopback address that stands for a headless Service's pods where there is no DNS; None for others.
+
+    It follows from the Service alone, so whoever serves it and whoever names it need not agree.
+    """
+    spec, uid = service.get("spec") or {}, (service.get("metadata") or {}).get("uid")
+    if spec.get("clusterIP") != "None" or spec.get("type") == "ExternalName" or not uid:
+        return None
+    number = int.from_bytes(blake2b(str(uid).encode(), digest_size=8).digest(), "big")
+    return str(_STAND_INS[1 + number % (_STAND_INS.num_addresses - 2)])
 
 
 def is_ipv4(address: Any) -> TypeGuard[str]:
@@ -89,6 +105,22 @@ def _ports_of(service: ReadOnlyObject, slices: list[ReadOnlyObject]) -> Iterator
         if _is_port(number):
             label = f"{key_of(service)}:{name or number}"
             yield ServicePort(address, protocol, number, label, endpoints_of(slices, name, protocol))
+
+
+def _stand_in_ports(
+    service: ReadOnlyObject, slices: Mapping[ObjectKey, list[ReadOnlyObject]], wanted: bool
+) -> Iterator[ServicePort]:
+    """Yield the ports of a headless Service's pods: who finds pods by DNS knows theirs, and not the Service's."""
+    address = stand_in_address(service) if wanted else None
+    if address is None:
+        return
+    for port in service["spec"].get("ports") or ():
+        name, protocol = port.get("name") or "", port.get("protocol") or "TCP"
+        endpoints = endpoints_of(slices[key_of(service)], name, protocol)
+        for number in {endpoint.port for endpoint in endpoints}:
+            label = f"{key_of(service)}:{name or number}"
+            served = tuple(endpoint for endpoint in endpoints if endpoint.port == number)
+            yield ServicePort(address, protocol, number, label, served)
 
 
 def endpoints_of(slices: Iterable[ReadOnlyObject], port_name: str, protocol: str) -> tuple[Endpoint, ...]:

@@ -1,7 +1,9 @@
+import ipaddress
+
 import msgspec
 import pytest
 
-from roadstead.node.network.services import Endpoint, ServicePort, ServiceTable, services_from
+from roadstead.node.network.services import Endpoint, ServicePort, ServiceTable, services_from, stand_in_address
 
 
 def service(name="web", address="10.96.0.5", ports=None, **spec):
@@ -88,6 +90,24 @@ def test_a_port_is_matched_by_name_and_protocol():
 )
 def test_services_without_an_ipv4_cluster_address_are_left_out(without):
     assert services_from([without], []) == ServiceTable()
+
+
+def headless(uid="u-1"):
+    made = service(address="None")
+    return {**made, "metadata": {**made["metadata"], "uid": uid}}
+
+
+def test_an_address_stands_for_the_pods_of_a_headless_service_under_their_own_port():
+    slices = [endpoint_slice(endpoint("127.2.0.2"), endpoint("127.2.0.3"))]
+    (port,) = services_from([headless()], slices, stand_ins=True).ports
+    assert (port.address, port.port) == (stand_in_address(headless()), 8080)
+    assert port.endpoints == (Endpoint("127.2.0.2", 8080), Endpoint("127.2.0.3", 8080))
+    assert ipaddress.IPv4Address(port.address) in ipaddress.IPv4Network("127.97.0.0/16")
+
+
+def test_each_headless_service_has_a_stand_in_of_its_own_and_no_other_has_one():
+    assert len({stand_in_address(headless(f"u-{number}")) for number in range(20)}) == 20
+    assert [stand_in_address(each) for each in (service(), service(type="ExternalName"), {})] == [None] * 3
 
 
 @pytest.mark.parametrize("number", [0, 70000, "http", None])
