@@ -82,8 +82,10 @@ def test_routes_lead_to_services_and_services_to_pods():
     }
     assert backends == {("foo-svc", 50051), ("bar-svc", 50051), ("bar-svc-canary", 50051)}
     for name, spec in services.items():
-        labels = find("Deployment", name)["spec"]["template"]["metadata"]["labels"]
-        assert spec["selector"].items() <= labels.items()
+        # The headless one is for clients that go to the same pods themselves.
+        deployment = find("Deployment", name.replace("-pods", "-svc"))
+        assert spec["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+        assert (spec.get("clusterIP") == "None") is name.endswith("-pods")
 
 
 @pytest.mark.parametrize("deployment", [item for item in OBJECTS if item["kind"] == "Deployment"],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from roadstead.service import RpcError, details
 from roadstead.service.channel import channel
 from roadstead.service.details import KEY, details_of, shortened_text, status_metadata
-from roadstead.service.interceptors import Errors, Rate, Stage
+from roadstead.service.interceptors import Call, Errors, Rate, Stage
 from roadstead.service.refusal import Refusal, Refused, unauthenticated
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -103,19 +103,13 @@ def test_a_refusal_tells_a_program_no_more_than_a_person(failed):
 
 def test_a_refusal_for_a_time_says_for_how_long(failed):
     rate = Rate(per_second=0.5, burst=1)
-    rate.enter(_FakeCall)
+    rate.enter(Call("test.Echo/unary_unary", (), 0.0, peer="ipv4:127.0.0.1:1"))
     error = failed(b"hello", rate)
     info, retry = details_of(error)
     assert info.reason == "TOO_MANY"
     assert isinstance(retry, RetryInfo)
     assert 0 < retry.retry_delay.ToMilliseconds() <= 2000
     assert 0 < int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) <= 2000
-
-
-class _FakeCall:
-    method = "test.Echo/unary_unary"
-    identity = None
-    peer = "ipv4:127.0.0.1:1"
 
 
 def test_a_handler_can_refuse_as_stages_do(failed, raised):
