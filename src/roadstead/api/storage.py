@@ -10,6 +10,8 @@ STANDARD = "standard"
 """The class that every cluster has."""
 CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
+DATA_PROTECTION = "external-provisioner.volume.kubernetes.io/finalizer"
+"""Keeps a volume in the API until whoever made it has dealt with its data (KEP-2644)."""
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 _CLASS = "volume.beta.kubernetes.io/storage-class"

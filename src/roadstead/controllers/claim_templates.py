@@ -76,6 +76,7 @@ def _giving(claim: ReadOnlyObject, owner: Object | None, ours: set[tuple[str, st
     given = list(metadata_of(claim).get("ownerReferences") or ())
     others = [each for each in given if (each.get("kind"), each.get("name")) not in ours]
     wanted = [*others, *([owner] if owner is not None else [])]
-    if wanted == given:
+    # One that somebody else controls is left to them (`hasUnexpectedController`): there can be no second.
+    if wanted == given or any(each.get("controller") for each in others):
         return []
     return [Patch(claim, {"metadata": {**guard(claim), "ownerReferences": wanted or None}})]

@@ -11,7 +11,15 @@ from typing import Any
 from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.quantities import parse_quantity
 from roadstead.api.selectors import label_selector_from
-from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, claims_of, class_of, is_for
+from roadstead.api.storage import (
+    CLAIM_PROTECTION,
+    DATA_PROTECTION,
+    DRIVER,
+    PROVISIONED_BY,
+    claims_of,
+    class_of,
+    is_for,
+)
 from roadstead.controllers.actions import Action, Create, Event, Patch, guard, protecting, releasing, status_patch
 from roadstead.controllers.pods import is_over
 
@@ -49,12 +57,15 @@ def plan(observed: Observed) -> list[Action]:
     taken = next((each for each in observed.volumes if is_for(each, claim)), None)
     if taken is not None:
         return [_naming(claim, taken)]
+    kept = [each for each in observed.volumes if _is_kept_for(each, claim) and _can_be_had(each, claim)]
+    if kept:  # whatever its class, and without waiting for a pod: its author has chosen
+        return [_taking(min(kept, key=_preference), claim)]
     if _is_delayed(observed) and not any(_may_start(claim, pod) for pod in observed.pods):
         told = "waiting for first consumer to be created before binding"
         return [Event(claim, "Normal", "WaitForFirstConsumer", told)]
     fitting = [each for each in observed.volumes if fits(each, claim)]
     if fitting:
-        return [_taking(min(fitting, key=_preference(claim)), claim)]
+        return [_taking(min(fitting, key=_preference), claim)]
     return _provisioned(observed)
 
 
@@ -74,13 +85,10 @@ def _may_start(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
 def _bound(claim: ReadOnlyObject, volume: ReadOnlyObject | None) -> list[Action]:
     """Plan for a claim that names its volume: its author did, or we did a moment ago."""
     was_bound = _COMPLETED in (metadata_of(claim).get("annotations") or {})
-    if volume is None or (was_bound and not is_for(volume, claim)):
-        return _lost(claim) if was_bound else []
+    if volume is None:
+        return _lost(claim, "ClaimLost", "Bound claim has lost its PersistentVolume.") if was_bound else []
     if not is_for(volume, claim):
-        if _is_open_to(volume, claim):
-            return [_taking(volume, claim)]
-        told = f'volume "{key_of(volume).name}" already bound to a different claim.'
-        return [Event(claim, "Warning", "FailedBinding", told)]
+        return _named(claim, volume, was_bound=was_bound)
     if not was_bound:
         return [Patch(claim, {"metadata": {**guard(claim), "annotations": {_COMPLETED: "yes"}}})]
     spec = volume["spec"]
@@ -88,10 +96,27 @@ def _bound(claim: ReadOnlyObject, volume: ReadOnlyObject | None) -> list[Action]
     return status_patch(claim, bound)
 
 
-def _lost(claim: ReadOnlyObject) -> list[Action]:
+def _named(claim: ReadOnlyObject, volume: ReadOnlyObject, *, was_bound: bool) -> list[Action]:
+    """Plan for a claim that names a volume which is not its own, or not any more."""
+    name = key_of(volume).name
+    if not volume["spec"].get("claimRef"):
+        # Somebody has taken the reference away, or has made the volume anew from a copy without it.
+        mismatch = "" if was_bound else _mismatch(volume, claim)
+        if not mismatch:
+            return [_taking(volume, claim)]
+        told = f'Cannot bind to requested volume "{name}": {mismatch}'
+        return [Event(claim, "Warning", "VolumeMismatch", told)]
+    if _is_kept_for(volume, claim):
+        return [_taking(volume, claim)]
+    if was_bound:
+        return _lost(claim, "ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly.")
+    return [Event(claim, "Warning", "FailedBinding", f'volume "{name}" already bound to a different claim.')]
+
+
+def _lost(claim: ReadOnlyObject, reason: str, told: str) -> list[Action]:
     changed = status_patch(claim, {"phase": "Lost", "accessModes": None, "capacity": None})
-    told = "Bound claim has lost its PersistentVolume. Data on the volume is lost!"
-    return [*changed, Event(claim, "Warning", "ClaimLost", told)] if changed else []
+    message = f"{told} Data on the volume is lost!" if reason == "ClaimLost" else told.removesuffix(".")
+    return [*changed, Event(claim, "Warning", reason, message)] if changed else []
 
 
 def _naming(claim: ReadOnlyObject, volume: ReadOnlyObject) -> Patch:
@@ -123,34 +148,54 @@ def _is_delayed(observed: Observed) -> bool:
 
 def fits(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
     """Say whether a claim may have this volume: nobody else has it, and it is all that the claim asks for."""
-    spec, wanted = volume["spec"], claim["spec"]
-    return (
-        not is_deleting(volume)
-        and _is_open_to(volume, claim)
-        and (class_of(volume) or "") == (class_of(claim) or "")
-        and set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-        and (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
-        and _size(spec.get("capacity")) >= _size((wanted.get("resources") or {}).get("requests"))
-        and (not wanted.get("selector") or label_selector_from(wanted["selector"]).matches(labels_of(volume)))
+    if _is_kept_for(volume, claim):
+        return _can_be_had(volume, claim)
+    selector = claim["spec"].get("selector")
+    is_chosen = not selector or label_selector_from(selector).matches(labels_of(volume))
+    return is_chosen and not volume["spec"].get("claimRef") and not _mismatch(volume, claim)
+
+
+def _mismatch(volume: ReadOnlyObject, claim: ReadOnlyObject) -> str:
+    """Return why a volume is not what a claim asks for, in Kubernetes' words (`checkVolumeSatisfyClaim`), or ""."""
+    name = key_of(volume).name
+    reasons = (
+        (is_deleting(volume), f'the volume is marked for deletion "{name}"'),
+        (not _has_size(volume, claim), "requested PV is too small"),
+        ((class_of(volume) or "") != (class_of(claim) or ""), "storageClassName does not match"),
+        (not _has_mode(volume, claim), "incompatible volumeMode"),
+        (not _has_access(volume, claim), "incompatible accessMode"),
     )
+    return next((why for is_so, why in reasons if is_so), "")
 
 
-def _is_open_to(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
-    """Say whether nobody has the volume, or its author has kept it for a claim of this name."""
-    reference = volume["spec"].get("claimRef")
-    if not reference:
-        return True
+def _is_kept_for(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    """Say whether its author has kept a volume for a claim of this name."""
+    reference = volume["spec"].get("claimRef") or {}
     kept_for = (reference.get("namespace") or "", reference.get("name") or "")
     return not reference.get("uid") and kept_for == tuple(key_of(claim))
 
 
-def _preference(claim: ReadOnlyObject) -> Any:
-    """Return the order of volumes: those that were kept for this claim, then the smallest."""
+def _can_be_had(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    """Say whether a volume that is kept for a claim can be had: its class and its labels do not matter then."""
+    checks = (_has_size, _has_mode, _has_access)
+    return not is_deleting(volume) and all(check(volume, claim) for check in checks)
 
-    def order(volume: ReadOnlyObject) -> tuple[bool, Any, str]:
-        return not volume["spec"].get("claimRef"), _size(volume["spec"].get("capacity")), key_of(volume).name
 
-    return order
+def _has_size(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    return bool(_size(volume["spec"].get("capacity")) >= _size((claim["spec"].get("resources") or {}).get("requests")))
+
+
+def _has_mode(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    return (volume["spec"].get("volumeMode") or "Filesystem") == (claim["spec"].get("volumeMode") or "Filesystem")
+
+
+def _has_access(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:
+    return set(claim["spec"].get("accessModes") or ()) <= set(volume["spec"].get("accessModes") or ())
+
+
+def _preference(volume: ReadOnlyObject) -> Any:
+    """Return the order of volumes: the smallest first."""
+    return _size(volume["spec"].get("capacity")), key_of(volume).name
 
 
 def _size(quantities: Any) -> Any:
@@ -186,5 +231,5 @@ def _new_volume(claim: ReadOnlyObject, storage_class: str, reclaim: str) -> Obje
         "storageClassName": storage_class,
         "volumeMode": wanted.get("volumeMode") or "Filesystem",
     }
-    metadata = {"name": name, "annotations": {PROVISIONED_BY: DRIVER}}
+    metadata = {"name": name, "annotations": {PROVISIONED_BY: DRIVER}, "finalizers": [DATA_PROTECTION]}
     return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec}

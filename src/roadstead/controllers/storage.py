@@ -90,4 +90,5 @@ def _volume_of_claim(view: View, claim: Object) -> Iterable[Hashable]:
 
 def _claim_named_by(volume: Object) -> list[ObjectKey]:
     reference = volume["spec"].get("claimRef") or {}
-    return [ObjectKey(reference["namespace"], reference["name"])] if reference.get("name") else []
+    key = ObjectKey(reference.get("namespace") or "", reference.get("name") or "")
+    return [key] if all(key) else []

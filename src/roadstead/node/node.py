@@ -137,7 +137,7 @@ class Node:
         await self._start_dns()
         self._start_hosts()
         self.agent.start()
-        VolumeFolders(self._config.folder / "claims").follow(self._informers["PersistentVolume"])
+        VolumeFolders(self._client, self._config.folder / "claims").follow(self._informers["PersistentVolume"])
         self._background(self.agent.refresh(), "volumes")
         self._background(self._heartbeat(), "heartbeat")
         self._background(self.meter.run(), "meter")

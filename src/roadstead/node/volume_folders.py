@@ -1,15 +1,17 @@
 """The folders that are this machine's persistent volumes: where a claim's data is, and its end with the volume."""
 
 import asyncio
+import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
 
-from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, is_deleting, key_of
-from roadstead.api.storage import DRIVER, is_for
-from roadstead.client import Informer
+from roadstead.api.errors import ApiError, Conflict, NotFound
+from roadstead.api.objects import Object, ObjectKey, ReadOnlyObject, is_deleting, key_of, metadata_of
+from roadstead.api.resources import resource
+from roadstead.api.storage import DATA_PROTECTION, DRIVER, VOLUME_PROTECTION, is_for
+from roadstead.client import ApiClient, Informer
 from roadstead.lib.tasks import spawn
 from roadstead.node.environment import Lookup, ReferenceProblem
 
@@ -48,25 +50,74 @@ def folder_of(volume: ReadOnlyObject, root: Path) -> Path:
 
 
 class VolumeFolders:
-    """Removes the data of volumes that are gone, unless they were to be retained."""
+    """Removes the data of volumes that go, unless it is to be retained, and then lets the volumes go.
 
-    def __init__(self, root: Path) -> None:
+    The volume waits for that: so nothing is left behind, whenever the node ends in the middle of it.
+    """
+
+    def __init__(self, client: ApiClient, root: Path) -> None:
+        self._client = client
         self._root = root
+        self._ending: set[str] = set()
 
     def follow(self, volumes: Informer) -> None:
-        """Begin to hear of volumes that go."""
+        """Begin to hear of volumes that go, and of those that went meanwhile."""
         volumes.on_change(self._changed)
 
-    def _changed(self, _key: ObjectKey, old: Object | None, new: Object | None) -> None:
-        if old is None or not is_folder(old) or (new is not None and _uid(new) == _uid(old)):
+    def _changed(self, _key: ObjectKey, _old: Object | None, new: Object | None) -> None:
+        if new is None or not _is_for_us_to_end(new) or metadata_of(new)["uid"] in self._ending:
             return
-        if old["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
-            spawn(self._remove(old), name=f"end of volume {key_of(old).name}")
+        self._ending.add(metadata_of(new)["uid"])
+        spawn(self._end(new), name=f"end of volume {key_of(new).name}")
 
-    async def _remove(self, volume: Object) -> None:
-        await asyncio.to_thread(shutil.rmtree, folder_of(volume, self._root), ignore_errors=True)
-        _log.info("volume removed with its data", volume=key_of(volume).name)
+    async def _end(self, volume: Object) -> None:
+        name = key_of(volume).name
+        try:
+            if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+                await asyncio.to_thread(remove_folder, folder_of(volume, self._root))
+                _log.info("volume removed with its data", volume=name)
+            await self._let_go(volume)
+        except (OSError, ApiError) as error:
+            _log.error("volume not removed: it stays until the next start", volume=name, error=str(error))
+        finally:
+            self._ending.discard(metadata_of(volume)["uid"])
+
+    async def _let_go(self, volume: ReadOnlyObject) -> None:
+        """Take our finalizer away from the volume as it is now, which somebody may have changed meanwhile."""
+        kind, name = resource("PersistentVolume"), key_of(volume).name
+        while True:
+            try:
+                found = metadata_of(await self._client.get(kind, name))
+                if found["uid"] != metadata_of(volume)["uid"]:
+                    return
+                kept = [each for each in found.get("finalizers") or () if each != DATA_PROTECTION]
+                guard = {"uid": found["uid"], "resourceVersion": found["resourceVersion"]}
+                await self._client.patch(kind, name, "", {"metadata": {**guard, "finalizers": kept or None}})
+                return
+            except NotFound:
+                return
+            except Conflict:
+                continue
 
 
-def _uid(volume: Mapping[str, Mapping[str, str]]) -> str | None:
-    return volume["metadata"].get("uid")
+def _is_for_us_to_end(volume: ReadOnlyObject) -> bool:
+    """Say whether a volume of ours is to go and only its data are left to see to."""
+    finalizers = metadata_of(volume).get("finalizers") or ()
+    return (
+        is_folder(volume)
+        and is_deleting(volume)
+        and DATA_PROTECTION in finalizers
+        and VOLUME_PROTECTION not in finalizers
+    )
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, also what a program has made read-only. Raises OSError."""
+    if not folder.exists():
+        return
+    for parent, folders, _ in os.walk(folder):
+        for name in folders:
+            found = Path(parent, name)
+            if not found.is_symlink():
+                found.chmod(0o700)
+    shutil.rmtree(folder)

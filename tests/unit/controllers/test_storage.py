@@ -6,7 +6,7 @@ import pytest
 from fake_cluster import FakeCluster, ServerOf, named
 
 from roadstead.api.objects import ObjectKey, key_of
-from roadstead.api.storage import CLAIM_PROTECTION, DRIVER, PROVISIONED_BY, VOLUME_PROTECTION
+from roadstead.api.storage import CLAIM_PROTECTION, DATA_PROTECTION, DRIVER, PROVISIONED_BY, VOLUME_PROTECTION
 from roadstead.controllers.actions import Delete
 from roadstead.controllers.catalog import ClusterFacts, all_controllers
 from roadstead.controllers.controller import Situation
@@ -200,7 +200,11 @@ def test_a_claim_stays_as_long_as_a_pod_uses_it(cluster):
     cluster.end("web", "shop")
     cluster.settle()
     assert cluster.get("PersistentVolumeClaim", DATA) is None
-    assert phases(cluster) == {}, "and its volume goes with it"
+    ((name, its_phase),) = phases(cluster).items()
+    assert its_phase == "Released", "and its volume goes with it"
+    metadata = cluster.get("PersistentVolume", ObjectKey("", name))["metadata"]
+    assert metadata["deletionTimestamp"]
+    assert metadata["finalizers"] == [DATA_PROTECTION], "as soon as the node has removed the data"
 
 
 def test_a_claim_does_not_go_on_the_word_of_a_cache_that_is_late(cluster):
@@ -274,6 +278,80 @@ def test_a_volume_whose_claim_goes_before_it_has_heard_of_it_goes_too():
     assert phases(cluster) == {"pvc-1": "Bound"}
     cluster.patch("PersistentVolumeClaim", DATA, {"metadata": {"finalizers": None}})
     cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert phases(cluster) == {}
+
+
+def kept(name="kept", **spec):
+    """A volume that its author keeps for the claim."""
+    return volume(name, **{"claimRef": {"namespace": "shop", "name": "data"}, **spec})
+
+
+@pytest.mark.parametrize("storage_class", ["standard", "", "gold"])
+def test_a_volume_that_is_kept_for_a_claim_is_its_whatever_the_class_and_at_once(cluster, storage_class):
+    """Else the claim would get a new folder, with nothing in it."""
+    cluster.create(kept(storage_class="other"))
+    cluster.create(volume("smaller", "1Gi", storage_class))
+    cluster.create(claim(storage_class=storage_class, selector={"matchLabels": {"no": "such"}}))
+    cluster.settle()
+    assert phases(cluster) == {"kept": "Bound", "smaller": "Available"}
+    assert cluster.get("PersistentVolumeClaim", DATA)["spec"]["volumeName"] == "kept"
+
+
+@pytest.mark.parametrize("spec", [
+    {"size": "100Mi"}, {"volumeMode": "Block"}, {"accessModes": ["ReadOnlyMany"]},
+])  # fmt: skip
+def test_a_volume_that_is_kept_and_cannot_serve_is_not_taken(cluster, spec):
+    cluster.create(kept(**spec))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Pending", {"kept": "Available"})
+
+
+@pytest.mark.parametrize(("spec", "why"), [
+    ({"size": "100Mi"}, "requested PV is too small"),
+    ({"storage_class": "gold"}, "storageClassName does not match"),
+    ({"volumeMode": "Block"}, "incompatible volumeMode"),
+    ({"accessModes": ["ReadOnlyMany"]}, "incompatible accessMode"),
+])  # fmt: skip
+def test_a_volume_that_a_claim_names_must_be_what_it_asks_for(cluster, spec, why):
+    cluster.create(volume("mine", **spec))
+    cluster.create(claim(storage_class="", volumeName="mine"))
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Pending", {"mine": "Available"})
+    told = f'Cannot bind to requested volume "mine": {why}'
+    assert cluster.events[-1] == ("PersistentVolumeClaim", "VolumeMismatch", told)
+
+
+def test_a_claim_gets_back_a_volume_from_which_its_name_was_taken(cluster):
+    """As when somebody makes the volume anew, of a copy without the reference."""
+    cluster.create(volume("mine"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.patch("PersistentVolume", ObjectKey("", "mine"), {"spec": {"claimRef": None}})
+    cluster.create(claim("other", storage_class=""))
+    cluster.settle()
+    assert (phase(cluster), phases(cluster)) == ("Bound", {"mine": "Bound"})
+    assert phase(cluster, ObjectKey("shop", "other")) == "Pending"
+
+
+def test_a_claim_whose_volume_was_given_to_another_is_lost(cluster):
+    cluster.create(volume("mine"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    other = {"namespace": "shop", "name": "other", "uid": "another"}
+    cluster.patch("PersistentVolume", ObjectKey("", "mine"), {"spec": {"claimRef": other}})
+    cluster.settle()
+    assert phase(cluster) == "Lost"
+    told = "Two claims are bound to the same volume, this one is bound incorrectly"
+    assert cluster.events[-1] == ("PersistentVolumeClaim", "ClaimMisbound", told)
+
+
+def test_a_volume_that_is_kept_for_a_claim_of_no_namespace_is_nobodys(cluster):
+    cluster.create(volume("odd", claimRef={"name": "data"}))
+    cluster.settle()
+    assert phases(cluster) == {"odd": "Available"}
+    cluster.delete("PersistentVolume", "odd")
     cluster.settle()
     assert phases(cluster) == {}
 
