@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from roadstead.api.objects import ReadOnlyObject, annotations_of, metadata_of
+from roadstead.api.objects import ReadOnlyObject, annotations_of, controller_of, metadata_of
 
 DRIVER = "folders.roadstead.dev"
 """The provisioner whose volumes are folders of the machine, each named after its volume."""
@@ -33,11 +33,27 @@ def default_class(classes: Iterable[ReadOnlyObject]) -> str | None:
 
 
 def claims_of(pod: ReadOnlyObject) -> Iterator[str]:
-    """Yield the names of the claims that a pod's volumes name."""
+    """Yield the names of the claims that a pod's volumes name, and of those that are made for its ephemeral volumes."""
     for volume in (pod.get("spec") or {}).get("volumes") or ():
         source = volume.get("persistentVolumeClaim")
         if source:
             yield str(source.get("claimName") or "")
+    for name, _ in ephemeral_claims_of(pod):
+        yield name
+
+
+def ephemeral_claims_of(pod: ReadOnlyObject) -> Iterator[tuple[str, ReadOnlyObject]]:
+    """Yield the name and the template of the claim of each generic ephemeral volume (KEP-1698)."""
+    for volume in (pod.get("spec") or {}).get("volumes") or ():
+        source = volume.get("ephemeral")
+        if source:
+            yield f"{metadata_of(pod)['name']}-{volume['name']}", source.get("volumeClaimTemplate") or {}
+
+
+def is_made_for(claim: ReadOnlyObject, pod: ReadOnlyObject) -> bool:
+    """Say whether a claim was made for a pod's ephemeral volume: the pod controls it."""
+    owner = controller_of(claim)
+    return owner is not None and owner.get("uid") == metadata_of(pod).get("uid")
 
 
 def is_for(volume: ReadOnlyObject, claim: ReadOnlyObject) -> bool:

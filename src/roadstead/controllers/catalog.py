@@ -28,6 +28,7 @@ from roadstead.controllers.claim_templates import has_claim
 from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
 from roadstead.controllers.emptying import namespace_controller
+from roadstead.controllers.ephemeral import ephemeral_controller
 from roadstead.controllers.storage import claim_controller, volume_controller
 
 
@@ -52,6 +53,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         autoscaling_controller(),
         claim_controller(),
         volume_controller(),
+        ephemeral_controller(),
         _DISRUPTION,
         namespace_controller(),
         garbage_controller(),
@@ -150,7 +152,8 @@ def _decide_scheduling(situation: Situation) -> list[Action]:
     claims = {
         name: view.get("PersistentVolumeClaim", ObjectKey(situation.key.namespace, name)) for name in claims_of(pod)
     }
-    return scheduler.plan(scheduler.Observed(pod, nodes, load, claims), situation.now)
+    volumes, classes = view.all("PersistentVolume") if claims else [], view.all("StorageClass") if claims else []
+    return scheduler.plan(scheduler.Observed(pod, nodes, load, claims, volumes, classes), situation.now)
 
 
 def _unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:

@@ -205,6 +205,24 @@ def _size(quantities: Any) -> Any:
 # --- new volumes
 
 
+def is_provisioned(claim: ReadOnlyObject, storage_class: ReadOnlyObject | None) -> bool:
+    """Say whether a volume is made for a claim that has none; `storage_class` is its class, if that is here."""
+    by_hand = storage_class is not None and storage_class.get("provisioner") == BY_HAND
+    named = claim["spec"].get("volumeName")
+    return bool(class_of(claim)) and not by_hand and not named and not _unfulfillable(claim)
+
+
+def _unfulfillable(claim: ReadOnlyObject) -> str:
+    """Return what a claim asks of a new volume that a new folder is not, or ""."""
+    spec = claim["spec"]
+    source = spec.get("dataSourceRef") or spec.get("dataSource")
+    if source:
+        return f"a folder begins empty, and not as a copy of {source.get('kind')} {source.get('name')}"
+    if spec.get("selector"):
+        return "claim Selector is not supported"
+    return "a folder is no block device (volumeMode Block)" if spec.get("volumeMode") == "Block" else ""
+
+
 def _provisioned(observed: Observed) -> list[Action]:
     claim, found, name = observed.claim, observed.storage_class, class_of(observed.claim)
     if not name:
@@ -213,6 +231,9 @@ def _provisioned(observed: Observed) -> list[Action]:
     if found is not None and found.get("provisioner") == BY_HAND:
         told = f'no persistent volumes available for this claim, and none are made for class "{name}"'
         return [Event(claim, "Normal", "FailedBinding", told)]
+    if why := _unfulfillable(claim):
+        told = f'failed to provision volume with StorageClass "{name}": {why}'
+        return [Event(claim, "Warning", "ProvisioningFailed", told)]
     volume = _new_volume(claim, name, (found or {}).get("reclaimPolicy") or "Delete")
     told = f"Successfully provisioned volume {volume['metadata']['name']}"
     if found is None or found.get("provisioner") != DRIVER:

@@ -12,7 +12,9 @@ from typing import Any
 from roadstead.api.conditions import condition, find_condition, is_true, merge_conditions
 from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, labels_of, metadata_of
 from roadstead.api.selectors import Requirement
+from roadstead.api.storage import class_of, ephemeral_claims_of
 from roadstead.controllers.actions import Action, Bind, Event, Patch, guard
+from roadstead.controllers.claims import fits, is_provisioned
 from roadstead.controllers.pods import is_over
 from roadstead.lib.clock import rfc3339
 
@@ -22,12 +24,17 @@ _KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A pod, all nodes, how many pods each node has, and the claims that the pod names, None if one is not there."""
+    """A pod, all nodes, how many pods each node has, and the claims that the pod names, None if one is not there.
+
+    With claims, all volumes and classes of storage that there are.
+    """
 
     pod: ReadOnlyObject
     nodes: Sequence[Object]
     load: Mapping[str, int]
     claims: Mapping[str, ReadOnlyObject | None] = field(default_factory=dict)
+    volumes: Sequence[Object] = ()
+    classes: Sequence[Object] = ()
 
 
 def plan(observed: Observed, now: datetime) -> list[Action]:
@@ -42,7 +49,7 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     fitting = sorted((observed.load.get(name, 0), name) for name, why in refusals.items() if not why)
     if not fitting:
         return _unschedulable(pod, _explanation(list(refusals.values())), now)
-    problems = [why for name, claim in observed.claims.items() if (why := _claim_problem(name, claim))]
+    problems = [why for name in observed.claims if (why := _claim_problem(observed, name))]
     if problems:
         return _unschedulable(pod, f"0/{len(refusals)} nodes are available: {problems[0]}.", now)
     if not all(_is_bound(claim) for claim in observed.claims.values() if claim is not None):
@@ -110,14 +117,27 @@ def _term_matches(term: Mapping[str, Any], node: ReadOnlyObject) -> bool:
     )
 
 
-def _claim_problem(name: str, claim: ReadOnlyObject | None) -> str:
+def _claim_problem(observed: Observed, name: str) -> str:
+    claim = observed.claims[name]
+    if claim is None and name in dict(ephemeral_claims_of(observed.pod)):
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
     if claim is None:
         return f'persistentvolumeclaim "{name}" not found'
     if is_deleting(claim):
         return f'persistentvolumeclaim "{name}" is being deleted'
     if (claim.get("status") or {}).get("phase") == "Lost":
         return f'persistentvolumeclaim "{name}" bound to non-existent persistentvolume "{claim["spec"]["volumeName"]}"'
-    return ""
+    return "" if _is_bound(claim) else _without_volume(claim, observed)
+
+
+def _without_volume(claim: ReadOnlyObject, observed: Observed) -> str:
+    """Return what is said of a claim for which there is no volume and none is made; "" if it is about to have one."""
+    named = next((each for each in observed.classes if metadata_of(each)["name"] == class_of(claim)), None)
+    if is_provisioned(claim, named) or any(fits(volume, claim) for volume in observed.volumes):
+        return ""
+    if named is not None and named.get("volumeBindingMode") == "WaitForFirstConsumer":
+        return "1 node(s) didn't find available persistent volumes to bind"
+    return "pod has unbound immediate PersistentVolumeClaims"
 
 
 def _is_bound(claim: ReadOnlyObject) -> bool:

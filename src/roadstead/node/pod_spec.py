@@ -127,7 +127,9 @@ def mounts_of(
         volume = volumes.get(entry["name"])
         if volume is None:
             raise ReferenceProblem(f"volumeMounts: there is no volume {entry['name']!r} in spec.volumes")
-        read_only = bool(entry.get("readOnly")) or volume_kind(volume) in OBJECT_VOLUMES
+        kind = volume_kind(volume)
+        of_volume = (volume.get(kind) or {}).get("readOnly")
+        read_only = bool(entry.get("readOnly") or of_volume) or kind in OBJECT_VOLUMES
         if is_in_memory(pod, volume):
             found.append(Mount(entry["name"], entry["mountPath"], read_only, memory=True))
         else:

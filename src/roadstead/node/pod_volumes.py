@@ -11,7 +11,7 @@ from pathlib import Path
 
 from roadstead.api.errors import ApiError
 from roadstead.api.objects import ReadOnlyObject, key_of
-from roadstead.api.storage import STANDARD
+from roadstead.api.storage import STANDARD, is_made_for
 from roadstead.node.environment import Lookup, ReferenceProblem
 from roadstead.node.pod_spec import SubPath, is_in_memory
 from roadstead.node.volume_folders import folder_of, is_folder, volume_of_claim
@@ -58,10 +58,14 @@ class PodVolumes:
             # Once found it stays: the pod is among those for which the claim and its data are kept.
             known = self.sources.get(volume["name"])
             return known or self._claimed(str(volume["name"]), str(volume[kind].get("claimName") or ""), lookup)
-        if kind not in ("emptyDir", "ephemeral"):
+        if kind == "ephemeral":
+            known = self.sources.get(volume["name"])
+            return known or self._claimed(str(volume["name"]), _ephemeral_claim(pod, volume, lookup), lookup)
+        if kind != "emptyDir":
             raise ReferenceProblem(
                 f'volume "{volume["name"]}": {kind or "a volume without a source"} is not available on this node; '
-                "there are emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim"
+                "there are emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim and "
+                "ephemeral"
             )
         if not is_in_memory(pod, volume):
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,11 @@ class PodVolumes:
             folder = folder_of(volume, self._claims)
             folder.mkdir(parents=True, exist_ok=True)
             return folder
-        source = volume["spec"].get("hostPath") or volume["spec"].get("local")
+        if volume["spec"].get("volumeMode") == "Block":
+            raise ReferenceProblem(f'volume "{name}" has volumeMode Block, and there are no block devices on this node')
+        if volume["spec"].get("local"):
+            return _local_path(name, Path(volume["spec"]["local"].get("path") or ""))
+        source = volume["spec"].get("hostPath")
         if source is None:
             there = f'hostPath, local, and the class "{STANDARD}"'
             what = f'persistentvolume "{key_of(volume).name}" is not available on this node; there are {there}'
@@ -110,12 +118,28 @@ def make_sub_path(wanted: SubPath) -> None:
 
 def _host_path(name: str, source: ReadOnlyObject) -> Path:
     path, kind = Path(source.get("path") or ""), source.get("type") or ""
-    if kind == "DirectoryOrCreate":
+    if not path.is_absolute():
+        raise ReferenceProblem(f'volume "{name}": hostPath {path} is not absolute')
+    if kind == "DirectoryOrCreate" or (not kind and not path.exists()):  # without a type, as container runtimes do
         path.mkdir(parents=True, exist_ok=True)
     elif kind == "FileOrCreate" and not path.exists():
         path.touch()
     wrong = {"Directory": not path.is_dir(), "File": not path.is_file(), "Socket": not path.is_socket()}
-    if not path.is_absolute() or not path.exists() or wrong.get(kind, False):
-        what = f"hostPath type check failed: {path} is not a {kind}" if kind else f"hostPath {path} does not exist"
-        raise ReferenceProblem(f'volume "{name}": {what}')
+    if not path.exists() or wrong.get(kind, False):
+        raise ReferenceProblem(f'volume "{name}": hostPath type check failed: {path} is not a {kind}')
     return path
+
+
+def _local_path(name: str, path: Path) -> Path:
+    if not path.is_absolute() or not path.exists():
+        raise ReferenceProblem(f'volume "{name}": local path "{path}" does not exist')
+    return path
+
+
+def _ephemeral_claim(pod: ReadOnlyObject, volume: ReadOnlyObject, lookup: Lookup) -> str:
+    """Return the claim that was made for a pod's volume. Raises ReferenceProblem if its namesake is another's."""
+    claim = f"{key_of(pod).name}-{volume['name']}"
+    found = lookup("PersistentVolumeClaim", claim)
+    if found is not None and not is_made_for(found, pod):
+        raise ReferenceProblem(f'persistentvolumeclaim "{claim}" was not created for pod {key_of(pod)}')
+    return claim

@@ -160,6 +160,18 @@ def test_a_claim_has_all_that_its_template_says(cluster):
     assert (made["annotations"], made["finalizers"]) == ({"a": "b"}, ["example.com/backup"])
 
 
+def test_a_claim_that_somebody_else_controls_is_left_to_them(cluster):
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "o", "controller": True}
+    taken = named("PersistentVolumeClaim", "data-db-0", spec={})
+    taken["metadata"]["ownerReferences"] = [owner]
+    cluster.create(taken)
+    policy = {"whenDeleted": "Delete", "whenScaled": "Delete"}
+    cluster.create(database(replicas=1, volumeClaimTemplates=TEMPLATES, persistentVolumeClaimRetentionPolicy=policy))
+    all_ready(cluster)
+    assert names(cluster) == ["db-0"]
+    assert cluster.all("PersistentVolumeClaim")[0]["metadata"]["ownerReferences"] == [owner]
+
+
 def test_numbers_may_start_elsewhere(cluster):
     cluster.create(database(replicas=2, ordinals={"start": 5}))
     all_ready(cluster)

@@ -15,7 +15,8 @@ from roadstead.controllers.storage import claim_controller, volume_controller
 CONTROLLERS = [
     entry
     for entry in all_controllers(ClusterFacts("PEM"))
-    if entry.name in ("persistentvolume-controller", "persistentvolume-reclaimer", "default-scheduler")
+    if entry.name
+    in ("persistentvolume-controller", "persistentvolume-reclaimer", "ephemeral-volume-controller", "default-scheduler")
 ]
 DATA = ObjectKey("shop", "data")
 
@@ -280,6 +281,61 @@ def test_a_volume_whose_claim_goes_before_it_has_heard_of_it_goes_too():
     cluster.delete("PersistentVolumeClaim", "data", "shop")
     cluster.settle()
     assert phases(cluster) == {}
+
+
+@pytest.mark.parametrize(("made", "spec", "told"), [
+    ("kubernetes.io/no-provisioner", {}, "1 node(s) didn't find available persistent volumes to bind"),
+    (DRIVER, {"volumeName": "absent"}, "1 node(s) didn't find available persistent volumes to bind"),
+    (None, {"storage_class": ""}, "pod has unbound immediate PersistentVolumeClaims"),
+])  # fmt: skip
+def test_a_pod_whose_claim_gets_no_volume_says_so(cluster, made, spec, told):
+    if made:
+        cluster.create(storage_class("here", made))
+    cluster.create(claim(**{"storage_class": "here", **spec}))
+    cluster.create(pod())
+    cluster.settle()
+    assert ("Pod", "FailedScheduling", f"0/1 nodes are available: {told}.") in cluster.events
+    assert node_of(cluster) is None
+
+
+@pytest.mark.parametrize(("spec", "why"), [
+    ({"dataSource": {"kind": "VolumeSnapshot", "name": "s", "apiGroup": "snapshot.storage.k8s.io"}},
+     "a folder begins empty, and not as a copy of VolumeSnapshot s"),
+    ({"selector": {"matchLabels": {"a": "b"}}}, "claim Selector is not supported"),
+    ({"volumeMode": "Block"}, "a folder is no block device (volumeMode Block)"),
+])  # fmt: skip
+def test_a_new_folder_is_not_made_where_it_is_not_what_was_asked_for(cluster, spec, why):
+    cluster.create(claim(**spec))
+    cluster.create(pod())
+    cluster.settle()
+    assert (phase(cluster), phases(cluster), node_of(cluster)) == ("Pending", {}, None)
+    told = f'failed to provision volume with StorageClass "standard": {why}'
+    assert ("PersistentVolumeClaim", "ProvisioningFailed", told) in cluster.events
+
+
+def scratch(name="web"):
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": claim()["spec"]}
+    volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
+    return named("Pod", name, "shop", spec={"volumes": volumes}, status={"phase": "Pending"})
+
+
+def test_an_ephemeral_volume_gets_a_claim_of_the_pods_own(cluster):
+    cluster.create(scratch())
+    cluster.settle()
+    (made,) = cluster.all("PersistentVolumeClaim")
+    assert (made["metadata"]["name"], made["metadata"]["labels"]) == ("web-scratch", {"a": "b"})
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["controller"]) == ("Pod", "web", True)
+    assert phase(cluster, ObjectKey("shop", "web-scratch")) == "Bound"
+    assert node_of(cluster) == "n"
+
+
+def test_a_claim_of_the_same_name_is_not_taken_for_an_ephemeral_volume(cluster):
+    cluster.create(claim("web-scratch"))
+    cluster.create(scratch())
+    cluster.settle()
+    told = "PVC shop/web-scratch was not created for pod shop/web (pod is not owner)"
+    assert ("Pod", "EphemeralVolumeClaimConflict", told) in cluster.events
 
 
 def kept(name="kept", **spec):

@@ -113,6 +113,12 @@ def test_mounts_are_where_the_volumes_are():
     ]
 
 
+def test_a_claim_may_be_read_only_for_all_containers():
+    manifest = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}}])
+    container = {"volumeMounts": [{"name": "v", "mountPath": "/data", "readOnly": False}]}
+    assert mounts_of(manifest, container, {"v": Path("/v")}, {}) == [Mount("/v", "/data", read_only=True)]
+
+
 def test_a_volume_in_memory_of_which_a_part_is_mounted_is_a_folder():
     whole, part = ({"name": "fast", "mountPath": "/a"}, {"name": "fast", "mountPath": "/b", "subPath": "x"})
     containers = [{"name": "one", "volumeMounts": [whole]}, {"name": "two", "volumeMounts": [part]}]

@@ -95,9 +95,9 @@ def test_a_token_is_rotated_before_it_ends(tmp_path: Path):
     [
         ({"nfs": {"server": "x"}}, 'volume "v": nfs is not available on this node; there are emptyDir'),
         ({}, "a volume without a source"),
-        ({"hostPath": {"path": "/no/such"}}, "hostPath /no/such does not exist"),
+        ({"hostPath": {"path": "/no/such", "type": "File"}}, "/no/such is not a File"),
         ({"hostPath": {"path": "/etc/hostname", "type": "Directory"}}, "/etc/hostname is not a Directory"),
-        ({"hostPath": {"path": "etc"}}, "hostPath etc does not exist"),
+        ({"hostPath": {"path": "etc", "type": "DirectoryOrCreate"}}, 'volume "v": hostPath etc is not absolute'),
     ],
 )
 def test_what_is_not_available_is_named(tmp_path: Path, volume, words):
@@ -126,7 +126,8 @@ def test_a_volume_may_be_a_folder_of_the_machine(tmp_path: Path, source):
             'persistentvolume "pvc-1" is not bound to persistentvolumeclaim',
         ),
         (bound("far", nfs={"server": "x"}), 'volume "v": persistentvolume "far" is not available on this node'),
-        (bound("gone", local={"path": "/no/such"}), "hostPath /no/such does not exist"),
+        (bound("gone", local={"path": "/no/such"}), 'local path "/no/such" does not exist'),
+        (bound("raw", volumeMode="Block", local={"path": "/dev/null"}), 'volume "v" has volumeMode Block'),
     ],
 )
 def test_a_claim_that_cannot_be_had_is_named(tmp_path: Path, storage, words):
@@ -191,3 +192,25 @@ def test_a_pod_keeps_its_claim_while_that_waits_to_be_deleted(tmp_path: Path):
         return made.sources["v"]
 
     assert asyncio.run(run()) == tmp_path / "claims" / "pvc-1"
+
+
+def test_a_folder_of_the_machine_that_is_missing_is_made_as_container_runtimes_do(tmp_path: Path):
+    sources, _ = prepare(tmp_path, {"name": "v", "hostPath": {"path": str(tmp_path / "new" / "one")}})
+    assert sources["v"].is_dir()
+
+
+def owned_by(uid: str, storage):
+    reference = {"controller": True, "kind": "Pod", "name": "web", "uid": uid}
+    claim = storage["PersistentVolumeClaim"]
+    metadata = {**claim["metadata"], "ownerReferences": [reference]}
+    return {**storage, "PersistentVolumeClaim": {**claim, "metadata": metadata}}
+
+
+SCRATCH = {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
+
+
+def test_an_ephemeral_volume_is_its_claims(tmp_path: Path):
+    sources, _ = prepare(tmp_path, SCRATCH, storage=owned_by("u", FOLDER))
+    assert sources["scratch"] == tmp_path / "claims" / "pvc-1"
+    with pytest.raises(ReferenceProblem, match='"web-scratch" was not created for pod shop/web'):
+        prepare(tmp_path, SCRATCH, storage=owned_by("another", FOLDER))

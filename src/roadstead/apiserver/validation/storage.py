@@ -50,7 +50,7 @@ def access_modes(spec: ReadOnlyObject, path: str) -> Causes:
 
 def _claim_changes(new: Object, old: Object) -> Causes:
     """A claim stays what it is, but that it gets a volume once, and may ask for more once it has one."""
-    after, before = dict(new.get("spec") or {}), dict(old.get("spec") or {})
+    after, before = _stated(new), _stated(old)
     if not before.get("volumeName"):
         after.pop("volumeName", None)
     if "storageClassName" not in before:
@@ -64,6 +64,15 @@ def _claim_changes(new: Object, old: Object) -> Causes:
     if after != before:
         return [causes.forbidden("spec", _IMMUTABLE)]
     return _shrinking(new, old, (status.get("capacity") or {}).get("storage"))
+
+
+def _stated(claim: Object) -> Object:
+    """Return a claim's spec; a source that says nothing of its group is the same with `apiGroup: null`."""
+    spec = dict(claim.get("spec") or {})
+    for field in ("dataSource", "dataSourceRef"):
+        if spec.get(field):
+            spec[field] = {name: value for name, value in spec[field].items() if value is not None}
+    return spec
 
 
 def _shrinking(new: Object, old: Object, capacity: object) -> Causes:
