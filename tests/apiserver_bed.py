@@ -130,7 +130,7 @@ async def bench(store: Store | None = None, kubelet: Kubelet | None = None) -> A
     clock = Clock()
     tokens = ServiceAccountTokens(new_key(), ISSUER, store, clock)
     assembly = assemble(store, tokens, users=TOKENS, service_cidr="10.96.0.0/16", kubelet=kubelet, clock=clock)
-    for obj in bootstrap.objects():
+    for obj in (*bootstrap.new_cluster_objects(), *bootstrap.objects()):
         await assembly.ensure(obj)
     background = assembly.start()
     try:

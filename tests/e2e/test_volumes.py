@@ -85,6 +85,31 @@ def test_a_volume_of_the_users_own_is_found_and_kept(commands: Commands, tmp_pat
     assert (tmp_path / "log").read_text() == "x\n" * 5
 
 
+def test_an_ephemeral_volume_lives_as_long_as_its_pod(commands: Commands) -> None:
+    pod = writer("scratched", "ignored")
+    template = {"metadata": {"labels": {"of": "scratch"}}, "spec": claim("ignored")["spec"]}
+    pod["spec"]["volumes"] = [{"name": "data", "ephemeral": {"volumeClaimTemplate": template}}]
+    apply(commands, pod)
+    assert lines_written(commands, "scratched") == "1"
+    made = commands.get("pvc", "scratched-data")
+    assert (made["status"]["phase"], made["metadata"]["labels"]) == ("Bound", {"of": "scratch"})
+    commands.kubectl("delete", "pod", "scratched")
+    commands.kubectl("wait", "--for=delete", "pvc/scratched-data", "--timeout=20s")
+    volume = made["spec"]["volumeName"]
+    eventually(lambda: [each for each in folders(commands) if each.name == volume], lambda found: not found)
+
+
+def test_a_claim_may_grow_where_its_class_lets_it(commands: Commands) -> None:
+    apply(commands, claim("grown"), writer("grower", "grown"))
+    assert lines_written(commands, "grower") == "1"
+    apply(commands, claim("grown", resources={"requests": {"storage": "7Gi"}}))
+    commands.kubectl("wait", "--for=jsonpath={.status.capacity.storage}=7Gi", "pvc/grown", "--timeout=20s")
+    commands.kubectl("patch", "storageclass", "standard", "-p", '{"allowVolumeExpansion": false}')
+    more = '{"spec": {"resources": {"requests": {"storage": "9Gi"}}}}'
+    refused = commands.run("kubectl", "patch", "pvc", "grown", "-p", more)
+    assert 'persistentvolumeclaims "grown" is forbidden: only dynamically provisioned pvc' in refused.stderr
+
+
 def test_a_part_of_a_volume_is_made_when_it_is_mounted(commands: Commands) -> None:
     pod = shell_pod("parts", "echo x > /part/file; echo y > /fast/file; cat /all/a/b/file /whole/c/file; sleep 1000")
     pod["spec"]["volumes"] = [

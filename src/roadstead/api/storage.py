@@ -12,6 +12,8 @@ CLAIM_PROTECTION = "kubernetes.io/pvc-protection"
 VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 DATA_PROTECTION = "external-provisioner.volume.kubernetes.io/finalizer"
 """Keeps a volume in the API until whoever made it has dealt with its data (KEP-2644)."""
+ASSUMED_POLICY = f"{DRIVER}/assumed-reclaim-policy"
+"""Stands on a volume whose class was not here when it was made: should it come, its reclaim policy counts."""
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 _CLASS = "volume.beta.kubernetes.io/storage-class"

@@ -69,6 +69,10 @@ class Assembly:
         self.logs.close()
         self.proxies.close()
 
+    def has(self, obj: Object) -> bool:
+        """Say whether there is an object of this kind and name."""
+        return self.store.get(self._call("get", obj).location) is not None
+
     async def ensure(self, obj: Object) -> None:
         """Create an object of a built-in kind, as the server itself, unless it is there."""
         call = self._call("create", obj)

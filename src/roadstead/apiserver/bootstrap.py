@@ -54,6 +54,11 @@ def objects() -> Iterator[Object]:
             "value": value,
             "description": description,
         }
+    yield from _roles()
+
+
+def new_cluster_objects() -> Iterator[Object]:
+    """Yield what a new cluster begins with, and what is its users' own from then on: they may delete it for good."""
     yield {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -61,8 +66,8 @@ def objects() -> Iterator[Object]:
         "provisioner": DRIVER,
         "reclaimPolicy": "Delete",
         "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": True,
     }
-    yield from _roles()
 
 
 def kubernetes_service(address: str, endpoint: tuple[str, int]) -> Object:

@@ -101,7 +101,10 @@ class ApiServer:
             clock=_now,
             mount_tokens=self.config.mount_tokens,
         )
-        for obj in bootstrap.objects():
+        # The last of what is always there comes last, so a start that was interrupted begins anew.
+        required = list(bootstrap.objects())
+        started = [*bootstrap.new_cluster_objects()] if not assembly.has(required[-1]) else []
+        for obj in (*started, *required):
             await assembly.ensure(obj)
         if self.config.endpoint:
             address = _first_address(self.config.service_cidr)

@@ -13,8 +13,8 @@ from datetime import datetime
 from roadstead.api.errors import BadRequest, Forbidden, InternalError, not_found
 from roadstead.api.objects import Object
 from roadstead.api.resources import Resource
-from roadstead.api.storage import class_of, default_class
 from roadstead.apiserver import crd, lifecycle
+from roadstead.apiserver.admission import storage
 from roadstead.apiserver.admission.allocation import ServiceAllocator
 from roadstead.apiserver.admission.defaults import apply_defaults, write_zeros
 from roadstead.apiserver.admission.kinds import admit_change, admit_new
@@ -34,6 +34,7 @@ from roadstead.apiserver.versions import convert
 
 _NAME_ATTEMPTS = 8
 _PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io"
+_CLAIMS = "persistentvolumeclaims"
 _STORAGE_CLASSES = "storageclasses.storage.k8s.io"
 Change = Callable[[Object], Object]
 """What a client wants of an object: gets its own copy of the stored one, returns the new one, raises ApiError."""
@@ -157,8 +158,8 @@ class Writer:
             self._accept_names(call, obj, now)
             if call.collection == "pods":
                 self._admit_pod(call, obj)
-            if call.collection == "persistentvolumeclaims" and class_of(obj) is None:
-                self._give_class(obj)
+            if call.collection == _CLAIMS:
+                storage.give_class(obj, self._storage_classes())
         write_zeros(resource, obj)
         self._guard(call, obj, None)
         return (*self._policies.check(call, options, obj, None), *object_warnings(resource, obj, None))
@@ -174,11 +175,8 @@ class Writer:
         if self._mount_tokens:
             self._mount_token(call, pod)
 
-    def _give_class(self, claim: Object) -> None:
-        """Give a claim that names no class the default one, as the admission plugin DefaultStorageClass does."""
-        name = default_class(record.decode() for record in self._store.records(_STORAGE_CLASSES))
-        if name is not None:
-            claim["spec"]["storageClassName"] = name
+    def _storage_classes(self) -> Iterator[Object]:
+        return (record.decode() for record in self._store.records(_STORAGE_CLASSES))
 
     def _mount_token(self, call: Call, pod: Object) -> None:
         account = self._store.get(Location("serviceaccounts", call.namespace, pod["spec"]["serviceAccountName"]))
@@ -211,6 +209,8 @@ class Writer:
             if call.subresource == "":
                 self._accept_names(call, changed, now)
         write_zeros(resource, changed, live)
+        if call.collection == _CLAIMS and call.subresource == "":
+            storage.check_growth(live, changed, self._storage_classes())
         self._guard(call, changed, live)
         warnings = self._policies.check(call, options, changed, live)
         allocated = self._allocate(call, changed, live)

@@ -12,6 +12,7 @@ from roadstead.api.objects import Object, ReadOnlyObject, is_deleting, key_of, l
 from roadstead.api.quantities import parse_quantity
 from roadstead.api.selectors import label_selector_from
 from roadstead.api.storage import (
+    ASSUMED_POLICY,
     CLAIM_PROTECTION,
     DATA_PROTECTION,
     DRIVER,
@@ -92,6 +93,10 @@ def _bound(claim: ReadOnlyObject, volume: ReadOnlyObject | None) -> list[Action]
     if not was_bound:
         return [Patch(claim, {"metadata": {**guard(claim), "annotations": {_COMPLETED: "yes"}}})]
     spec = volume["spec"]
+    if (spec.get("csi") or {}).get("driver") == DRIVER and not _has_size(volume, claim):
+        # It may grow, or the server had refused it; a folder needs nothing for that.
+        wanted = claim["spec"]["resources"]["requests"]["storage"]
+        return [Patch(volume, {"metadata": guard(volume), "spec": {"capacity": {"storage": wanted}}})]
     bound = {"phase": "Bound", "accessModes": spec.get("accessModes"), "capacity": spec.get("capacity")}
     return status_patch(claim, bound)
 
@@ -235,6 +240,8 @@ def _provisioned(observed: Observed) -> list[Action]:
         told = f'failed to provision volume with StorageClass "{name}": {why}'
         return [Event(claim, "Warning", "ProvisioningFailed", told)]
     volume = _new_volume(claim, name, (found or {}).get("reclaimPolicy") or "Delete")
+    if found is None:
+        volume["metadata"]["annotations"][ASSUMED_POLICY] = "Delete"
     told = f"Successfully provisioned volume {volume['metadata']['name']}"
     if found is None or found.get("provisioner") != DRIVER:
         told += f', a folder of this machine: nothing else serves class "{name}" here'

@@ -23,7 +23,7 @@ def claim_controller() -> Controller:
 
 def volume_controller() -> Controller:
     """Return the controller that says whose volumes are, and deletes those of claims that are gone."""
-    triggers = {_VOLUME: itself, _CLAIM: each(_volume_of_claim)}
+    triggers = {_VOLUME: itself, _CLAIM: each(_volume_of_claim), _CLASS: each(_volumes_of_class)}
     return Controller("persistentvolume-reclaimer", triggers, _decide_volume, look=_claim_of_volume)
 
 
@@ -42,7 +42,8 @@ def _decide_volume(situation: Situation) -> list[Action]:
     volume = situation.view.get(_VOLUME, situation.key)
     if volume is None:
         return []
-    return volumes.plan(volumes.Observed(volume, situation.live), situation.now)
+    storage_class = situation.view.get(_CLASS, ObjectKey("", class_of(volume) or ""))
+    return volumes.plan(volumes.Observed(volume, situation.live, storage_class), situation.now)
 
 
 async def _pods_beside_claim(client: ApiClient, view: View, key: Any) -> list[Object] | None:
@@ -86,6 +87,11 @@ def _volume_of_claim(view: View, claim: Object) -> Iterable[Hashable]:
     name, key = claim["spec"].get("volumeName"), key_of(claim)
     naming = [key_of(volume) for volume in view.all(_VOLUME) if key in _claim_named_by(volume)]
     return [*naming, *([ObjectKey("", name)] if name else [])]
+
+
+def _volumes_of_class(view: View, storage_class: Object) -> Iterable[Hashable]:
+    name = key_of(storage_class).name
+    return [key_of(volume) for volume in view.all(_VOLUME) if class_of(volume) == name]
 
 
 def _claim_named_by(volume: Object) -> list[ObjectKey]:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from roadstead.api.objects import ReadOnlyObject, annotations_of, is_deleting
-from roadstead.api.storage import DRIVER, PROVISIONED_BY, VOLUME_PROTECTION, is_for
-from roadstead.controllers.actions import Action, Delete, protecting, releasing, status_patch
+from roadstead.api.storage import ASSUMED_POLICY, DRIVER, PROVISIONED_BY, VOLUME_PROTECTION, is_for
+from roadstead.controllers.actions import Action, Delete, Event, Patch, guard, protecting, releasing, status_patch
 from roadstead.lib.clock import rfc3339
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A volume, and the claim that it names, if there is one."""
+    """A volume, the claim that it names and its class, if there are such."""
 
     volume: ReadOnlyObject
     claim: ReadOnlyObject | None
+    storage_class: ReadOnlyObject | None = None
 
 
 def plan(observed: Observed, now: datetime) -> list[Action]:
@@ -28,12 +29,20 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
         return releasing(volume, VOLUME_PROTECTION)
     if not is_deleting(volume) and (protection := protecting(volume, VOLUME_PROTECTION)):
         return protection
+    if observed.storage_class is not None and ASSUMED_POLICY in annotations_of(volume):
+        policy = observed.storage_class.get("reclaimPolicy") or "Delete"
+        about = {**guard(volume), "annotations": {ASSUMED_POLICY: None}}
+        return [Patch(volume, {"metadata": about, "spec": {"persistentVolumeReclaimPolicy": policy}})]
     moved = {"phase": phase, "lastPhaseTransitionTime": rfc3339(now)}
     changed = status_patch(volume, moved) if (volume.get("status") or {}).get("phase") != phase else []
-    ours = annotations_of(volume).get(PROVISIONED_BY) == DRIVER
-    if phase == "Released" and ours and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+    if phase == "Released" and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
         return [*changed, Delete(volume)]
+    if phase == "Failed" and changed:
+        return [*changed, Event(volume, "Warning", "VolumeFailedDelete", _NOT_OURS)]
     return changed
+
+
+_NOT_OURS = "its data stay: only volumes that were made for a claim are deleted with it; set the reclaim policy Retain"
 
 
 def _phase(observed: Observed) -> str:
@@ -41,5 +50,7 @@ def _phase(observed: Observed) -> str:
     if not reference.get("uid"):
         return "Available"  # also if its author keeps it for a claim that is to come
     if observed.claim is None or not is_for(observed.volume, observed.claim):
-        return "Released"
+        policy = observed.volume["spec"].get("persistentVolumeReclaimPolicy")
+        ours = annotations_of(observed.volume).get(PROVISIONED_BY) == DRIVER
+        return "Released" if policy in (None, "Retain") or (ours and policy == "Delete") else "Failed"
     return "Bound"

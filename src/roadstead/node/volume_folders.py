@@ -71,12 +71,18 @@ class VolumeFolders:
         spawn(self._end(new), name=f"end of volume {key_of(new).name}")
 
     async def _end(self, volume: Object) -> None:
-        name = key_of(volume).name
+        kind, name = resource("PersistentVolume"), key_of(volume).name
         try:
-            if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
+            # The server is asked before data go: the policy may have changed since the volume was heard of.
+            found = await self._client.get(kind, name)
+            if metadata_of(found)["uid"] != metadata_of(volume)["uid"]:
+                return
+            if found["spec"].get("persistentVolumeReclaimPolicy") == "Delete":
                 await asyncio.to_thread(remove_folder, folder_of(volume, self._root))
                 _log.info("volume removed with its data", volume=name)
             await self._let_go(volume)
+        except NotFound:
+            return
         except (OSError, ApiError) as error:
             _log.error("volume not removed: it stays until the next start", volume=name, error=str(error))
         finally:

@@ -412,6 +412,42 @@ def test_a_volume_that_is_kept_for_a_claim_of_no_namespace_is_nobodys(cluster):
     assert phases(cluster) == {}
 
 
+@pytest.mark.parametrize("comes", ["before", "after"])
+def test_the_policy_of_a_class_that_comes_late_counts(cluster, comes):
+    """Files are applied in the order of their names, a class perhaps after the claims of it."""
+    gold = storage_class("gold", "ebs.csi.aws.com", reclaim="Retain")
+    cluster.create(claim(storage_class="gold"))
+    cluster.create(pod())
+    if comes == "before":
+        cluster.create(gold)
+    cluster.settle()
+    if comes == "after":
+        assert cluster.all("PersistentVolume")[0]["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+        cluster.create(gold)
+        cluster.settle()
+    (made,) = cluster.all("PersistentVolume")
+    assert made["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    assert made["metadata"]["annotations"] == {PROVISIONED_BY: DRIVER}
+
+
+def test_a_claim_that_asks_for_more_has_it(cluster):
+    used_claim(cluster)
+    cluster.patch("PersistentVolumeClaim", DATA, {"spec": {"resources": {"requests": {"storage": "5Gi"}}}})
+    cluster.settle()
+    assert cluster.get("PersistentVolumeClaim", DATA)["status"]["capacity"] == {"storage": "5Gi"}
+    assert cluster.all("PersistentVolume")[0]["spec"]["capacity"] == {"storage": "5Gi"}
+
+
+def test_a_volume_of_somebody_elses_making_is_not_deleted_and_says_so(cluster):
+    cluster.create(volume("mine", persistentVolumeReclaimPolicy="Delete"))
+    cluster.create(claim(storage_class=""))
+    cluster.settle()
+    cluster.delete("PersistentVolumeClaim", "data", "shop")
+    cluster.settle()
+    assert phases(cluster) == {"mine": "Failed"}
+    assert cluster.events[-1][:2] == ("PersistentVolume", "VolumeFailedDelete")
+
+
 def test_a_claim_whose_volume_is_gone_is_lost(cluster):
     used_claim(cluster)
     cluster.kinds["PersistentVolume"].clear()

@@ -72,6 +72,11 @@ def test_what_is_to_be_retained_stays(tmp_path: Path):
     assert server.patches == [FREED]
 
 
+def test_the_policy_that_holds_now_counts(tmp_path: Path):
+    follow(tmp_path, Server(volume("Retain")), volume("Delete"))
+    assert (tmp_path / "pvc-1" / "deep" / "file").read_text() == "data"
+
+
 @pytest.mark.parametrize("other", [
     volume(deleted=False),                                          # nobody wants it to go
     volume(finalizers=[DATA_PROTECTION, VOLUME_PROTECTION]),        # it is bound
