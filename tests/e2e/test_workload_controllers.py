@@ -1,7 +1,8 @@
-"""StatefulSets, DaemonSets and Jobs against the real API server, driven by the real kubectl."""
+"""StatefulSets, DaemonSets, Jobs and CronJobs against the real API server, driven by the real kubectl."""
 
 import asyncio
 import json
+from datetime import timedelta
 
 import pytest
 from controllers_bed import controllers
@@ -12,7 +13,7 @@ from roadstead.lib.clock import now, rfc3339
 
 pytestmark = pytest.mark.e2e
 
-POD = resource("Pod")
+POD, JOB = resource("Pod"), resource("Job")
 
 
 def play(tmp_path, conversation):
@@ -80,5 +81,29 @@ def test_a_job_runs_to_its_end(tmp_path):
         await bed.client.patch(POD, pod["metadata"]["name"], "default", {"status": status}, subresource="status")
         await bed.kubectl("wait", "--for=condition=Complete", "job/work", "--timeout=60s")
         assert "1/1" in await bed.kubectl("get", "job", "work")
+
+    play(tmp_path, conversation)
+
+
+def test_a_cron_job_makes_up_for_what_it_missed_and_takes_its_jobs_along(tmp_path):
+    async def conversation(bed):
+        await bed.kubectl("create", "cronjob", "tick", "--image=w:1", "--schedule=* * * * *")
+        missed = json.dumps({"status": {"lastScheduleTime": rfc3339(now() - timedelta(minutes=5))}})
+        await bed.kubectl("patch", "cronjob", "tick", "--subresource=status", "--type=merge", "-p", missed)
+
+        async def ours():
+            return await bed.client.list(JOB, "default")
+
+        await until(ours)
+        (job,) = await ours()
+        assert job["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].endswith(":00Z")
+        await bed.kubectl("wait", "--for=jsonpath={.status.active[0].name}", "cronjob/tick", "--timeout=60s")
+        assert f"Created job {job['metadata']['name']}" in await bed.kubectl("describe", "cronjob", "tick")
+        await bed.kubectl("delete", "cronjob", "tick")
+
+        async def nothing_left():
+            return not await ours() and not await bed.client.list(POD, "default")
+
+        await until(nothing_left)
 
     play(tmp_path, conversation)

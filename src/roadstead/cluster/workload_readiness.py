@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import Object, annotations_of, controller_of, key_of, labels_of
-from roadstead.api.selectors import label_selector_from, label_selector_of
+from roadstead.api.selectors import label_selector_from
 from roadstead.cluster.standing import Standing
 from roadstead.node.pod_spec import MIRROR_ANNOTATION
 
@@ -37,6 +37,10 @@ def workload_standings(objects: Mapping[str, Iterable[Object]]) -> list[Standing
         judged += [
             _replicated(kind, one, count(one), pods) for one in objects.get(kind, ()) if controller_of(one) is None
         ]
+    for obsolete in objects.get("ReplicationController", ()):
+        judged.append(
+            Standing("ReplicationController", key_of(obsolete), "failed", "is not run here; use a Deployment")
+        )
     judged += [_job(job, pods) for job in objects.get("Job", ()) if controller_of(job) is None]
     judged += [_pod(pod) for pod in pods if controller_of(pod) is None and MIRROR_ANNOTATION not in annotations_of(pod)]
     return judged
@@ -81,11 +85,10 @@ _COUNTS: Mapping[str, Callable[[Object], _Count]] = {
     "StatefulSet": _of_stateful_set,
     "DaemonSet": _of_daemon_set,
     "ReplicaSet": _of_replica_set,
-    "ReplicationController": _of_replica_set,
 }
 
 
-WORKLOADS = (*_COUNTS, "Job", "Pod")
+WORKLOADS = (*_COUNTS, "ReplicationController", "Job", "Pod")
 
 
 # --- how they stand
@@ -93,7 +96,7 @@ WORKLOADS = (*_COUNTS, "Job", "Pod")
 
 def _replicated(kind: str, workload: Object, count: _Count, pods: Iterable[Object]) -> Standing:
     key, status = key_of(workload), workload.get("status") or {}
-    own = list(_pods_of(kind, workload, pods))
+    own = list(_pods_of(workload, pods))
     ready = min(count.ready, sum(map(_is_ready, own)))
     current = status.get("observedGeneration") == workload["metadata"].get("generation")
     told = f"{ready}/{count.wanted} ready"
@@ -125,7 +128,7 @@ def _job(job: Object, pods: Iterable[Object]) -> Standing:
     if (job.get("spec") or {}).get("suspend"):
         return Standing("Job", key, "ready", "suspended")
     told = f"{status.get('succeeded') or 0}/{(job.get('spec') or {}).get('completions') or 1} completed"
-    return _waiting("Job", job, _pods_of("Job", job, pods), told)
+    return _waiting("Job", job, _pods_of(job, pods), told)
 
 
 def _pod(pod: Object) -> Standing:
@@ -138,10 +141,9 @@ def _pod(pod: Object) -> Standing:
     return _waiting("Pod", pod, [pod], "not ready" if phase == "Running" else phase.lower())
 
 
-def _pods_of(kind: str, workload: Object, pods: Iterable[Object]) -> Iterator[Object]:
-    stated, namespace = (workload.get("spec") or {}).get("selector"), key_of(workload).namespace
-    plain = kind == "ReplicationController"
-    selector = label_selector_of(stated or {}) if plain else label_selector_from(stated)
+def _pods_of(workload: Object, pods: Iterable[Object]) -> Iterator[Object]:
+    namespace = key_of(workload).namespace
+    selector = label_selector_from((workload.get("spec") or {}).get("selector"))
     for pod in pods:
         if key_of(pod).namespace == namespace and controller_of(pod) and selector.matches(labels_of(pod)):
             yield pod

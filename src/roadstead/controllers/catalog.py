@@ -12,6 +12,7 @@ from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting,
 from roadstead.api.selectors import label_selector_from, label_selector_of
 from roadstead.api.storage import claims_of
 from roadstead.controllers import (
+    cronjob,
     daemonset,
     deployment,
     disruption,
@@ -22,7 +23,7 @@ from roadstead.controllers import (
     serviceaccount,
     statefulset,
 )
-from roadstead.controllers.actions import Action, creating
+from roadstead.controllers.actions import Action, Event, creating
 from roadstead.controllers.autoscaling import autoscaling_controller
 from roadstead.controllers.claim_templates import has_claim
 from roadstead.controllers.collecting import garbage_controller
@@ -50,6 +51,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _STATEFULSET,
         _DAEMONSET,
         _JOB,
+        _CRONJOB,
         autoscaling_controller(),
         claim_controller(),
         volume_controller(),
@@ -288,6 +290,29 @@ def _decide_job(situation: Situation) -> list[Action]:
 
 
 _JOB = Controller("job-controller", {"Job": itself, "Pod": each(_controlled_by("Job"))}, _decide_job)
+
+
+# --- cronjob
+
+
+def _decide_cronjob(situation: Situation) -> list[Action]:
+    found = situation.view.get("CronJob", situation.key)
+    if found is None:
+        return []
+    jobs = situation.view.in_namespace("Job", situation.key.namespace)
+    planned = cronjob.plan(cronjob.Observed(found, jobs), situation.now)
+    if situation.failure:
+        planned.insert(0, Event(found, "Warning", "FailedCreate", f"Error creating job: {situation.failure}"))
+    return planned
+
+
+def _cronjob_of(view: View, job: Object) -> Iterable[Hashable]:
+    controller = controller_of(job) or {}
+    is_ours = controller.get("kind") == "CronJob"
+    return [ObjectKey(key_of(job).namespace, str(controller["name"]))] if is_ours else []
+
+
+_CRONJOB = Controller("cronjob-controller", {"CronJob": itself, "Job": each(_cronjob_of)}, _decide_cronjob)
 
 
 # --- disruption budgets

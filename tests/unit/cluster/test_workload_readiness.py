@@ -87,8 +87,7 @@ BY_HAND = {"replicas": 3, "updateStrategy": {"type": "OnDelete"}}
     ("DaemonSet", workload(desiredNumberScheduled=0), ("ready", "0/0 ready")),
     ("DaemonSet", workload(3), ("waiting", "0/0 ready")),
     ("ReplicaSet", workload(spec={"replicas": 3}, readyReplicas=3), ("ready", "3/3 ready")),
-    ("ReplicationController", workload(spec={"replicas": 3, "selector": {"app": "foo"}}, readyReplicas=3),
-     ("ready", "3/3 ready")),
+    ("ReplicationController", workload(spec={"replicas": 3}), ("failed", "is not run here; use a Deployment")),
 ])  # fmt: skip
 def test_everything_that_has_replicas(kind, made, answer) -> None:
     assert of(kind, made, Pod=ready_pods(3)) == answer

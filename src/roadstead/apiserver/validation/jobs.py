@@ -4,12 +4,12 @@ import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from roadstead.api.objects import Object, ReadOnlyObject, metadata_of
+from roadstead.api.schedules import schedule_problem
 from roadstead.apiserver import causes
 from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, immutable, not_negative, one_of
 from roadstead.apiserver.validation.pods import pod_template
-from roadstead.apiserver.validation.schedules import schedule_problem
 
 _NUMBERS = (
     "parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished",
