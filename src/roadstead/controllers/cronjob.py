@@ -22,6 +22,7 @@ from roadstead.api.objects import (
 )
 from roadstead.api.schedules import Schedule, parse_schedule
 from roadstead.controllers.actions import Action, Create, Delete, Event, Requeue, status_patch
+from roadstead.controllers.job import is_finished
 from roadstead.lib.clock import from_rfc3339, rfc3339
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -99,7 +100,7 @@ def _start(observed: Observed, own: Sequence[Object], due: _Due, now: datetime) 
     made = _job(cron_job, moment)
     if any(key_of(job) == key_of(made) for job in observed.jobs):
         return _status(cron_job, own, moment)
-    running = [job for job in own if not _is_finished(job)]
+    running = [job for job in own if not is_finished(job)]
     policy = cron_job["spec"].get("concurrencyPolicy")
     if running and policy == "Forbid":
         told = "Not starting job because prior execution is running and concurrency policy is Forbid"
@@ -129,10 +130,6 @@ def _job(cron_job: ReadOnlyObject, moment: datetime) -> Object:
 # --- what was started
 
 
-def _is_finished(job: ReadOnlyObject) -> bool:
-    return _has(job, "Complete") or _has(job, "Failed")
-
-
 def _has(job: ReadOnlyObject, condition: str) -> bool:
     return is_true((job.get("status") or {}).get("conditions"), condition)
 
@@ -140,7 +137,7 @@ def _has(job: ReadOnlyObject, condition: str) -> bool:
 def _seen(cron_job: ReadOnlyObject, own: Sequence[Object]) -> list[Action]:
     """Return an event for each Job that has ended since it was last looked at."""
     active = {reference.get("uid") for reference in (cron_job.get("status") or {}).get("active") or ()}
-    ended = [job for job in own if metadata_of(job).get("uid") in active and _is_finished(job)]
+    ended = [job for job in own if metadata_of(job).get("uid") in active and is_finished(job)]
     told = [(metadata_of(job)["name"], "Complete" if _has(job, "Complete") else "Failed") for job in ended]
     return [
         Event(cron_job, "Normal", "SawCompletedJob", f"Saw completed job: {name}, condition: {condition}")
@@ -166,7 +163,7 @@ def _started(job: ReadOnlyObject) -> tuple[str, str]:
 
 def _status(cron_job: ReadOnlyObject, own: Sequence[Object], moment: datetime | None) -> list[Action]:
     last = max(filter(None, (moment, _last_time(cron_job, own))), default=None)
-    active = [_reference(job) for job in sorted(own, key=_started) if not _is_finished(job)]
+    active = [_reference(job) for job in sorted(own, key=_started) if not is_finished(job)]
     wanted = {
         "active": active or None,
         "lastScheduleTime": last and rfc3339(last),

@@ -51,7 +51,7 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     job = observed.job
     if is_deleting(job):
         return []
-    if _is_finished(job):
+    if is_finished(job):
         return _expire(job, now)
     claimed = _claim(job, observed.pods)
     tally = _count(claimed.objects)
@@ -73,7 +73,8 @@ def _claim(job: ReadOnlyObject, pods: Sequence[Object]) -> Claim:
     return Claim(tuple(pod for pod in pods if (controller_of(pod) or {}).get("uid") == uid), ())
 
 
-def _is_finished(job: ReadOnlyObject) -> bool:
+def is_finished(job: ReadOnlyObject) -> bool:
+    """Say whether a Job has completed or failed."""
     conditions = (job.get("status") or {}).get("conditions")
     return is_true(conditions, "Complete") or is_true(conditions, "Failed")
 
