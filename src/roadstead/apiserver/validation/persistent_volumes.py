@@ -7,6 +7,7 @@ from roadstead.apiserver.causes import Causes
 from roadstead.apiserver.validation import names
 from roadstead.apiserver.validation.fields import complain, one_of
 from roadstead.apiserver.validation.paths import no_backsteps
+from roadstead.apiserver.validation.scheduling import node_selector
 from roadstead.apiserver.validation.storage import VOLUME_MODES, access_modes
 from roadstead.apiserver.validation.volumes import volume_source
 
@@ -42,9 +43,18 @@ def _spec(spec: ReadOnlyObject) -> Causes:
         found.append(causes.forbidden("spec.persistentVolumeReclaimPolicy", detail))
     if name := spec.get("storageClassName"):
         found += complain("spec.storageClassName", name, names.subdomain_complaints(name))
-    if spec.get("local") and not spec.get("nodeAffinity"):
+    if spec.get("local") and spec.get("nodeAffinity") is None:
         found.append(causes.required("spec.nodeAffinity", "Local volume requires node affinity"))
+    if (affinity := spec.get("nodeAffinity")) is not None:
+        found += _node_affinity(affinity, "spec.nodeAffinity.required")
     return found + one_of("spec.volumeMode", spec.get("volumeMode"), VOLUME_MODES)
+
+
+def _node_affinity(affinity: ReadOnlyObject, path: str) -> Causes:
+    required = affinity.get("required")
+    if required is None:
+        return [causes.required(path, "must specify required node constraints")]
+    return node_selector(required, path)
 
 
 def _capacity(capacity: ReadOnlyObject) -> Causes:
@@ -62,6 +72,8 @@ def _source(source: ReadOnlyObject, kind: str) -> Causes:
     path = f"spec.{kind}"
     if kind in _REQUIRED:
         found = [causes.required(f"{path}.{key}") for key in _REQUIRED[kind] if not source.get(key)]
+        if driver := source.get("driver"):
+            found += complain(f"{path}.driver", driver, names.subdomain_complaints(driver.lower()))
         return found + no_backsteps(source.get("path") or "", f"{path}.path")
     return volume_source(source, kind, path)
 
