@@ -1,5 +1,6 @@
 """Three Python clients against a whole cluster: the official `kubernetes`, kr8s and lightkube."""
 
+import gc
 import threading
 import urllib.request
 
@@ -12,6 +13,13 @@ from polling import PATIENCE
 
 # The clients are not ours: what they warn of or leave open is theirs.
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sockets_left_open():
+    """Collect what the clients leave open while these tests run: tests of other modules fail by such a warning."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
