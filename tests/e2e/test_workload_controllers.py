@@ -1,4 +1,4 @@
-"""StatefulSets, DaemonSets, Jobs and CronJobs against the real API server, driven by the real kubectl."""
+"""StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers against the real API server, driven by the real kubectl."""
 
 import asyncio
 import json
@@ -105,5 +105,34 @@ def test_a_cron_job_makes_up_for_what_it_missed_and_takes_its_jobs_along(tmp_pat
             return not await ours() and not await bed.client.list(POD, "default")
 
         await until(nothing_left)
+
+    play(tmp_path, conversation)
+
+
+def test_a_replication_controller_scales_heals_and_leaves_its_pods_if_told_to(tmp_path):
+    async def conversation(bed):
+        template = {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "main", "image": "w:1"}]}}
+        made = {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "old"}}
+        await bed.kubectl(
+            "create", "-f", "-", stdin=json.dumps({**made, "spec": {"replicas": 2, "template": template}})
+        )
+
+        async def ready(count):
+            await bed.kubectl("wait", f"--for=jsonpath={{.status.readyReplicas}}={count}", "rc/old", "--timeout=60s")
+            return {pod["metadata"]["name"] for pod in await bed.client.list(POD, "default")}
+
+        first = await ready(2)
+        await bed.kubectl("scale", "rc", "old", "--replicas=3")
+        assert first < await ready(3)
+        await bed.kubectl("delete", "pod", min(first), "--grace-period=0", "--force")
+        await until(lambda: min(first) not in bed.node.pods.objects)
+        assert min(first) not in await ready(3)
+        assert [line.split()[:4] for line in (await bed.kubectl("get", "rc", "--no-headers")).splitlines()] == [
+            ["old", "3", "3", "3"]
+        ]
+        assert "SuccessfulCreate" in await bed.kubectl("describe", "rc", "old")
+        await bed.kubectl("delete", "rc", "old", "--cascade=orphan")
+        left = await bed.client.list(POD, "default")
+        assert [pod["metadata"].get("ownerReferences") for pod in left] == [None] * 3
 
     play(tmp_path, conversation)

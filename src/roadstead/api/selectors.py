@@ -118,6 +118,17 @@ def label_selector_of(labels: Mapping[str, str]) -> LabelSelector:
     return LabelSelector(tuple(Requirement(key, "In", (value,)) for key, value in labels.items()))
 
 
+def pod_selector_of(workload: ReadOnlyObject) -> LabelSelector:
+    """Return what picks the pods of a workload; one without a selector has none.
+
+    Of ReplicationControllers, the only ones of the API's first version, it is a plain map.
+    """
+    selector = (workload.get("spec") or {}).get("selector")
+    if workload.get("kind") == "ReplicationController" and selector:
+        return label_selector_of(selector)
+    return label_selector_from(selector)
+
+
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
     """Equalities on fields: `(path, wanted, equal)` each, for instance `("metadata.name", "web", True)`."""

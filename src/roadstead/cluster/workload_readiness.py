@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from roadstead.api.conditions import find_condition, is_true
 from roadstead.api.objects import Object, annotations_of, controller_of, key_of, labels_of
-from roadstead.api.selectors import label_selector_from
+from roadstead.api.selectors import pod_selector_of
 from roadstead.cluster.standing import Standing
 from roadstead.node.pod_spec import MIRROR_ANNOTATION
 
@@ -37,10 +37,6 @@ def workload_standings(objects: Mapping[str, Iterable[Object]]) -> list[Standing
         judged += [
             _replicated(kind, one, count(one), pods) for one in objects.get(kind, ()) if controller_of(one) is None
         ]
-    for obsolete in objects.get("ReplicationController", ()):
-        judged.append(
-            Standing("ReplicationController", key_of(obsolete), "failed", "is not run here; use a Deployment")
-        )
     judged += [_job(job, pods) for job in objects.get("Job", ()) if controller_of(job) is None]
     judged += [_pod(pod) for pod in pods if controller_of(pod) is None and MIRROR_ANNOTATION not in annotations_of(pod)]
     return judged
@@ -85,10 +81,11 @@ _COUNTS: Mapping[str, Callable[[Object], _Count]] = {
     "StatefulSet": _of_stateful_set,
     "DaemonSet": _of_daemon_set,
     "ReplicaSet": _of_replica_set,
+    "ReplicationController": _of_replica_set,
 }
 
 
-WORKLOADS = (*_COUNTS, "ReplicationController", "Job", "Pod")
+WORKLOADS = (*_COUNTS, "Job", "Pod")
 
 
 # --- how they stand
@@ -143,7 +140,7 @@ def _pod(pod: Object) -> Standing:
 
 def _pods_of(workload: Object, pods: Iterable[Object]) -> Iterator[Object]:
     namespace = key_of(workload).namespace
-    selector = label_selector_from((workload.get("spec") or {}).get("selector"))
+    selector = pod_selector_of(workload)
     for pod in pods:
         if key_of(pod).namespace == namespace and controller_of(pod) and selector.matches(labels_of(pod)):
             yield pod

@@ -8,7 +8,7 @@ from typing import Any
 from roadstead.api.errors import ApiError
 from roadstead.api.objects import Object, ObjectKey, is_deleting, key_of, labels_of
 from roadstead.api.resources import resource
-from roadstead.api.selectors import label_selector_from
+from roadstead.api.selectors import pod_selector_of
 from roadstead.client.client import ApiClient
 from roadstead.controllers import horizontalpodautoscaler as autoscaler
 from roadstead.controllers.actions import Action
@@ -16,7 +16,7 @@ from roadstead.controllers.controller import Controller, Situation, View
 from roadstead.controllers.scaling_behavior import History
 
 _KIND = "HorizontalPodAutoscaler"
-_SCALED = {"Deployment": "apps", "ReplicaSet": "apps", "StatefulSet": "apps"}
+_SCALED = {"Deployment": "apps", "ReplicaSet": "apps", "StatefulSet": "apps", "ReplicationController": ""}
 _LONGEST_WINDOW = timedelta(hours=1)
 
 
@@ -85,12 +85,12 @@ def _its_spec(view: View, old: Object | None, new: Object | None) -> Iterable[Ha
 
 def _target(view: View, found: Object, namespace: str) -> Object | None:
     reference = found["spec"].get("scaleTargetRef") or {}
-    kind, group = str(reference.get("kind")), str(reference.get("apiVersion") or "").partition("/")[0]
+    kind, group = str(reference.get("kind")), str(reference.get("apiVersion") or "").rpartition("/")[0]
     if _SCALED.get(kind) != group:
         return None
     return view.get(kind, ObjectKey(namespace, str(reference.get("name"))))
 
 
 def _pods(view: View, target: Object, namespace: str) -> list[Object]:
-    selector = label_selector_from(target["spec"].get("selector"))
+    selector = pod_selector_of(target)
     return [pod for pod in view.in_namespace("Pod", namespace) if selector.matches(labels_of(pod))]

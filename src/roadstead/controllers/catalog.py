@@ -9,7 +9,7 @@ from typing import Any
 
 from roadstead.api.budgets import covers
 from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
-from roadstead.api.selectors import label_selector_from, label_selector_of
+from roadstead.api.selectors import label_selector_of, pod_selector_of
 from roadstead.api.storage import claims_of
 from roadstead.controllers import (
     cronjob,
@@ -44,7 +44,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
     """Return every controller; those on the way from a manifest to a running pod come first."""
     return (
         _DEPLOYMENT,
-        _REPLICASET,
+        _replicas("ReplicaSet", "replicaset-controller"),
         _SCHEDULER,
         _ENDPOINTSLICE,
         _service_account(cluster),
@@ -52,6 +52,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
         _DAEMONSET,
         _JOB,
         _CRONJOB,
+        _replicas("ReplicationController", "replication-controller"),
         autoscaling_controller(),
         claim_controller(),
         volume_controller(),
@@ -73,7 +74,7 @@ def _controlled_by(kind: str) -> KeysOf:
         return [
             key_of(candidate)
             for candidate in view.in_namespace(kind, namespace)
-            if label_selector_from(candidate["spec"].get("selector")).matches(labels_of(obj))
+            if pod_selector_of(candidate).matches(labels_of(obj))
         ]
 
     return keys
@@ -116,25 +117,21 @@ _DEPLOYMENT = Controller(
 )
 
 
-def _decide_replicaset(situation: Situation) -> list[Action]:
-    found = situation.view.get("ReplicaSet", situation.key)
-    if found is None:
-        return []
-    observed = replicaset.Observed(found, _candidates(situation, found), situation.failure)
-    return replicaset.plan(observed, situation.now)
+def _replicas(kind: str, name: str) -> Controller:
+    def decide(situation: Situation) -> list[Action]:
+        found = situation.view.get(kind, situation.key)
+        if found is None:
+            return []
+        observed = replicaset.Observed(found, _candidates(situation, found), situation.failure)
+        return replicaset.plan(observed, situation.now)
+
+    return Controller(name, {kind: itself, "Pod": each(_controlled_by(kind))}, decide)
 
 
 def _candidates(situation: Situation, owner: Object) -> list[Object]:
     """Return the pods that an owner has or may adopt."""
     view = situation.view
     return [*view.owned_by("Pod", owner["metadata"]["uid"]), *view.orphans("Pod", key_of(owner).namespace)]
-
-
-_REPLICASET = Controller(
-    "replicaset-controller",
-    {"ReplicaSet": itself, "Pod": each(_controlled_by("ReplicaSet"))},
-    _decide_replicaset,
-)
 
 
 # --- scheduler
@@ -317,7 +314,7 @@ _CRONJOB = Controller("cronjob-controller", {"CronJob": itself, "Job": each(_cro
 
 # --- disruption budgets
 
-_COUNTED = ("ReplicaSet", "StatefulSet")
+_COUNTED = ("ReplicaSet", "StatefulSet", "ReplicationController")
 
 
 def _decide_disruptions(situation: Situation) -> list[Action]:
@@ -351,8 +348,7 @@ _DISRUPTION = Controller(
     {
         "PodDisruptionBudget": itself,
         "Pod": each(_budgets_of_pod),
-        "ReplicaSet": each(_budgets_of_owner),
-        "StatefulSet": each(_budgets_of_owner),
+        **dict.fromkeys(_COUNTED, each(_budgets_of_owner)),
     },
     _decide_disruptions,
     unhurried=True,

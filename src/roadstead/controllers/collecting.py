@@ -17,7 +17,7 @@ from roadstead.controllers.custom import custom_resources
 from roadstead.controllers.garbage import Owner
 
 # Kinds whose objects neither own nor are owned in practice, or that appear a second time under another group.
-_SKIPPED = frozenset({"Event", "Binding", "Endpoints", "LimitRange", "PodTemplate", "ReplicationController"})
+_SKIPPED = frozenset({"Event", "Binding", "Endpoints", "LimitRange", "PodTemplate"})
 
 
 class ItemKey(NamedTuple):

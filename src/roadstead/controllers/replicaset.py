@@ -1,6 +1,7 @@
 """ReplicaSets: as many pods as asked for, and of too many the least useful go first.
 
-Kubernetes' pkg/controller/replicaset/replica_set.go. Next: `deployment`, which owns the ReplicaSets.
+Kubernetes' pkg/controller/replicaset/replica_set.go. ReplicationControllers are the same under an older name, as in
+pkg/controller/replication. Next: `deployment`, which owns the ReplicaSets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from roadstead.api.objects import (
     metadata_of,
     owner_reference,
 )
-from roadstead.api.selectors import label_selector_from
+from roadstead.api.selectors import pod_selector_of
 from roadstead.controllers.actions import Action, Create, Delete, Event, Requeue, status_patch
 from roadstead.controllers.ownership import claim
 from roadstead.controllers.pods import (
@@ -38,7 +39,7 @@ _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A ReplicaSet, the pods that it may own, and why its last attempt to create or delete one failed, if it did."""
+    """A ReplicaSet or ReplicationController, the pods that it may own, and why its last attempt to create or delete one failed, if it did."""
 
     replica_set: ReadOnlyObject
     pods: Sequence[Object]
@@ -48,8 +49,7 @@ class Observed:
 def plan(observed: Observed, now: datetime) -> list[Action]:
     """Return what brings the pods of a ReplicaSet to its `replicas`, and its status to the truth."""
     replica_set = observed.replica_set
-    spec = replica_set["spec"]
-    claimed = claim(replica_set, label_selector_from(spec.get("selector")), observed.pods)
+    claimed = claim(replica_set, pod_selector_of(replica_set), observed.pods)
     active = [pod for pod in claimed.objects if is_active(pod)]
     missing = _replicas(replica_set) - len(active)
     actions: list[Action] = list(claimed.actions)

@@ -11,6 +11,7 @@ from roadstead.api.selectors import (
     label_selector_of,
     parse_field_selector,
     parse_label_selector,
+    pod_selector_of,
 )
 
 
@@ -71,6 +72,22 @@ def test_a_services_selector():
     selector = label_selector_of({"a": "1", "b": "2"})
     assert selector.matches({"a": "1", "b": "2", "c": "3"})
     assert not selector.matches({"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("workload", "matching"),
+    [
+        ({"kind": "ReplicaSet", "spec": {"selector": {"matchLabels": {"app": "web"}}}}, [{"app": "web"}]),
+        ({"kind": "ReplicationController", "spec": {"selector": {"app": "web"}}}, [{"app": "web"}]),
+        ({"kind": "ReplicationController", "spec": {"selector": {"matchLabels": "x"}}}, [{"matchLabels": "x"}]),
+        ({"kind": "ReplicationController", "spec": {}}, []),
+        ({"kind": "Job", "spec": {}}, []),
+        ({"kind": "Job"}, []),
+    ],
+)
+def test_the_selector_of_a_workload(workload, matching):
+    candidates = [{"app": "web"}, {"app": "db"}, {"matchLabels": "x"}, {}]
+    assert [labels for labels in candidates if pod_selector_of(workload).matches(labels)] == matching
 
 
 LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_size=3)

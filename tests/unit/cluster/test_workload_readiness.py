@@ -87,13 +87,13 @@ BY_HAND = {"replicas": 3, "updateStrategy": {"type": "OnDelete"}}
     ("DaemonSet", workload(desiredNumberScheduled=0), ("ready", "0/0 ready")),
     ("DaemonSet", workload(3), ("waiting", "0/0 ready")),
     ("ReplicaSet", workload(spec={"replicas": 3}, readyReplicas=3), ("ready", "3/3 ready")),
-    ("ReplicationController", workload(spec={"replicas": 3}), ("failed", "is not run here; use a Deployment")),
+    ("ReplicationController", workload(spec={"replicas": 3}, readyReplicas=3), ("ready", "3/3 ready")),
 ])  # fmt: skip
 def test_everything_that_has_replicas(kind, made, answer) -> None:
     assert of(kind, made, Pod=ready_pods(3)) == answer
 
 
-@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "ReplicaSet", "Job"])
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job"])
 def test_each_says_what_keeps_its_pods(kind) -> None:
     made = workload(desiredNumberScheduled=1)
     broken = pod({"reason": "CreateContainerConfigError", "message": "secret not found"})

@@ -80,6 +80,22 @@ def test_a_loaded_deployment_grows_and_is_told_of(cluster):
     assert told in cluster.events
 
 
+def test_a_replication_controller_of_the_core_group_is_scaled(cluster):
+    cluster.create(named("ReplicationController", "web", spec={"replicas": 2, "selector": {"app": "web"}}))
+    cluster.load("180Mi", "120Mi")
+    cluster.scale_by_memory(scaleTargetRef={"apiVersion": "v1", "kind": "ReplicationController", "name": "web"})
+    assert cluster.get("ReplicationController", KEY)["spec"]["replicas"] == 3
+
+
+@pytest.mark.parametrize("version", ["v1", "apps", "batch/v1"])
+def test_a_target_of_another_group_is_none(cluster, version):
+    cluster.deploy(2)
+    cluster.load("180Mi", "120Mi")
+    cluster.scale_by_memory(scaleTargetRef={"apiVersion": version, "kind": "Deployment", "name": "web"})
+    assert cluster.replicas == 2
+    assert cluster.condition("AbleToScale") == ("False", "FailedGetScale")
+
+
 def test_it_looks_again_every_15_seconds(cluster):
     cluster.deploy(1)
     cluster.load("100Mi")

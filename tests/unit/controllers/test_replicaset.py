@@ -70,6 +70,16 @@ def test_missing_pods_are_created_from_the_template():
     assert creations[0].announce.message == "Created pod: {name}"
 
 
+def test_a_replication_controller_has_pods_by_its_plain_selector():
+    made = {**replica_set(2, selector={"app": "web"}), "apiVersion": "v1", "kind": "ReplicationController"}
+    actions = planned(made, [pod("a"), pod("orphan", owner=""), pod("other", owner="", labels={"app": "db"})])
+    assert of(Create, actions) == []
+    (adoption,) = [action for action in of(Patch, actions) if not action.subresource]
+    assert adoption.object["metadata"]["name"] == "orphan"
+    (owner,) = adoption.patch["metadata"]["ownerReferences"]
+    assert (owner["apiVersion"], owner["kind"], owner["uid"]) == ("v1", "ReplicationController", "uid-rs")
+
+
 @pytest.mark.parametrize(
     "useless",
     [
