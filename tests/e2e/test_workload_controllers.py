@@ -1,4 +1,4 @@
-"""StatefulSets, DaemonSets, Jobs, CronJobs and ReplicationControllers against the real API server, driven by the real kubectl."""
+"""The controllers of workloads other than Deployments against the real API server, driven by the real kubectl."""
 
 import asyncio
 import json

@@ -157,12 +157,15 @@ def test_the_servers_limit_ends_an_upload_without_end(serving, server_sort, kind
                 yield b"more"
 
     endless = Endless()
+    # A thread that happens to wait for the next message just then is cut off.
+    expected = {"DEADLINE_EXCEEDED", "CANCELLED"} if "hread" in server_sort else {"DEADLINE_EXCEEDED"}
     with serving(server_sort, recorder, Deadline(cap=0.2)) as client:
         try:
-            assert code_of(raw(client, kind, endless)) == "DEADLINE_EXCEEDED"
+            told = code_of(raw(client, kind, endless))
         finally:
             endless.over = True
-        assert recorder.wait(1) == [(f"test.Echo/{kind}", "DEADLINE_EXCEEDED")]
+        assert told in expected
+        assert recorder.wait(1) == [(f"test.Echo/{kind}", told)]
 
 
 class Holding(Stage):
