@@ -39,7 +39,7 @@ _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A ReplicaSet or ReplicationController, the pods it may own, and why creating or deleting one failed last, if so."""
+    """A ReplicaSet (or ReplicationController), the pods it may own, and why its last write of a pod failed, if so."""
 
     replica_set: ReadOnlyObject
     pods: Sequence[Object]
