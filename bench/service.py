@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +62,7 @@ ARMS = {
     "threads, identity+policy": Arm("threads", "identity+policy", "threads, bare"),
     "threads, everything": Arm("threads", "everything", "threads, bare"),
 }
+NEEDS = {"grpc-interceptor": "grpc_interceptor", "bare, uvloop": "uvloop"}
 
 
 def stages_of(around: str, folder: str) -> Sequence[Any]:
@@ -292,6 +294,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.rounds < 2:
         parser.error("--rounds: it takes two for a median")
+    if absent := [name for name in arguments.arms if name in NEEDS and find_spec(NEEDS[name]) is None]:
+        parser.error(f"--arms: {'; '.join(absent)}: install the extra `bench`, or name others")
     from roadstead.service.passwords import hash_password
 
     load = os.getloadavg()[0]
