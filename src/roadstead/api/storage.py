@@ -44,6 +44,11 @@ def claims_of(pod: ReadOnlyObject) -> Iterator[str]:
         yield name
 
 
+def is_exclusive(claim: ReadOnlyObject) -> bool:
+    """Say whether a claim is for one pod alone (KEP-2485)."""
+    return "ReadWriteOncePod" in ((claim.get("spec") or {}).get("accessModes") or ())
+
+
 def ephemeral_claims_of(pod: ReadOnlyObject) -> Iterator[tuple[str, ReadOnlyObject]]:
     """Yield the name and the template of the claim of each generic ephemeral volume (KEP-1698)."""
     for volume in (pod.get("spec") or {}).get("volumes") or ():

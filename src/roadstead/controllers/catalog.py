@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from roadstead.api.budgets import covers
-from roadstead.api.objects import Object, ObjectKey, controller_of, is_deleting, key_of, labels_of, metadata_of
+from roadstead.api.objects import Object, ObjectKey, controller_of, key_of, labels_of, metadata_of
 from roadstead.api.selectors import label_selector_of, pod_selector_of
-from roadstead.api.storage import claims_of
 from roadstead.controllers import (
     cronjob,
     daemonset,
@@ -19,7 +18,6 @@ from roadstead.controllers import (
     endpointslice,
     job,
     replicaset,
-    scheduler,
     serviceaccount,
     statefulset,
 )
@@ -30,6 +28,7 @@ from roadstead.controllers.collecting import garbage_controller
 from roadstead.controllers.controller import Controller, KeysOf, Situation, View, each, itself
 from roadstead.controllers.emptying import namespace_controller
 from roadstead.controllers.ephemeral import ephemeral_controller
+from roadstead.controllers.scheduling import as_seen_by_scheduler, scheduling_controller
 from roadstead.controllers.storage import claim_controller, volume_controller
 
 
@@ -45,7 +44,7 @@ def all_controllers(cluster: ClusterFacts) -> tuple[Controller, ...]:
     return (
         _DEPLOYMENT,
         _replicas("ReplicaSet", "replicaset-controller"),
-        _SCHEDULER,
+        scheduling_controller(),
         _ENDPOINTSLICE,
         _service_account(cluster),
         _STATEFULSET,
@@ -134,57 +133,6 @@ def _candidates(situation: Situation, owner: Object) -> list[Object]:
     return [*view.owned_by("Pod", owner["metadata"]["uid"]), *view.orphans("Pod", key_of(owner).namespace)]
 
 
-# --- scheduler
-
-
-def _decide_scheduling(situation: Situation) -> list[Action]:
-    view = situation.view
-    pod = view.get("Pod", situation.key)
-    if pod is None or not scheduler.wants_scheduling(pod):
-        return []
-    nodes = view.all("Node")
-    load: dict[str, int] = {}
-    if len(nodes) > 1:
-        for other in view.all("Pod"):
-            name = (other.get("spec") or {}).get("nodeName") or ""
-            load[name] = load.get(name, 0) + 1
-    claims = {
-        name: view.get("PersistentVolumeClaim", ObjectKey(situation.key.namespace, name)) for name in claims_of(pod)
-    }
-    volumes, classes = view.all("PersistentVolume") if claims else [], view.all("StorageClass") if claims else []
-    return scheduler.plan(scheduler.Observed(pod, nodes, load, claims, volumes, classes), situation.now)
-
-
-def _unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
-    pods = [new] if new is not None else []
-    return [key_of(pod) for pod in pods if scheduler.wants_scheduling(pod)]
-
-
-def _all_unscheduled(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
-    if old is not None and new is not None and _as_seen_by_scheduler(old) == _as_seen_by_scheduler(new):
-        return []  # a heartbeat
-    return [key_of(pod) for pod in view.all("Pod") if scheduler.wants_scheduling(pod)]
-
-
-def _as_seen_by_scheduler(node: Object) -> tuple[object, ...]:
-    conditions = (node.get("status") or {}).get("conditions") or ()
-    statuses = [(entry.get("type"), entry.get("status")) for entry in conditions]
-    return statuses, node.get("spec"), labels_of(node), is_deleting(node)
-
-
-def _unscheduled_users(view: View, claim: Object) -> Iterable[Hashable]:
-    key = key_of(claim)
-    pods = [pod for pod in view.in_namespace("Pod", key.namespace) if scheduler.wants_scheduling(pod)]
-    return [key_of(pod) for pod in pods if key.name in claims_of(pod)]
-
-
-_SCHEDULER = Controller(
-    "default-scheduler",
-    {"Pod": _unscheduled, "Node": _all_unscheduled, "PersistentVolumeClaim": each(_unscheduled_users)},
-    _decide_scheduling,
-)
-
-
 # --- endpointslice
 
 
@@ -258,7 +206,7 @@ def _decide_daemonset(situation: Situation) -> list[Action]:
 
 
 def _all_daemonsets(view: View, old: Object | None, new: Object | None) -> Iterable[Hashable]:
-    if old is not None and new is not None and _as_seen_by_scheduler(old) == _as_seen_by_scheduler(new):
+    if old is not None and new is not None and as_seen_by_scheduler(old) == as_seen_by_scheduler(new):
         return []
     return [key_of(entry) for entry in view.all("DaemonSet")]
 

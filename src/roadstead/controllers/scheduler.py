@@ -19,6 +19,7 @@ from roadstead.controllers.pods import is_over
 from roadstead.lib.clock import rfc3339
 
 _CORDONED: Object = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_TAKEN = "1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
 _KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
 
 
@@ -26,7 +27,8 @@ _KEEPING_OUT = frozenset({"NoSchedule", "NoExecute"})
 class Observed:
     """A pod, all nodes, how many pods each node has, and the claims that the pod names, None if one is not there.
 
-    With claims, all volumes and classes of storage that there are.
+    With claims, all volumes and classes of storage that there are, and the other pods that have a claim that is for one
+    pod alone.
     """
 
     pod: ReadOnlyObject
@@ -35,6 +37,7 @@ class Observed:
     claims: Mapping[str, ReadOnlyObject | None] = field(default_factory=dict)
     volumes: Sequence[Object] = ()
     classes: Sequence[Object] = ()
+    holders: Sequence[ReadOnlyObject] = ()
 
 
 def plan(observed: Observed, now: datetime) -> list[Action]:
@@ -42,19 +45,14 @@ def plan(observed: Observed, now: datetime) -> list[Action]:
     pod = observed.pod
     if not wants_scheduling(pod):
         return []
-    gates = pod["spec"].get("schedulingGates")
-    if gates:
+    if pod["spec"].get("schedulingGates"):
         return _wait(pod, "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", now)
-    refusals = {metadata_of(node)["name"]: refusal(pod, node) for node in observed.nodes}
-    fitting = sorted((observed.load.get(name, 0), name) for name, why in refusals.items() if not why)
-    if not fitting:
-        return _unschedulable(pod, _explanation(list(refusals.values())), now)
-    problems = [why for name in observed.claims if (why := _claim_problem(observed, name))]
-    if problems:
-        return _unschedulable(pod, f"0/{len(refusals)} nodes are available: {problems[0]}.", now)
+    if obstacle := _obstacle(observed):
+        return _unschedulable(pod, obstacle, now)
     if not all(_is_bound(claim) for claim in observed.claims.values() if claim is not None):
         return []  # that pod is what the claim has waited for: it will be bound now, and that is heard of
-    node = fitting[0][1]
+    names = [metadata_of(node)["name"] for node in observed.nodes if not refusal(pod, node)]
+    node = min(names, key=lambda name: (observed.load.get(name, 0), name))
     told = Event(pod, "Normal", "Scheduled", f"Successfully assigned {key_of(pod)} to {node}")
     return [Bind(pod, node, told)]
 
@@ -64,6 +62,17 @@ def wants_scheduling(pod: ReadOnlyObject) -> bool:
     spec = pod.get("spec") or {}
     ours = (spec.get("schedulerName") or "default-scheduler") == "default-scheduler"
     return ours and not spec.get("nodeName") and not is_over(pod) and not is_deleting(pod)
+
+
+def _obstacle(observed: Observed) -> str:
+    """Return why no node takes a pod, in kube-scheduler's words, or `""`."""
+    refusals = [refusal(observed.pod, node) for node in observed.nodes]
+    if all(refusals):
+        return _explanation(refusals)
+    problems = [why for name in observed.claims if (why := _claim_problem(observed, name))]
+    if observed.holders:
+        problems.append(_TAKEN)
+    return f"0/{len(refusals)} nodes are available: {problems[0]}." if problems else ""
 
 
 def refusal(pod: ReadOnlyObject, node: ReadOnlyObject) -> str:

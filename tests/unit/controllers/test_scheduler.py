@@ -1,14 +1,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from fake_cluster import FakeCluster, named
+from fake_cluster import named
 
-from roadstead.api.objects import ObjectKey
-from roadstead.controllers.catalog import ClusterFacts, all_controllers
 from roadstead.controllers.scheduler import Observed, plan, refusal
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEDULER = [entry for entry in all_controllers(ClusterFacts("")) if entry.name == "default-scheduler"]
 
 
 def node(name="n", *, ready=True, labels=None, **spec):
@@ -102,26 +99,10 @@ def test_a_gated_pod_waits():
     assert patch.patch["status"]["conditions"][0]["reason"] == "SchedulingGated"
 
 
-def test_waiting_pods_are_tried_again_when_a_node_changes_but_not_at_its_heartbeats():
-    cluster = FakeCluster(*SCHEDULER)
-    cluster.create(named("Pod", "p", spec={"nodeSelector": {"disk": "fast"}}))
-    cluster.create(node())
-    cluster.settle()
-    assert "nodeName" not in cluster.get("Pod", ObjectKey("default", "p"))["spec"]
-    beat = [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:09Z"}]
-    cluster.patch("Node", ObjectKey("", "n"), {"status": {"conditions": beat}}, "status")
-    assert cluster.settle() == 0
-    cluster.patch("Node", ObjectKey("", "n"), {"metadata": {"labels": {"disk": "fast"}}})
-    cluster.settle()
-    assert cluster.get("Pod", ObjectKey("default", "p"))["spec"]["nodeName"] == "n"
-
-
-def test_load_counts_only_where_there_is_a_choice():
-    cluster = FakeCluster(*SCHEDULER)
-    for name in ("a", "b"):
-        cluster.create(node(name))
-    for number in range(6):
-        cluster.create(named("Pod", f"p{number}", spec={}))
-        cluster.settle()
-    taken = [entry["spec"]["nodeName"] for entry in cluster.all("Pod")]
-    assert sorted(taken) == ["a"] * 3 + ["b"] * 3
+def test_a_pod_waits_for_one_that_has_its_claim_alone():
+    alone = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOncePod"]}, "status": {"phase": "Bound"}}
+    _, event = plan(Observed(pod(), [node()], {}, {"data": alone}, holders=[pod("other", nodeName="n")]), NOW)
+    assert event.message == (
+        "0/1 nodes are available: 1 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod "
+        "access mode."
+    )
